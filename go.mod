@@ -1,0 +1,3 @@
+module github.com/stint-run/stint
+
+go 1.26
