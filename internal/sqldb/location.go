@@ -1,0 +1,154 @@
+package sqldb
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stint-run/stint/tasks"
+)
+
+// Location says where a database is. Make one with ParseURL; the zero value names nothing and cannot be opened. It prints
+// without its password.
+type Location struct {
+	// Dialect is the kind of database at this place.
+	Dialect Dialect
+
+	path     string // SQLite: the absolute path
+	dsn      string // PostgreSQL: the URL with its password
+	redacted string
+	identity string
+}
+
+// Redacted returns the URL without password, for people, logs and reports.
+func (l Location) Redacted() string { return l.redacted }
+
+// String returns Redacted, so that no print statement gives a password away.
+func (l Location) String() string { return l.redacted }
+
+// GoString returns Redacted as well: the verb %#v must not give the password away.
+func (l Location) GoString() string { return "sqldb.Location(" + l.redacted + ")" }
+
+// ID returns a short hash that is the same for the same database, whoever connects: SQLite by its absolute path, PostgreSQL
+// by hosts, ports and database, without credentials.
+func (l Location) ID() string {
+	sum := sha256.Sum256([]byte(l.identity))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Path returns the absolute path of an SQLite file, and "" for other databases.
+func (l Location) Path() string { return l.path }
+
+// ParseURL reads the URL of a database: sqlite:FILE (relative to the working directory), sqlite:///FILE, postgres://... or
+// postgresql://... It connects to nothing. Its errors have hints, and never repeat the URL, which may hold a password.
+func ParseURL(s string) (Location, error) {
+	scheme, rest, found := strings.Cut(s, ":")
+	switch {
+	case strings.TrimSpace(s) == "":
+		return Location{}, tasks.WithHint(nil, urlForms, "the database URL is empty")
+	case !found || strings.ContainsAny(scheme, `/\. `):
+		return Location{}, tasks.WithHint(nil, "for a file write sqlite:FILE; "+urlForms, "the database URL has no scheme")
+	case scheme == "sqlite":
+		return parseSQLite(rest)
+	case scheme == "postgres" || scheme == "postgresql":
+		return parsePostgres(s)
+	}
+	hint := urlForms
+	if meant := nearest(strings.ToLower(scheme), []string{"sqlite", "postgres", "postgresql"}); len(meant) > 0 {
+		hint = "did you mean " + meant[0] + ":? " + urlForms
+	}
+	return Location{}, tasks.WithHint(nil, hint, "no database is known by the scheme %q", scheme)
+}
+
+const urlForms = "a database URL is sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+
+func parseSQLite(rest string) (Location, error) {
+	file := rest
+	if after, ok := strings.CutPrefix(rest, "//"); ok {
+		file = after
+	}
+	switch {
+	case file == "":
+		return Location{}, tasks.WithHint(nil, "write sqlite:FILE, for example sqlite:legacy.db", "the SQLite URL names no file")
+	case strings.HasPrefix(file, ":memory:"):
+		return Location{}, tasks.WithHint(nil, "write sqlite:FILE; several processes work on one migration",
+			"a database in memory cannot be migrated")
+	case strings.ContainsRune(file, 0):
+		return Location{}, tasks.WithHint(nil, "write sqlite:FILE", "the SQLite URL holds a NUL byte")
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return Location{}, tasks.WithHint(err, "name the file by its absolute path", "cannot tell where %s is", file)
+	}
+	return Location{Dialect: SQLite, path: path, redacted: "sqlite:" + file, identity: "sqlite\n" + path}, nil
+}
+
+// parsePostgres never wraps the causes it meets: their texts quote parts of the URL, and with a password that is not
+// percent-encoded nobody can tell which part is secret.
+func parsePostgres(s string) (Location, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return Location{}, tasks.WithHint(nil, "characters like / ? # @ % in a user name or password must be percent-encoded "+
+			"(/ is %2F, @ is %40); "+urlForms, "the PostgreSQL URL cannot be read")
+	}
+	if !strings.HasPrefix(s[strings.IndexByte(s, ':'):], "://") {
+		return Location{}, tasks.WithHint(nil, urlForms, "the PostgreSQL URL lacks the // after its scheme")
+	}
+	config, err := pgxpool.ParseConfig(s)
+	if err != nil {
+		return Location{}, tasks.WithHint(redactedCause(err), "check its parameters, and the PG* variables of the environment; "+urlForms,
+			"the PostgreSQL URL cannot be used")
+	}
+	var identity strings.Builder
+	identity.WriteString("postgres\n")
+	// Fallbacks repeat a host for each kind of encryption to try, and hold the further hosts of a list.
+	hosts := []string{address(config.ConnConfig.Host, config.ConnConfig.Port)}
+	for _, f := range config.ConnConfig.Fallbacks {
+		if a := address(f.Host, f.Port); a != hosts[len(hosts)-1] {
+			hosts = append(hosts, a)
+		}
+	}
+	identity.WriteString(strings.Join(hosts, ",") + "\n" + config.ConnConfig.Database)
+	// What changes the meaning of a name without a schema is part of which database this is.
+	for _, name := range []string{"search_path", "options"} {
+		if v := config.ConnConfig.RuntimeParams[name]; v != "" {
+			identity.WriteString("\n" + name + "=" + v)
+		}
+	}
+	return Location{Dialect: Postgres, dsn: s, redacted: redactURL(u), identity: identity.String()}, nil
+}
+
+func address(host string, port uint16) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
+
+// redactedCause returns what is wrong with a connection string as far as that can be told without quoting from it.
+func redactedCause(err error) error {
+	for _, about := range []string{"sslmode", "sslrootcert", "sslcert", "sslkey", "port", "target_session_attrs",
+		"connect_timeout", "service", "pool_"} {
+		if strings.Contains(err.Error(), about) {
+			return errors.New("something about " + strings.TrimSuffix(about, "_") + " is wrong")
+		}
+	}
+	return nil
+}
+
+// redactURL takes out all that is secret, and adds nothing.
+func redactURL(u *url.URL) string {
+	shown := *u
+	if u.User != nil {
+		shown.User = url.User(u.User.Username())
+	}
+	q := u.Query()
+	for name := range q {
+		if strings.Contains(strings.ToLower(name), "pass") {
+			q.Del(name)
+		}
+	}
+	shown.RawQuery = q.Encode()
+	return shown.String()
+}

@@ -1,0 +1,9 @@
+package sqldb
+
+import (
+	"testing"
+
+	"github.com/stint-run/stint/internal/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
