@@ -1,0 +1,143 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// ConsumerOptions say how tasks are claimed.
+type ConsumerOptions struct {
+	Queues      []string // full names, in order of preference
+	Concurrency int      // tasks that run at once; at least 1
+	Log         *slog.Logger
+	// Handle runs one task, by its id. When it returns the task is done, whatever became of it; a panic in it is a bug.
+	Handle func(ctx context.Context, id string)
+}
+
+// Consumer claims tasks and runs a handler for each. New, Start, then Pause and Resume as often as wanted, then Stop.
+type Consumer struct {
+	o      ConsumerOptions
+	rdb    redis.UniversalClient
+	server *asynq.Server
+	claim  *claimer
+	closed func() error
+
+	stopSub context.CancelFunc
+	subs    sync.WaitGroup
+}
+
+// NewConsumer makes a consumer on a Redis. The client stays the caller's.
+func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
+	c := &Consumer{o: o, rdb: rdb, closed: func() error { return nil }}
+	c.claim = &claimer{rdb: rdb, hot: rdb, slots: o.Concurrency, wake: make(chan struct{}, 1)}
+	if cl, ok := rdb.(*redis.Client); ok {
+		if ap, err := cl.AutoPipeline(); err == nil {
+			c.claim.hot, c.closed = ap, ap.Close
+		}
+	}
+	queues := map[string]int{}
+	for i, q := range o.Queues {
+		queues[q] = len(o.Queues) - i
+		c.claim.last = "asynq:{" + q + "}:pending"
+	}
+	c.server = asynq.NewServerFromRedisClient(&conn{UniversalClient: rdb, claim: c.claim}, asynq.Config{
+		Concurrency:       o.Concurrency,
+		Queues:            queues,
+		StrictPriority:    true,
+		TaskCheckInterval: time.Millisecond, // our dequeue waits for a wake-up itself
+		ShutdownTimeout:   24 * time.Hour,   // the worker joins its attempts before it stops us
+		IsFailure:         func(err error) bool { return !errors.Is(err, asynq.ErrLeaseExpired) },
+		RetryDelayFunc:    func(int, error, *asynq.Task) time.Duration { return 0 },
+		Logger:            &logger{o.Log},
+		LogLevel:          asynq.WarnLevel,
+	})
+	return c
+}
+
+// Start begins to claim. It returns once the wake-ups are subscribed to.
+func (c *Consumer) Start(ctx context.Context) error {
+	sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.stopSub = cancel
+	channels := make([]string, len(c.o.Queues))
+	for i, q := range c.o.Queues {
+		channels[i] = wakeChannel(q)
+	}
+	sub := c.rdb.Subscribe(sctx, channels...)
+	if _, err := sub.Receive(ctx); err != nil {
+		cancel()
+		_ = sub.Close()
+		return fmt.Errorf("subscribe to wake-ups: %w", err)
+	}
+	c.subs.Add(1)
+	go func() {
+		defer c.subs.Done()
+		defer sub.Close()
+		for {
+			select {
+			case _, ok := <-sub.Channel():
+				if !ok {
+					return
+				}
+				c.claim.notify()
+			case <-sctx.Done():
+				return
+			}
+		}
+	}()
+	err := c.server.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
+		defer c.claim.returned()
+		c.o.Handle(ctx, string(t.Payload()))
+		return nil
+	}))
+	if err != nil {
+		cancel()
+		c.subs.Wait()
+		return fmt.Errorf("start consumer: %w", err)
+	}
+	return nil
+}
+
+// Wake looks at the queues at once.
+func (c *Consumer) Wake() { c.claim.notify() }
+
+// Pause stops claiming. When it returns, nothing more will be handed to the handler until Resume; what runs goes on. An
+// error means that some tasks that were claimed ahead could not be given back: the sweep will.
+func (c *Consumer) Pause(ctx context.Context) error {
+	err := c.claim.pause(ctx)
+	if err != nil {
+		return fmt.Errorf("give back claimed tasks: %w", err)
+	}
+	return nil
+}
+
+// Resume claims again.
+func (c *Consumer) Resume() { c.claim.resume() }
+
+// Stop ends the consumer. Call it when no handler runs any more: it waits for those that do.
+func (c *Consumer) Stop() error {
+	if err := c.claim.pause(context.Background()); err != nil {
+		c.o.Log.Warn("tasks claimed ahead were not given back; the sweep will", "err", err)
+	}
+	c.claim.stop()
+	c.server.Shutdown()
+	c.stopSub()
+	c.subs.Wait()
+	c.claim.completing.Wait()
+	return c.closed()
+}
+
+// logger hands asynq's messages on.
+type logger struct{ log *slog.Logger }
+
+func (l *logger) Debug(args ...any) {}
+func (l *logger) Info(args ...any)  {}
+func (l *logger) Warn(args ...any)  { l.log.Debug(fmt.Sprint(args...), "from", "queue") }
+func (l *logger) Error(args ...any) { l.log.Warn(fmt.Sprint(args...), "from", "queue") }
+func (l *logger) Fatal(args ...any) { l.log.Error(fmt.Sprint(args...), "from", "queue") }

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// JobID returns the id of a job. With an idempotency key the id is derived from it, so that a job that is submitted again
+// after the loss of everything but its target finds its own ledger there. Without one it is random.
+func JobID(kind, tenant, idempotencyKey string) string {
+	head := kind
+	if len(head) > 3 {
+		head = head[:3]
+	}
+	if idempotencyKey == "" {
+		return head + "-" + RandomID()[:16]
+	}
+	sum := sha256.Sum256([]byte(kind + "\x00" + tenant + "\x00" + idempotencyKey))
+	return head + "-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:10]))
+}
+
+// Create writes a job once. created is false when it was there already, asked for in the same words; ErrConflict when the
+// same id was used for something else. A crash after Create leaves a job that the sweep finds.
+func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created bool, err error) {
+	if job.Window <= 0 {
+		job.Window = tasks.DefaultWindow
+	}
+	job.Protocol = tasks.Protocol
+	sum := sumOf(job)
+	if job.CreatedAt.IsZero() {
+		job.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
+	}
+	body, err := json.Marshal(job)
+	if err != nil {
+		return h, false, fmt.Errorf("encode job: %w", err)
+	}
+	retries := job.Policy.Retries
+	switch {
+	case retries == 0:
+		retries = tasks.DefaultRetries
+	case retries < 0:
+		retries = 0
+	}
+	// The indexes first: a job that is in no index would never be swept; an index entry without a job is dropped by the sweep.
+	ms := job.CreatedAt.UnixMilli()
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.ZAddNX(ctx, jobsKey, redis.Z{Score: float64(ms), Member: job.ID})
+		p.SAdd(ctx, activeKey, job.ID)
+		return nil
+	})
+	if err != nil {
+		return h, false, fmt.Errorf("create job: %w", err)
+	}
+	v, err := createJob.Run(ctx, s.rdb, jobKeys(job.ID), string(body), job.Window, sum, ms, retries, job.Policy.OnFailure).Result()
+	code, h, _, err := parseReply(job.ID, v, err)
+	if err == nil {
+		err = s.rdb.SAdd(ctx, activeKey, job.ID).Err() // again: a sweep in between may have dropped the entry
+	}
+	switch {
+	case err != nil:
+		return h, false, fmt.Errorf("create job: %w", err)
+	case code == 2:
+		return h, false, fmt.Errorf("job %s: %w: it was created with another spec", job.ID, ErrConflict)
+	}
+	return h, code == 1, nil
+}
+
+// sumOf is the sum of what was asked for, without when.
+func sumOf(job tasks.Job) string {
+	job.CreatedAt = time.Time{}
+	b, _ := json.Marshal(job)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// Verb is what can be done to a job.
+type Verb string
+
+// The verbs of Control.
+const (
+	Pause   Verb = "pause"   // nothing more is handed out; running attempts give back within their checkpoint interval
+	Resume  Verb = "resume"  // goes on
+	Cancel  Verb = "cancel"  // stops for good; what had taken effect stays
+	Retry   Verb = "retry"   // steps that failed for good are tried again, with a new budget
+	Restart Verb = "restart" // a job that has ended begins anew; ledgers make what took effect a no-op
+)
+
+// Control moves a job. ErrNotFound, or ErrConflict (with the state in its text) when the job is in no state for it.
+func (s *Store) Control(ctx context.Context, id string, verb Verb, who string) (Handout, error) {
+	if verb == Retry || verb == Restart {
+		if err := s.rdb.SAdd(ctx, activeKey, id).Err(); err != nil {
+			return Handout{}, fmt.Errorf("%s job: %w", verb, err)
+		}
+	}
+	v, err := control.Run(ctx, s.rdb, jobKeys(id), string(verb), who).Result()
+	code, h, _, err := parseReply(id, v, err)
+	switch {
+	case err != nil:
+		return h, fmt.Errorf("%s job: %w", verb, err)
+	case code == 1:
+		return h, fmt.Errorf("job %s: %w", id, ErrNotFound)
+	case code == 2:
+		return h, fmt.Errorf("cannot %s job %s, which is %s: %w", verb, id, h.State, ErrConflict)
+	}
+	return h, nil
+}
+
+// Job reads a job as it was accepted, and its epoch.
+func (s *Store) Job(ctx context.Context, id string) (tasks.Job, int64, error) {
+	var job tasks.Job
+	v, err := s.rdb.HMGet(ctx, jobKey(id), "json", "epoch").Result()
+	if err != nil {
+		return job, 0, fmt.Errorf("read job: %w", err)
+	}
+	body, ok := v[0].(string)
+	if !ok {
+		return job, 0, fmt.Errorf("job %s: %w", id, ErrNotFound)
+	}
+	if err := json.Unmarshal([]byte(body), &job); err != nil {
+		return job, 0, fmt.Errorf("decode job %s: %w", id, err)
+	}
+	return job, toInt(v[1]), nil
+}
+
+// Stage reads stage i of a job as it was planned.
+func (s *Store) Stage(ctx context.Context, id string, i int) (tasks.Stage, error) {
+	p := strconv.Itoa(i) + ":"
+	v, err := s.rdb.HMGet(ctx, stagesKey(id), p+"name", p+"detail", p+"rows").Result()
+	if err != nil {
+		return tasks.Stage{}, fmt.Errorf("read stage: %w", err)
+	}
+	name, ok := v[0].(string)
+	if !ok {
+		return tasks.Stage{}, fmt.Errorf("stage %d of job %s: %w", i, id, ErrNotFound)
+	}
+	st := tasks.Stage{Name: name, Rows: toInt(v[2])}
+	if d, _ := v[1].(string); d != "" {
+		st.Detail = json.RawMessage(d)
+	}
+	return st, nil
+}
+
+// Active lists the ids of the jobs that have not ended.
+func (s *Store) Active(ctx context.Context) ([]string, error) {
+	return s.rdb.SMembers(ctx, activeKey).Result()
+}
+
+// Deactivate takes an ended or vanished job out of what the sweep looks through.
+func (s *Store) Deactivate(ctx context.Context, id string) error {
+	return s.rdb.SRem(ctx, activeKey, id).Err()
+}
+
+// Forget removes a job and all that is kept of it. Its ledger in the target stays.
+func (s *Store) Forget(ctx context.Context, id string) error {
+	keys := []string{stagesKey(id), laterKey(id), stepsKey(id), outKey(id), savedKey(id), failsKey(id), deadKey(id), findingsKey(id), eventsKey(id)}
+	n, err := s.rdb.HGet(ctx, jobKey(id), "stages").Int()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("forget job: %w", err)
+	}
+	for i := range n {
+		keys = append(keys, readyPrefix(id)+strconv.Itoa(i))
+	}
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Del(ctx, append(keys, jobKey(id))...)
+		p.ZRem(ctx, jobsKey, id)
+		p.SRem(ctx, activeKey, id)
+		return nil
+	})
+	return err
+}

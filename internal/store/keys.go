@@ -1,0 +1,125 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// Every key of stint in Redis, besides those of the queue. All keys of one job share the hash tag {id}, so that a script
+// may touch them together on a Redis Cluster; the keys of the fleet share {fleet}.
+
+const prefix = "stint:"
+
+// jobKey: hash. The job as accepted (json), its state, epoch, times, error and totals. Lives until the job is removed.
+func jobKey(id string) string { return prefix + "{" + id + "}" }
+
+// stagesKey: hash, "<i>:<field>". Name, order, state, split cursor and counters of stage i. Written by plan_done.
+func stagesKey(id string) string { return prefix + "{" + id + "}:stages" }
+
+// readyPrefix: lists, one per stage (suffix i). Ready steps as "<key>|<delivery>", oldest first; at most about one page.
+func readyPrefix(id string) string { return prefix + "{" + id + "}:ready:" }
+
+// laterKey: sorted set. Steps "<key>|<delivery>" that wait for a time, by that time in ms of Redis' clock. Steps that were
+// given back are here with the time at which they were.
+func laterKey(id string) string { return prefix + "{" + id + "}:later" }
+
+// stepsKey: hash, step key -> body. Every step that is known and has not ended.
+func stepsKey(id string) string { return prefix + "{" + id + "}:steps" }
+
+// outKey: hash, step key -> "delivery|attempt|worker|since ms". Steps on the queue (no attempt yet) or under a lease.
+func outKey(id string) string { return prefix + "{" + id + "}:out" }
+
+// savedKey: hash, step key -> "read|written|quarantined|bytes|cursor". The last checkpoint of steps that have not ended.
+func savedKey(id string) string { return prefix + "{" + id + "}:saved" }
+
+// failsKey: hash, step key -> how many attempts have failed. Interruptions are not counted.
+func failsKey(id string) string { return prefix + "{" + id + "}:fails" }
+
+// deadKey: hash, step key -> json {stage, step, reason, hint, worker, at}. Steps that failed for good.
+func deadKey(id string) string { return prefix + "{" + id + "}:dead" }
+
+// findingsKey: hash, step key -> json list of findings. Bounded; the job hash counts all of them.
+func findingsKey(id string) string { return prefix + "{" + id + "}:findings" }
+
+// eventsKey: stream, capped. What happened to the job, for people and for watchers.
+func eventsKey(id string) string { return prefix + "{" + id + "}:events" }
+
+// jobKeys lists the keys of a job in the order in which every script expects them (scripts/lib.lua names them).
+func jobKeys(id string) []string {
+	return []string{jobKey(id), stagesKey(id), readyPrefix(id), laterKey(id), stepsKey(id), outKey(id), savedKey(id),
+		failsKey(id), deadKey(id), findingsKey(id), eventsKey(id)}
+}
+
+// jobsKey: sorted set, job id -> created in ms. Every job that is known.
+const jobsKey = prefix + "jobs"
+
+// activeKey: set of the ids of jobs that have not ended; what the sweep looks through.
+const activeKey = prefix + "active"
+
+// beatsKey: sorted set, worker id -> time of its last heartbeat, ms of Redis' clock.
+const beatsKey = prefix + "{fleet}:beats"
+
+// workerKey: hash. What a worker says of itself and what is wanted of it (drain). Expires a day after its last heartbeat.
+func workerKey(id string) string { return prefix + "{fleet}:worker:" + id }
+
+// sweeperKey: string with a time to live. The scheduler that sweeps just now.
+const sweeperKey = prefix + "sweeper"
+
+// Step keys. A step is "<stage index>/<step id>"; planning is "p"; the split of page n of stage i is "x<i>.<n>".
+
+// KindOfKey says what a step key stands for.
+type KindOfKey int
+
+// The kinds of step keys.
+const (
+	RunKey KindOfKey = iota
+	PlanKey
+	SplitKey
+)
+
+// ParseKey takes a step key apart. The stage index is -1 for planning.
+func ParseKey(key string) (kind KindOfKey, stage int, step string) {
+	switch {
+	case key == "p":
+		return PlanKey, -1, ""
+	case strings.HasPrefix(key, "x"):
+		i, _, _ := strings.Cut(key[1:], ".")
+		n, _ := strconv.Atoi(i)
+		return SplitKey, n, ""
+	}
+	i, id, _ := strings.Cut(key, "/")
+	n, _ := strconv.Atoi(i)
+	return RunKey, n, id
+}
+
+// Ref names one delivery of one step: what a task on the queue carries, and nothing else.
+type Ref struct {
+	Job      string
+	Epoch    int64  // which run of the job: a job that is started over has a new one
+	Key      string // step key
+	Delivery int64  // counts up each time the step is handed out again
+}
+
+// TaskID is the reference as text: the id of the task on the queue, the same whoever enqueues it.
+func (r Ref) TaskID() string {
+	return r.Job + ":" + strconv.FormatInt(r.Epoch, 10) + ":" + strconv.FormatInt(r.Delivery, 10) + ":" + r.Key
+}
+
+// ParseTaskID is the reverse of TaskID.
+func ParseTaskID(id string) (Ref, bool) {
+	p := strings.SplitN(id, ":", 4)
+	if len(p) != 4 {
+		return Ref{}, false
+	}
+	epoch, err1 := strconv.ParseInt(p[1], 10, 64)
+	delivery, err2 := strconv.ParseInt(p[2], 10, 64)
+	return Ref{Job: p[0], Epoch: epoch, Delivery: delivery, Key: p[3]}, err1 == nil && err2 == nil
+}
+
+// QueueName is the name of a queue as workers of this protocol know it.
+func QueueName(queue string) string { return queue + ".p" + strconv.Itoa(tasks.Protocol) }
+
+// DefaultQueue is where steps go that do not say otherwise.
+const DefaultQueue = "default"

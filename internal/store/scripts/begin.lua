@@ -1,0 +1,26 @@
+-- begin.lua: leases a step to a worker under a new attempt id. Asked twice by the same attempt (a lost reply) it says yes twice.
+-- ARGV: 1 step key, 2 delivery, 3 epoch, 4 attempt, 5 worker
+-- Returns {code, body, saved, failed attempts, extra}; extra is the split cursor for a split
+--   0 leased · 1 gone: ended, superseded by a later delivery, or the job is over · 2 not running: given back · 3 another attempt has it
+local key, delivery, epoch, attempt, worker = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+local j = call('HMGET', JOB, 'state', 'epoch')
+if not j[1] or j[2] ~= epoch then return {1} end
+local n, holder = lease(key)
+if n == nil or n ~= delivery then return {1} end
+if holder ~= '' and holder ~= attempt then return {3} end
+local state = j[1]
+if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' then
+  again(key, n, NOW)
+  return {2}
+end
+call('HSET', OUT, key, int(n) .. '|' .. attempt .. '|' .. worker .. '|' .. int(NOW))
+local extra = ''
+if key == 'p' then
+  if state == 'accepted' then
+    call('HSET', JOB, 'state', 'planning', 'started', int(NOW))
+    event('planning', 'worker', worker)
+  end
+elseif string.sub(key, 1, 1) == 'x' then
+  extra = call('HGET', STAGES, stage_of(key) .. ':cursor') or ''
+end
+return {0, call('HGET', STEPS, key) or '', call('HGET', SAVED, key) or '', tonumber(call('HGET', FAILS, key) or '0'), extra}

@@ -1,0 +1,51 @@
+-- control.lua: pause, resume, cancel, retry, restart of a job.
+-- ARGV: 1 verb, 2 who asked
+-- Returns {code, state, epoch, to enqueue}: 0 done · 1 no such job · 2 nothing to do in this state (the state says which)
+local verb, who = ARGV[1], ARGV[2]
+local state = call('HGET', JOB, 'state')
+if not state then return reply(1) end
+local function wipe()
+  local n = tonumber(call('HGET', JOB, 'stages') or '0')
+  for i = 0, n - 1 do call('DEL', READY .. i) end
+  call('DEL', LATER, STEPS, OUT, SAVED, FAILS)
+end
+if verb == 'pause' then
+  if state == 'paused' or ended(state) then return reply(2) end
+  call('HSET', JOB, 'state', 'paused')
+elseif verb == 'resume' then
+  if state ~= 'paused' then return reply(2) end
+  call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
+elseif verb == 'cancel' then
+  if ended(state) then return reply(2) end
+  wipe()
+  call('HSET', JOB, 'ended', int(NOW), 'state', 'cancelled')
+elseif verb == 'retry' then
+  local dead = call('HGETALL', DEAD)
+  if not ended(state) or state == 'cancelled' or #dead == 0 then return reply(2) end
+  for k = 1, #dead, 2 do
+    local key, d = dead[k], cjson.decode(dead[k + 1])
+    call('HDEL', FAILS, key)
+    call('ZADD', LATER, int(NOW), key .. '|' .. int(d.delivery + 1))
+    local i = stage_of(key)
+    if string.find(key, '/', 1, true) then
+      call('HINCRBY', STAGES, i .. ':failed', -1)
+      if call('HGET', JOB, 'on_failure') == 'skip' then call('HINCRBY', STAGES, i .. ':live', 1) end
+      if call('HGET', STAGES, i .. ':state') == 'done' then open(i) end
+    end
+  end
+  call('DEL', DEAD)
+  call('HDEL', JOB, 'error', 'hint', 'ended')
+  call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
+elseif verb == 'restart' then
+  if not ended(state) then return reply(2) end
+  wipe()
+  call('DEL', STAGES, DEAD, FINDINGS)
+  call('HDEL', JOB, 'error', 'hint', 'ended', 'started', 'stages', 'stages_left', 'open', 'findings')
+  call('HSET', JOB, 'state', 'accepted')
+  call('HINCRBY', JOB, 'epoch', 1)
+  call('ZADD', LATER, int(NOW), 'p|1')
+else
+  return redis.error_reply('control: unknown verb ' .. verb)
+end
+event(verb, 'by', who)
+return reply(0, dispatch())

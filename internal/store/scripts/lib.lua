@@ -1,0 +1,150 @@
+-- lib.lua: what every script of a job shares. It is put in front of each script, so that a transition stays one call.
+--
+-- KEYS: 1 job, 2 stages, 3 ready prefix, 4 later, 5 steps, 6 out, 7 saved, 8 fails, 9 dead, 10 findings, 11 events
+-- Times are ms of Redis' own clock. Step keys and values: see keys.go.
+local JOB, STAGES, READY, LATER, STEPS, OUT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local SAVED, FAILS, DEAD, FINDINGS, EVENTS = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local call = redis.call
+
+local function now_ms()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local NOW = now_ms()
+
+-- int: text of a whole number, without the exponent that Lua would write for large ones.
+local function int(n) return string.format('%.0f', n) end
+
+local function event(what, ...)
+  call('XADD', EVENTS, 'MAXLEN', '~', 1000, '*', 'type', what, 'at', int(NOW), ...)
+end
+
+-- lease: delivery, attempt, worker, since of a step that is out; nil when it is not.
+local function lease(key)
+  local v = call('HGET', OUT, key)
+  if not v then return nil end
+  local n, attempt, worker, since = string.match(v, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
+  return tonumber(n), attempt, worker, tonumber(since)
+end
+
+-- holds: whether this attempt has the step; the fence of every write that an attempt makes.
+local function holds(key, attempt)
+  local n, a = lease(key)
+  return n ~= nil and a == attempt, n
+end
+
+local function ended(state) return state == 'succeeded' or state == 'failed' or state == 'cancelled' end
+
+local function stage_of(key) return string.match(key, '^x?(%d+)') end
+
+-- count: adds what an attempt has done since its last checkpoint to its stage. total is "r|w|q|b", absolute for the step.
+local COUNTERS = {'read', 'written', 'quarantined', 'bytes'}
+local function count(key, total)
+  local i = stage_of(key)
+  if not i or total == '' then return end
+  local r0, w0, q0, b0 = 0, 0, 0, 0
+  local saved = call('HGET', SAVED, key)
+  if saved then r0, w0, q0, b0 = string.match(saved, '^(%d+)|(%d+)|(%d+)|(%d+)|') end
+  local r, w, q, b = string.match(total, '^(%d+)|(%d+)|(%d+)|(%d+)$')
+  local before, after = {r0, w0, q0, b0}, {r, w, q, b}
+  for k = 1, 4 do
+    local d = tonumber(after[k]) - tonumber(before[k])
+    if d ~= 0 then call('HINCRBY', STAGES, i .. ':' .. COUNTERS[k], int(d)) end
+  end
+end
+
+-- forget: nothing is kept of a step that has ended but the counters.
+local function forget(key)
+  call('HDEL', OUT, key)
+  call('HDEL', STEPS, key)
+  call('HDEL', SAVED, key)
+  call('HDEL', FAILS, key)
+end
+
+-- again: the step is ready at a time, under the next delivery number, so that a task of the old one finds itself superseded.
+local function again(key, n, at)
+  call('HDEL', OUT, key)
+  call('ZADD', LATER, int(at), key .. '|' .. int(n + 1))
+end
+
+local function hand_out(list, entry)
+  local key, n = string.match(entry, '^(.*)|(%d+)$')
+  call('HSET', OUT, key, n .. '|||' .. int(NOW))
+  list[#list + 1] = key
+  list[#list + 1] = n
+end
+
+local function finish(state)
+  call('HSET', JOB, 'state', state, 'ended', int(NOW))
+  event(state)
+end
+
+-- open: a stage may be split and run. Returns nothing; dispatch hands out its first split.
+local function open(i)
+  call('HSET', STAGES, i .. ':state', 'open', i .. ':started', int(NOW))
+  local list = call('HGET', JOB, 'open')
+  call('HSET', JOB, 'open', (list and list ~= '') and (list .. ',' .. i) or i)
+  event('stage_started', 'stage', call('HGET', STAGES, i .. ':name'))
+end
+
+-- close: a stage whose split is done and that has no live step is over; opens what waited for it, ends the job if it was the last.
+local function close_if_done(i)
+  local f = call('HMGET', STAGES, i .. ':state', i .. ':split_done', i .. ':live', i .. ':next', i .. ':name', i .. ':closed', i .. ':splitting')
+  if f[1] ~= 'open' or f[2] ~= '1' or tonumber(f[3] or '0') > 0 then return end
+  call('HSET', STAGES, i .. ':state', 'done', i .. ':ended', int(NOW), i .. ':closed', 1)
+  event('stage_ended', 'stage', f[5])
+  local rest = {}
+  for s in string.gmatch(call('HGET', JOB, 'open') or '', '[^,]+') do
+    if s ~= tostring(i) then rest[#rest + 1] = s end
+  end
+  call('HSET', JOB, 'open', table.concat(rest, ','))
+  if f[6] ~= '1' then
+    call('HINCRBY', JOB, 'stages_left', -1)
+    for s in string.gmatch(f[4] or '', '[^,]+') do
+      if call('HINCRBY', STAGES, s .. ':wait', -1) == 0 then open(s) end
+    end
+  end
+  if #rest == 0 and call('HGET', JOB, 'open') == '' and tonumber(call('HGET', JOB, 'stages_left')) == 0 then finish('succeeded') end
+end
+
+-- dispatch: moves steps from ready to out while fewer than window are out and the job is running.
+-- Returns a flat list: key, delivery, key, delivery, ...
+local function dispatch()
+  local list = {}
+  local j = call('HMGET', JOB, 'state', 'window', 'open')
+  local state, window = j[1], tonumber(j[2])
+  if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' then return list end
+  local room = window - call('HLEN', OUT)
+  if room > 0 then
+    local due = call('ZRANGEBYSCORE', LATER, '-inf', int(NOW), 'LIMIT', 0, room)
+    for _, entry in ipairs(due) do
+      call('ZREM', LATER, entry)
+      hand_out(list, entry)
+      room = room - 1
+    end
+  end
+  if room <= 0 or not j[3] or j[3] == '' then return list end
+  for i in string.gmatch(j[3], '[^,]+') do
+    if room <= 0 then break end
+    local ready = READY .. i
+    local f = call('HMGET', STAGES, i .. ':split_done', i .. ':splitting', i .. ':page')
+    if f[1] ~= '1' and f[2] ~= '1' and call('LLEN', ready) < window then
+      call('HSET', STAGES, i .. ':splitting', 1)
+      hand_out(list, 'x' .. i .. '.' .. (f[3] or '0') .. '|1')
+      room = room - 1
+    end
+    while room > 0 do
+      local entry = call('LPOP', ready)
+      if not entry then break end
+      hand_out(list, entry)
+      room = room - 1
+    end
+  end
+  return list
+end
+
+-- reply: the code of a script, the state of the job after it, its epoch, and what to put on the queue.
+local function reply(code, list)
+  local j = call('HMGET', JOB, 'state', 'epoch')
+  return {code, j[1] or '', tonumber(j[2] or '0'), list or {}}
+end

@@ -1,0 +1,255 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// KeptFindings is how many findings of a job are kept; more are counted only.
+const KeptFindings = 1000
+
+// BeginCode is the answer to a worker that wants to run a step.
+type BeginCode int
+
+// Answers of Begin.
+const (
+	Begun      BeginCode = 0 // the lease is the attempt's
+	Gone       BeginCode = 1 // it ended, a later delivery superseded it, or its job is over
+	NotRunning BeginCode = 2 // the job is paused or has failed; the step was given back
+	Held       BeginCode = 3 // another attempt has it
+)
+
+// Begin is what a worker gets with a lease.
+type Begin struct {
+	Code     BeginCode
+	Body     json.RawMessage // the step's body
+	Cursor   tasks.Cursor    // the last checkpoint; for a split, the split cursor of its stage
+	Counters tasks.Counters  // as of the last checkpoint
+	Resumed  bool            // there is a checkpoint
+	Failed   int             // failed attempts before this one
+}
+
+// Begin leases a step to a worker under a new attempt id. A crash afterwards is found by the sweep through the worker's
+// heartbeats. The same attempt may ask again, as go-redis does when a reply was lost.
+func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker string) (Begin, error) {
+	v, err := beginStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, r.Delivery, r.Epoch, attempt, worker).Slice()
+	if err != nil {
+		return Begin{}, fmt.Errorf("begin step: %w", err)
+	}
+	code, _ := v[0].(int64)
+	b := Begin{Code: BeginCode(code)}
+	if b.Code != Begun {
+		return b, nil
+	}
+	if body, _ := v[1].(string); body != "" {
+		b.Body = json.RawMessage(body)
+	}
+	if saved, _ := v[2].(string); saved != "" {
+		b.Counters, b.Cursor = parseSaved(saved)
+		b.Resumed = true
+	}
+	b.Failed = int(toInt(v[3]))
+	if extra, _ := v[4].(string); extra != "" {
+		b.Cursor = tasks.Cursor(extra)
+	}
+	return b, nil
+}
+
+func parseSaved(s string) (tasks.Counters, tasks.Cursor) {
+	p := strings.SplitN(s, "|", 5)
+	if len(p) != 5 {
+		return tasks.Counters{}, nil
+	}
+	n := func(i int) int64 { x, _ := strconv.ParseInt(p[i], 10, 64); return x }
+	c := tasks.Counters{Read: n(0), Written: n(1), Quarantined: n(2), Bytes: n(3)}
+	if p[4] == "" {
+		return c, nil
+	}
+	return c, tasks.Cursor(p[4])
+}
+
+func formatCounters(c tasks.Counters) string {
+	b := make([]byte, 0, 48)
+	b = strconv.AppendInt(b, max(c.Read, 0), 10)
+	b = append(b, '|')
+	b = strconv.AppendInt(b, max(c.Written, 0), 10)
+	b = append(b, '|')
+	b = strconv.AppendInt(b, max(c.Quarantined, 0), 10)
+	b = append(b, '|')
+	b = strconv.AppendInt(b, max(c.Bytes, 0), 10)
+	return string(b)
+}
+
+// Save makes an attempt's counters durable, and its cursor unless keep is set. It returns tasks.ErrStale when the attempt no
+// longer holds the step; interrupted says that the job is no longer running and wants its step back.
+func (s *Store) Save(ctx context.Context, r Ref, attempt string, cursor tasks.Cursor, keep bool, c tasks.Counters) (interrupted bool, err error) {
+	flag := "1"
+	if keep {
+		flag = "0"
+	}
+	code, err := saveStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, attempt, formatCounters(c), flag, string(cursor)).Int()
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("save checkpoint: %w", err)
+	case code == 1:
+		return false, tasks.ErrStale
+	}
+	return code == 2, nil
+}
+
+// End says that a step's effect is complete. tasks.ErrStale when a later attempt holds it, or when it has ended before.
+func (s *Store) End(ctx context.Context, r Ref, attempt string, c tasks.Counters, findings []tasks.Finding) (Handout, error) {
+	list := ""
+	if len(findings) > 0 {
+		b, err := json.Marshal(findings[:min(len(findings), KeptFindings)])
+		if err != nil {
+			return Handout{}, fmt.Errorf("encode findings: %w", err)
+		}
+		list = string(b)
+	}
+	v, err := endStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, attempt, formatCounters(c), list, len(findings), KeptFindings).Result()
+	return fenced(r.Job, "end step", v, err)
+}
+
+// GiveBack returns a step to be handed out again after d, without spending its retry budget.
+func (s *Store) GiveBack(ctx context.Context, r Ref, attempt, worker string, c tasks.Counters, after time.Duration, reason string) (Handout, error) {
+	v, err := giveBack.Run(ctx, s.hot, jobKeys(r.Job), r.Key, attempt, formatCounters(c), after.Milliseconds(), reason, worker).Result()
+	return fenced(r.Job, "give back step", v, err)
+}
+
+// Failure is what a failed attempt says.
+type Failure struct {
+	Reason    string
+	Hint      string
+	Permanent bool          // no retry can help
+	After     time.Duration // when to try again, if the budget allows
+}
+
+// Fail counts a failed attempt. final says that the step has failed for good.
+func (s *Store) Fail(ctx context.Context, r Ref, attempt, worker string, f Failure) (h Handout, final bool, err error) {
+	permanent := "0"
+	if f.Permanent {
+		permanent = "1"
+	}
+	v, err := failStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, attempt, f.Reason, f.Hint, permanent, f.After.Milliseconds(), worker).Result()
+	code, h, _, err := parseReply(r.Job, v, err)
+	switch {
+	case err != nil:
+		return h, false, fmt.Errorf("fail step: %w", err)
+	case code == 1:
+		return h, false, tasks.ErrStale
+	}
+	return h, code == 2, nil
+}
+
+// PlanDone ends the planning attempt of a job with its stages.
+func (s *Store) PlanDone(ctx context.Context, r Ref, attempt string, stages []tasks.Stage) (Handout, error) {
+	index := map[string]int{}
+	for i, st := range stages {
+		if _, twice := index[st.Name]; twice || st.Name == "" {
+			return Handout{}, tasks.Permanent(fmt.Errorf("plan: stage name %q is empty or used twice", st.Name))
+		}
+		index[st.Name] = i
+	}
+	args := []any{attempt, len(stages)}
+	for i, st := range stages {
+		var after []string
+		for _, name := range st.After {
+			k, ok := index[name]
+			if !ok || k >= i {
+				return Handout{}, tasks.Permanent(fmt.Errorf("plan: stage %q waits for %q, which does not stand before it", st.Name, name))
+			}
+			after = append(after, strconv.Itoa(k))
+		}
+		args = append(args, st.Name, strings.Join(after, ","), string(st.Detail), st.Rows)
+	}
+	v, err := planDone.Run(ctx, s.hot, jobKeys(r.Job), args...).Result()
+	return fenced(r.Job, "end planning", v, err)
+}
+
+// SplitDone ends a split attempt: adds its page of steps, once, and moves the split cursor. A nil next ends the stage's split.
+func (s *Store) SplitDone(ctx context.Context, r Ref, attempt string, steps []tasks.Step, next tasks.Cursor) (Handout, error) {
+	last := "0"
+	if next == nil {
+		last = "1"
+	}
+	args := []any{r.Key, attempt, string(next), last}
+	for _, st := range steps {
+		if st.ID == "" {
+			return Handout{}, tasks.Permanent(fmt.Errorf("split: a step has no id"))
+		}
+		args = append(args, st.ID, string(st.Body))
+	}
+	v, err := splitDone.Run(ctx, s.hot, jobKeys(r.Job), args...).Result()
+	return fenced(r.Job, "end split", v, err)
+}
+
+// fenced reads the reply of a script whose code 1 means that the attempt does not hold the step.
+func fenced(job, what string, v any, err error) (Handout, error) {
+	code, h, _, err := parseReply(job, v, err)
+	switch {
+	case err != nil:
+		return h, fmt.Errorf("%s: %w", what, err)
+	case code == 1:
+		return h, tasks.ErrStale
+	}
+	return h, nil
+}
+
+// Swept is what the sweep found in one job.
+type Swept struct {
+	Handout
+	Lost    map[string]string // step key -> the worker that vanished with it
+	Unbegun []Ref             // out for a while without anybody having begun them
+}
+
+// Sweep looks through one job: gives back what lost workers held and hands out what is due. With trusted false the list of
+// living workers is not used. Any number of processes may sweep at the same time.
+func (s *Store) Sweep(ctx context.Context, job string, livingWorkers []string, trusted bool, unbegunAfter time.Duration) (Swept, error) {
+	flag := "0"
+	if trusted {
+		flag = "1"
+	}
+	args := []any{flag, unbegunAfter.Milliseconds()}
+	for _, w := range livingWorkers {
+		args = append(args, w)
+	}
+	v, err := sweepJob.Run(ctx, s.rdb, jobKeys(job), args...).Result()
+	code, h, raw, err := parseReply(job, v, err)
+	if err != nil {
+		return Swept{}, fmt.Errorf("sweep job %s: %w", job, err)
+	}
+	if code == 1 {
+		return Swept{}, ErrNotFound
+	}
+	w := Swept{Handout: h, Lost: map[string]string{}}
+	list, _ := raw[4].([]any)
+	for i := 0; i+1 < len(list); i += 2 {
+		key, _ := list[i].(string)
+		who, _ := list[i+1].(string)
+		w.Lost[key] = who
+	}
+	list, _ = raw[5].([]any)
+	epoch, _ := raw[2].(int64)
+	for i := 0; i+1 < len(list); i += 2 {
+		key, _ := list[i].(string)
+		w.Unbegun = append(w.Unbegun, Ref{Job: job, Epoch: epoch, Key: key, Delivery: toInt(list[i+1])})
+	}
+	return w, nil
+}
+
+// Redeliver hands a step out again whose task went astray between the queue and Begin.
+func (s *Store) Redeliver(ctx context.Context, r Ref) (Handout, error) {
+	v, err := redeliver.Run(ctx, s.rdb, jobKeys(r.Job), r.Key, r.Delivery).Result()
+	_, h, _, err := parseReply(r.Job, v, err)
+	if err != nil {
+		return h, fmt.Errorf("redeliver step: %w", err)
+	}
+	return h, nil
+}

@@ -1,0 +1,162 @@
+// Package store holds the truth about jobs, steps and workers in Redis. Every transition is one Lua script on keys that
+// share the job's hash tag, so that it is atomic, fenced by the attempt's id, and works on a Redis Cluster.
+//
+// The store says what is to be put on the queue; it never does so itself. A crash between a transition and the enqueue that
+// follows it leaves a step that is out and that nobody begins: the sweep sees it and queues it again. The sink's ledger
+// stands below the store: when Redis has lost its last second, a step may run twice, and the ledger makes that harmless.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed scripts/*.lua
+var scriptFiles embed.FS
+
+// script reads a script of a job, with lib.lua in front.
+func jobScript(name string) *redis.Script {
+	return redis.NewScript(mustRead("lib") + "\n" + mustRead(name))
+}
+
+func fleetScript(name string) *redis.Script { return redis.NewScript(mustRead(name)) }
+
+func mustRead(name string) string {
+	b, err := scriptFiles.ReadFile("scripts/" + name + ".lua")
+	if err != nil {
+		panic("store: script is missing from the binary: " + name)
+	}
+	return string(b)
+}
+
+var (
+	createJob  = jobScript("create_job")
+	planDone   = jobScript("plan_done")
+	splitDone  = jobScript("split_done")
+	beginStep  = jobScript("begin")
+	saveStep   = jobScript("save")
+	endStep    = jobScript("end")
+	giveBack   = jobScript("give_back")
+	failStep   = jobScript("fail")
+	control    = jobScript("control")
+	sweepJob   = jobScript("sweep")
+	redeliver  = jobScript("redeliver")
+	beatScript = fleetScript("beat")
+	living     = fleetScript("living")
+)
+
+// Errors that callers decide by.
+var (
+	ErrNotFound = errors.New("no such job")
+	// ErrConflict: the job exists, but something else was asked for; or it is in a state in which this cannot be done.
+	ErrConflict = errors.New("conflict")
+)
+
+// Store is a connection to the truth. It may be used by any number of goroutines.
+type Store struct {
+	rdb redis.UniversalClient
+	hot redis.Scripter // where the scripts of a step run: the same server, commands of many goroutines in one round trip
+	end func() error
+}
+
+// New makes a store on a Redis. The client stays the caller's, and is to be closed after the store.
+func New(rdb redis.UniversalClient) *Store {
+	s := &Store{rdb: rdb, hot: rdb, end: func() error { return nil }}
+	if c, ok := rdb.(*redis.Client); ok {
+		if ap, err := c.AutoPipeline(); err == nil {
+			s.hot, s.end = ap, ap.Close
+		}
+	}
+	return s
+}
+
+// Close ends what New started; not the client.
+func (s *Store) Close() error { return s.end() }
+
+// Ping asks Redis whether it is there.
+func (s *Store) Ping(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }
+
+// HoldSweep takes or keeps the right to sweep for d. At most one holder has it at a time; losing it is harmless, since
+// every script of the sweep may run twice.
+func (s *Store) HoldSweep(ctx context.Context, holder string, d time.Duration) (bool, error) {
+	ok, err := s.rdb.SetNX(ctx, sweeperKey, holder, d).Result()
+	if err != nil || ok {
+		return ok, err
+	}
+	cur, err := s.rdb.Get(ctx, sweeperKey).Result()
+	if err != nil || cur != holder {
+		if errors.Is(err, redis.Nil) {
+			err = nil
+		}
+		return false, err
+	}
+	return true, s.rdb.PExpire(ctx, sweeperKey, d).Err()
+}
+
+// ReleaseSweep gives the right to sweep up, if holder has it.
+func (s *Store) ReleaseSweep(ctx context.Context, holder string) error {
+	cur, err := s.rdb.Get(ctx, sweeperKey).Result()
+	if err != nil || cur != holder {
+		return nil
+	}
+	return s.rdb.Del(ctx, sweeperKey).Err()
+}
+
+var idPool = sync.Pool{New: func() any { return new([12]byte) }}
+
+// RandomID returns 24 hex digits from the system's random source; attempts and workers are fenced by such ids.
+func RandomID() string {
+	b := idPool.Get().(*[12]byte)
+	defer idPool.Put(b)
+	if _, err := rand.Read(b[:]); err != nil {
+		panic("store: no random source: " + err.Error())
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// Handout is what a transition leaves to be done: the state of the job after it, and the steps to put on the queue.
+type Handout struct {
+	State   string
+	Enqueue []Ref
+}
+
+// parseReply takes {code, state, epoch, {key, delivery, ...}} apart.
+func parseReply(job string, v any, err error) (int64, Handout, []any, error) {
+	if err != nil {
+		return 0, Handout{}, nil, err
+	}
+	r, ok := v.([]any)
+	if !ok || len(r) < 4 {
+		return 0, Handout{}, nil, fmt.Errorf("unexpected reply of a script: %v", v)
+	}
+	code, _ := r[0].(int64)
+	state, _ := r[1].(string)
+	epoch, _ := r[2].(int64)
+	list, _ := r[3].([]any)
+	h := Handout{State: state}
+	for i := 0; i+1 < len(list); i += 2 {
+		key, _ := list[i].(string)
+		h.Enqueue = append(h.Enqueue, Ref{Job: job, Epoch: epoch, Key: key, Delivery: toInt(list[i+1])})
+	}
+	return code, h, r, nil
+}
+
+func toInt(v any) int64 {
+	switch x := v.(type) {
+	case int64:
+		return x
+	case string:
+		var n int64
+		_, _ = fmt.Sscan(x, &n)
+		return n
+	}
+	return 0
+}

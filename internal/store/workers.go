@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// States of a worker.
+const (
+	WorkerActive   = "active"   // claims and runs steps
+	WorkerDraining = "draining" // claims nothing, waits for its attempts to come back
+	WorkerDrained  = "drained"  // holds nothing: safe to stop
+	WorkerStopped  = "stopped"  // said good-bye
+	WorkerLost     = "lost"     // no heartbeat for a while; what it held was given to others
+)
+
+// keepWorker is how long an entry of the fleet outlives its last heartbeat.
+const keepWorker = 24 * time.Hour
+
+// Worker is what a worker says of itself with each heartbeat; its JSON is a contract.
+type Worker struct {
+	ID          string            `json:"id"`
+	Version     string            `json:"version"`
+	Protocol    int               `json:"protocol"`
+	State       string            `json:"state"`
+	Host        string            `json:"host,omitempty"`
+	PID         int               `json:"pid,omitempty"`
+	Labels      map[string]string `json:"labels"`
+	Queues      []string          `json:"queues"`
+	Concurrency int               `json:"concurrency"`
+	InFlight    int               `json:"in_flight"`
+	StartedAt   time.Time         `json:"started_at"`
+	// HeartbeatAge is the time since the last heartbeat, ms by Redis' clock. Filled in when read.
+	HeartbeatAge int64 `json:"heartbeat_age_ms"`
+	// SafeToStop: it is draining and holds nothing, or is gone. Filled in when read.
+	SafeToStop bool `json:"safe_to_stop"`
+	// Wanted is what somebody asked of it: "" or "drain". It outlives a restart of Redis and a partition of the worker.
+	Wanted string `json:"wanted,omitempty"`
+}
+
+// Beat writes a worker's heartbeat. It returns whether somebody wants it drained, and whether it had been given up as lost
+// since its last heartbeat: then what it held may run elsewhere.
+func (s *Store) Beat(ctx context.Context, w Worker) (drain, wasLost bool, err error) {
+	body, err := json.Marshal(w)
+	if err != nil {
+		return false, false, fmt.Errorf("encode heartbeat: %w", err)
+	}
+	v, err := beatScript.Run(ctx, s.rdb, []string{beatsKey, workerKey(w.ID)}, w.ID, keepWorker.Milliseconds(), "json", string(body), "state", w.State).Slice()
+	if err != nil {
+		return false, false, fmt.Errorf("send heartbeat: %w", err)
+	}
+	wanted, _ := v[0].(string)
+	return wanted == "drain", toInt(v[1]) == 1, nil
+}
+
+// Living lists the workers whose last heartbeat is not older than lostAfter, and those that were given up just now.
+func (s *Store) Living(ctx context.Context, lostAfter time.Duration) (alive, lost []string, err error) {
+	v, err := living.Run(ctx, s.rdb, []string{beatsKey}, lostAfter.Milliseconds(), workerKey(""), keepWorker.Milliseconds()).Slice()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read heartbeats: %w", err)
+	}
+	return texts(v[0]), texts(v[1]), nil
+}
+
+func texts(v any) []string {
+	list, _ := v.([]any)
+	out := make([]string, 0, len(list))
+	for _, x := range list {
+		if t, ok := x.(string); ok {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Want asks a worker to drain, or takes that back. It holds whether or not the worker can be reached just now.
+func (s *Store) Want(ctx context.Context, worker string, drain bool) error {
+	n, err := s.rdb.Exists(ctx, workerKey(worker)).Result()
+	if err != nil {
+		return fmt.Errorf("ask worker: %w", err)
+	}
+	if n == 0 {
+		return fmt.Errorf("worker %s: %w", worker, ErrNotFound)
+	}
+	if drain {
+		err = s.rdb.HSet(ctx, workerKey(worker), "wanted", "drain").Err()
+	} else {
+		err = s.rdb.HDel(ctx, workerKey(worker), "wanted").Err()
+	}
+	if err == nil {
+		err = s.rdb.Publish(ctx, ControlChannel, worker).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("ask worker: %w", err)
+	}
+	return nil
+}
+
+// ControlChannel carries the id of a worker of which something new is wanted, so that it need not wait for its next heartbeat.
+const ControlChannel = prefix + "control"
+
+// Control listens for workers of which something new is wanted. A message that is lost costs one heartbeat interval.
+func (s *Store) Listen(ctx context.Context) *redis.PubSub {
+	return s.rdb.Subscribe(ctx, ControlChannel)
+}
+
+// Workers lists the fleet as of the last heartbeats, those that are lost or stopped included for a day.
+func (s *Store) Workers(ctx context.Context, lostAfter time.Duration) ([]Worker, error) {
+	ids, err := s.rdb.ZRangeWithScores(ctx, beatsKey, 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	now, err := s.rdb.Time(ctx).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	list := make([]Worker, 0, len(ids))
+	for _, z := range ids {
+		id, _ := z.Member.(string)
+		v, err := s.rdb.HMGet(ctx, workerKey(id), "json", "wanted").Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return nil, fmt.Errorf("list workers: %w", err)
+		}
+		body, _ := v[0].(string)
+		var w Worker
+		if body == "" || json.Unmarshal([]byte(body), &w) != nil {
+			continue
+		}
+		w.Wanted, _ = v[1].(string)
+		w.HeartbeatAge = max(0, now.UnixMilli()-int64(z.Score))
+		if w.State != WorkerStopped && w.HeartbeatAge > lostAfter.Milliseconds() {
+			w.State = WorkerLost
+		}
+		w.SafeToStop = w.State == WorkerDrained || w.State == WorkerStopped
+		list = append(list, w)
+	}
+	sort.Slice(list, func(a, b int) bool { return list[a].ID < list[b].ID })
+	return list, nil
+}
+
+// Remove takes a worker that said good-bye out of the list.
+func (s *Store) Remove(ctx context.Context, worker string) error {
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.ZRem(ctx, beatsKey, worker)
+		p.Del(ctx, workerKey(worker))
+		return nil
+	})
+	return err
+}

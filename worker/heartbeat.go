@@ -1,0 +1,131 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks"
+)
+
+// beat sends one heartbeat and takes over what is wanted of this worker.
+func (w *Worker) beat(ctx context.Context) error {
+	host, _ := os.Hostname()
+	w.mu.Lock()
+	me := store.Worker{ID: w.o.ID, Version: w.o.Version, Protocol: tasks.Protocol, State: w.state, Host: host, PID: os.Getpid(), Labels: w.o.Labels,
+		Queues: w.o.Queues, Concurrency: w.o.Concurrency, InFlight: len(w.running), StartedAt: w.started}
+	w.mu.Unlock()
+	drain, wasLost, err := w.store.Beat(ctx, me)
+	if err != nil {
+		return err
+	}
+	if wasLost {
+		w.o.Log.Warn("this worker was silent for so long that it was given up as lost; what it held runs elsewhere, and its own attempts there are stale")
+	}
+	if me.State != store.WorkerStopped {
+		w.wantDrain(drain)
+	}
+	return nil
+}
+
+// beatSoon asks for a heartbeat now.
+func (w *Worker) beatSoon() {
+	select {
+	case w.now <- struct{}{}:
+	default:
+	}
+}
+
+// heartbeats says each interval that the worker is alive, until ctx ends. Redis being away is logged once.
+func (w *Worker) heartbeats(ctx context.Context) {
+	defer w.loops.Done()
+	t := time.NewTicker(w.o.Heartbeat)
+	defer t.Stop()
+	away := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-w.now:
+		}
+		bctx, cancel := context.WithTimeout(ctx, 2*w.o.Heartbeat)
+		err := w.beat(bctx)
+		cancel()
+		switch {
+		case err == nil && away:
+			away = false
+			w.o.Log.Info("redis is back")
+		case err != nil && !away && ctx.Err() == nil:
+			away = true
+			w.o.Log.Warn("redis cannot be reached; work goes on and waits for it where it must", "err", err)
+		}
+	}
+}
+
+// pulses makes the counters of running attempts durable each interval, and learns which of them have gone stale or are
+// wanted back because their job was paused, cancelled or has failed.
+func (w *Worker) pulses(ctx context.Context) {
+	defer w.loops.Done()
+	t := time.NewTicker(w.o.Heartbeat)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, r := range w.due() {
+			pctx, cancel := context.WithTimeout(ctx, 2*w.o.Heartbeat)
+			err := (&saver{w, r}).save(pctx, nil, true, r.attempt.Counters())
+			cancel()
+			if errors.Is(err, tasks.ErrStale) {
+				w.o.Log.Warn("stale attempt: the lease went to another, or the job is over; stopping it", "job", r.ref.Job, "step", r.ref.Key, "attempt", r.attempt.ID)
+			}
+		}
+	}
+}
+
+// due lists the attempts that run since a pulse and have not saved since.
+func (w *Worker) due() []*run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []*run
+	for _, r := range w.running {
+		if r.attempt == nil {
+			continue
+		}
+		if kind, _, _ := store.ParseKey(r.ref.Key); kind != store.RunKey {
+			continue
+		}
+		r.mu.Lock()
+		if time.Since(r.saved) >= w.o.Heartbeat*8/10 {
+			list = append(list, r)
+		}
+		r.mu.Unlock()
+	}
+	return list
+}
+
+// listen hears at once when something new is wanted of this worker; the heartbeat would tell it a second later.
+func (w *Worker) listen(ctx context.Context) {
+	defer w.loops.Done()
+	sub := w.store.Listen(ctx)
+	defer sub.Close()
+	ch := sub.Channel()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m, ok := <-ch:
+			if !ok {
+				return
+			}
+			if m.Payload == w.o.ID {
+				w.beatSoon()
+			}
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package worker
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// action is what happens to a step after an attempt.
+type action int
+
+const (
+	endStep   action = iota // the effect is complete
+	giveBack                // ready again, now or later; the retry budget is not spent
+	failStep                // counted; tried again with backoff until the budget is spent
+	leaveStep               // a later attempt holds it: touch nothing
+)
+
+// outcome is a row of the table below, filled in.
+type outcome struct {
+	action    action
+	after     time.Duration
+	reason    string
+	hint      string
+	permanent bool
+}
+
+// decide is the one table of what happens after Run:
+//
+//	Run returned            because                      action
+//	nil                     effect complete              endStep
+//	any                     the lease went to another    leaveStep
+//	ErrStale                a later attempt holds it     leaveStep
+//	ErrDrained              saved, the rest goes back    giveBack
+//	any                     the worker was cut           giveBack
+//	RetryAfter(err, d)      patience was asked for       giveBack after d
+//	Permanent(err)          no retry can help            failStep, permanent
+//	any other, or a panic   try again                    failStep after backoff with jitter
+//
+// cause is why the attempt's context ended, nil when it has not; failed counts earlier failures.
+func decide(err, cause error, failed int) outcome {
+	after, patience := tasks.RetryAfterOf(err)
+	switch {
+	case err == nil:
+		return outcome{action: endStep}
+	case errors.Is(cause, tasks.ErrStale), errors.Is(err, tasks.ErrStale):
+		return outcome{action: leaveStep}
+	case errors.Is(err, tasks.ErrDrained):
+		return outcome{action: giveBack, reason: "drained"}
+	case errors.Is(cause, errCut):
+		return outcome{action: giveBack, reason: "cut"}
+	case patience:
+		return outcome{action: giveBack, after: after, reason: err.Error()}
+	case tasks.IsPermanent(err):
+		return outcome{action: failStep, reason: err.Error(), hint: tasks.HintOf(err), permanent: true}
+	}
+	return outcome{action: failStep, reason: err.Error(), hint: tasks.HintOf(err), after: backoff(failed)}
+}
+
+// backoff is full jitter over an exponential from 1 s, at most 2 minutes: Brooker, "Exponential Backoff And Jitter", 2015.
+func backoff(failed int) time.Duration {
+	limit := min(time.Second<<min(failed, 7), 2*time.Minute)
+	return 100*time.Millisecond + rand.N(limit)
+}

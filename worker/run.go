@@ -1,0 +1,228 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks"
+)
+
+// run is one attempt as its worker holds it.
+type run struct {
+	ref      store.Ref
+	attempt  *tasks.Attempt // nil until the step is begun; like cancel, written under the worker's mu
+	cancel   context.CancelCauseFunc
+	draining chan struct{}
+	once     sync.Once
+
+	mu    sync.Mutex
+	saved time.Time
+}
+
+// interrupt asks the attempt to come back.
+func (r *run) interrupt() { r.once.Do(func() { close(r.draining) }) }
+
+// handle runs the step that a task stands for, from its lease to its settlement. It is called by the queue, at most
+// Concurrency times at once, and never fails: what goes wrong is the store's to remember.
+func (w *Worker) handle(id string) {
+	ref, ok := store.ParseTaskID(id)
+	if !ok {
+		w.o.Log.Error("a task on the queue is not of this program; it is dropped", "task", id)
+		return
+	}
+	r := &run{ref: ref, draining: make(chan struct{}), saved: time.Now()}
+	attempt := store.RandomID()
+	if !w.enter(attempt, r) {
+		w.passOn(ref)
+		return
+	}
+	defer w.leave(attempt)
+	var b store.Begin
+	err := w.patiently(func(ctx context.Context) (err error) {
+		b, err = w.store.Begin(ctx, ref, attempt, w.o.ID)
+		return err
+	})
+	switch {
+	case err != nil:
+		w.o.Log.Warn("step could not be begun; the sweep will hand it out again", "job", ref.Job, "step", ref.Key, "err", err)
+		return
+	case b.Code != store.Begun:
+		w.o.Log.Debug("nothing to do for a task", "job", ref.Job, "step", ref.Key, "delivery", ref.Delivery, "answer", int(b.Code))
+		return
+	}
+	ctx, cancel := context.WithCancelCause(w.base)
+	defer cancel(nil)
+	a := &tasks.Attempt{ID: attempt, Worker: w.o.ID, Failed: b.Failed, Resumed: b.Resumed, Draining: r.draining}
+	w.mu.Lock()
+	r.cancel = cancel
+	r.attempt = tasks.NewAttempt(a, &saver{w, r}, b.Cursor, b.Counters)
+	w.mu.Unlock()
+	h, err := w.perform(ctx, r, b)
+	w.settle(ctx, r, h, err)
+}
+
+// enter notes an attempt before it is begun; false when the worker drains.
+func (w *Worker) enter(attempt string, r *run) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != store.WorkerActive {
+		return false
+	}
+	w.running[attempt] = r
+	return true
+}
+
+func (w *Worker) leave(attempt string) {
+	w.mu.Lock()
+	delete(w.running, attempt)
+	w.changed()
+	w.mu.Unlock()
+}
+
+// passOn hands a step that was claimed and not begun to somebody else.
+func (w *Worker) passOn(ref store.Ref) {
+	err := w.patiently(func(ctx context.Context) error {
+		h, err := w.store.Redeliver(ctx, ref)
+		w.enqueue(h)
+		return err
+	})
+	if err != nil {
+		w.o.Log.Warn("claimed step could not be passed on; the sweep will", "job", ref.Job, "step", ref.Key, "err", err)
+	}
+}
+
+// done is what settles an attempt that went well; its family's three methods end in three ways.
+type done func(ctx context.Context) (store.Handout, error)
+
+// perform calls the family. A panic is an error like any other.
+func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			w.o.Log.Error("a step panicked", "job", r.ref.Job, "step", r.ref.Key, "panic", x, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", x)
+		}
+	}()
+	a := r.attempt
+	if a.Job, err = w.specs.job(ctx, w.store, r.ref); err != nil {
+		return nil, err
+	}
+	f := w.families[a.Job.Kind]
+	if f == nil {
+		return nil, tasks.RetryAfter(fmt.Errorf("this worker does not know jobs of kind %q", a.Job.Kind), time.Second)
+	}
+	kind, i, step := store.ParseKey(r.ref.Key)
+	if kind != store.PlanKey {
+		if a.Stage, err = w.specs.stage(ctx, w.store, r.ref, i); err != nil {
+			return nil, err
+		}
+	}
+	switch kind {
+	case store.PlanKey:
+		stages, err := f.Plan(ctx, a.Job)
+		return func(ctx context.Context) (store.Handout, error) {
+			return w.store.PlanDone(ctx, r.ref, a.ID, stages)
+		}, err
+	case store.SplitKey:
+		page := min(max(4*a.Job.Window, 32), 1024)
+		steps, next, err := f.Split(ctx, a.Job, a.Stage, b.Cursor, page)
+		return func(ctx context.Context) (store.Handout, error) {
+			return w.store.SplitDone(ctx, r.ref, a.ID, steps, next)
+		}, err
+	}
+	a.Step = tasks.Step{ID: step, Body: b.Body}
+	err = f.Run(ctx, a)
+	return func(ctx context.Context) (store.Handout, error) {
+		return w.store.End(ctx, r.ref, a.ID, a.Counters(), a.Findings())
+	}, err
+}
+
+// settle does what the outcome table says and hands out what comes next.
+func (w *Worker) settle(ctx context.Context, r *run, end done, err error) {
+	o := decide(err, context.Cause(ctx), r.attempt.Failed)
+	log := w.o.Log.With("job", r.ref.Job, "step", r.ref.Key, "attempt", r.attempt.ID)
+	var h store.Handout
+	final := false
+	e := w.patiently(func(ctx context.Context) (err error) {
+		switch o.action {
+		case endStep:
+			h, err = end(ctx)
+		case giveBack:
+			h, err = w.store.GiveBack(ctx, r.ref, r.attempt.ID, w.o.ID, r.attempt.Counters(), o.after, o.reason)
+		case failStep:
+			h, final, err = w.store.Fail(ctx, r.ref, r.attempt.ID, w.o.ID, store.Failure{Reason: o.reason, Hint: o.hint, Permanent: o.permanent, After: o.after})
+		case leaveStep:
+			return tasks.ErrStale
+		}
+		return err
+	})
+	switch {
+	case errors.Is(e, tasks.ErrStale):
+		log.Warn("stale attempt: another one holds this step, or it has ended; nothing was changed by this one from here on", "err", err)
+	case tasks.IsPermanent(e): // the family's answer itself cannot be stored
+		_ = w.patiently(func(ctx context.Context) (err error) {
+			h, final, err = w.store.Fail(ctx, r.ref, r.attempt.ID, w.o.ID, store.Failure{Reason: e.Error(), Permanent: true})
+			return err
+		})
+		log.Error("step failed for good", "err", e)
+	case e != nil:
+		log.Warn("outcome could not be stored; the sweep will hand the step out again", "err", e)
+	case final:
+		log.Error("step failed for good", "err", err, "hint", o.hint)
+	case o.action == failStep:
+		log.Warn("attempt failed; the step will be tried again", "err", err, "after", o.after, "failed", r.attempt.Failed+1)
+	case o.action == giveBack:
+		log.Info("step given back", "reason", o.reason, "after", o.after)
+	}
+	w.enqueue(h)
+}
+
+// patiently repeats a call of the store while Redis is away: an outcome is worth waiting for. It gives up when the worker is
+// cut, and returns the store's own answers (stale, permanent) at once.
+func (w *Worker) patiently(call func(ctx context.Context) error) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		err := call(ctx)
+		cancel()
+		if err == nil || errors.Is(err, tasks.ErrStale) || tasks.IsPermanent(err) || errors.Is(err, store.ErrNotFound) || w.base.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-w.base.Done():
+			return err
+		}
+	}
+}
+
+// saver makes the progress of one attempt durable.
+type saver struct {
+	w *Worker
+	r *run
+}
+
+// Save stores a checkpoint. When the job wants its step back, the attempt is asked to drain.
+func (s *saver) Save(ctx context.Context, cursor tasks.Cursor, c tasks.Counters) error {
+	return s.save(ctx, cursor, false, c)
+}
+
+func (s *saver) save(ctx context.Context, cursor tasks.Cursor, keep bool, c tasks.Counters) error {
+	interrupted, err := s.w.store.Save(ctx, s.r.ref, s.r.attempt.ID, cursor, keep, c)
+	if err != nil {
+		if errors.Is(err, tasks.ErrStale) {
+			s.r.cancel(tasks.ErrStale)
+		}
+		return err
+	}
+	s.r.mu.Lock()
+	s.r.saved = time.Now()
+	s.r.mu.Unlock()
+	if interrupted {
+		s.r.interrupt()
+	}
+	return nil
+}

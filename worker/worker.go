@@ -1,0 +1,243 @@
+// Package worker claims tasks, leases their steps, runs them and settles what became of them.
+//
+// A worker is a value: New, Start, Drain and Undrain as often as wanted, Stop. It holds nothing that matters: the store
+// knows what is leased to it, and its heartbeats say that it is alive. Killed at any moment, its steps are given to others
+// within seconds, and the sink's ledger keeps what it had half done from taking effect twice.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stint-run/stint/internal/queue"
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks"
+)
+
+// Options say what a worker is. Zero values become the defaults that are given.
+type Options struct {
+	ID          string // unique to this process and start; default: host-pid-random
+	Version     string
+	Labels      map[string]string
+	Queues      []string // names without protocol; default: the default queue
+	Concurrency int      // steps that run at once; default 8
+	Heartbeat   time.Duration
+	Families    []tasks.Family
+	Log         *slog.Logger
+}
+
+// errCut is the cause of contexts that end because the worker was told not to wait any longer.
+var errCut = errors.New("worker is being stopped and does not wait any longer")
+
+// Worker runs steps. Its methods may be called from any goroutine.
+type Worker struct {
+	o        Options
+	store    *store.Store
+	producer *queue.Producer
+	consumer *queue.Consumer
+	families map[string]tasks.Family
+	specs    specs
+	started  time.Time
+
+	base context.Context // of every attempt; ends only when the worker is cut
+	cut  context.CancelCauseFunc
+
+	mu      sync.Mutex
+	state   string
+	wanted  bool // somebody asked, through the store, that it drains
+	local   bool // Drain was called in this process
+	running map[string]*run
+	settled chan struct{} // closed and made anew whenever an attempt ends or the state changes
+
+	stopBeat context.CancelFunc
+	loops    sync.WaitGroup
+	now      chan struct{} // asks for a heartbeat at once
+}
+
+// New makes a worker. The store and the client stay the caller's.
+func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
+	if o.Concurrency <= 0 {
+		o.Concurrency = 8
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = time.Second
+	}
+	if len(o.Queues) == 0 {
+		o.Queues = []string{store.DefaultQueue}
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.ID == "" {
+		host, _ := os.Hostname()
+		o.ID = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), store.RandomID()[:6])
+	}
+	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, started: time.Now().UTC(),
+		state: store.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
+	w.o.Log = o.Log.With("worker", o.ID)
+	w.base, w.cut = context.WithCancelCause(context.Background())
+	for _, f := range o.Families {
+		w.families[f.Kind()] = f
+	}
+	names := make([]string, len(o.Queues))
+	for i, q := range o.Queues {
+		names[i] = store.QueueName(q)
+	}
+	w.consumer = queue.NewConsumer(rdb, queue.ConsumerOptions{Queues: names, Concurrency: o.Concurrency, Log: w.o.Log,
+		Handle: func(_ context.Context, id string) { w.handle(id) }})
+	return w
+}
+
+// ID returns the worker's id.
+func (w *Worker) ID() string { return w.o.ID }
+
+// Start announces the worker and begins to claim.
+func (w *Worker) Start(ctx context.Context) error {
+	if err := w.beat(ctx); err != nil {
+		return err
+	}
+	if err := w.consumer.Start(ctx); err != nil {
+		return err
+	}
+	bctx, cancel := context.WithCancel(context.Background())
+	w.stopBeat = cancel
+	w.loops.Add(3)
+	go w.heartbeats(bctx)
+	go w.pulses(bctx)
+	go w.listen(bctx)
+	return nil
+}
+
+// Stop drains, waits for the attempts until ctx ends, cuts what is left, and says good-bye. It returns how many attempts
+// had to be cut: their steps go on elsewhere when this worker's heartbeats have ended.
+func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
+	w.Drain()
+	err = w.WaitDrained(ctx)
+	if err != nil {
+		cut = w.InFlight()
+		w.Cut()
+		short, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		err = w.WaitDrained(short)
+	}
+	if err == nil { // asynq waits for handlers for ever; with some of them stuck, leave without it
+		if e := w.consumer.Stop(); e != nil {
+			w.o.Log.Warn("consumer did not stop cleanly", "err", e)
+		}
+	}
+	w.stopBeat()
+	w.loops.Wait()
+	w.setState(store.WorkerStopped)
+	last, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if e := w.beat(last); e != nil {
+		w.o.Log.Warn("could not say good-bye; others will notice", "err", e)
+	}
+	return cut, err
+}
+
+// Cut ends the contexts of all attempts. Their leases make it safe.
+func (w *Worker) Cut() { w.cut(errCut) }
+
+// InFlight returns how many attempts the worker holds.
+func (w *Worker) InFlight() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.running)
+}
+
+// State returns one of the store's worker states.
+func (w *Worker) State() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state
+}
+
+func (w *Worker) setState(s string) {
+	w.mu.Lock()
+	w.state = s
+	w.changed()
+	w.mu.Unlock()
+}
+
+// changed wakes who waits for an attempt to end; w.mu is held.
+func (w *Worker) changed() {
+	close(w.settled)
+	w.settled = make(chan struct{})
+}
+
+// enqueue puts what a transition handed out on the queue. What fails here is found by the sweep.
+func (w *Worker) enqueue(h store.Handout) {
+	if len(h.Enqueue) == 0 {
+		return
+	}
+	ids := make([]string, len(h.Enqueue))
+	for i, r := range h.Enqueue {
+		ids[i] = r.TaskID()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := w.producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), ids...); err != nil {
+		w.o.Log.Warn("steps are ready but not on the queue; the sweep will queue them", "steps", len(ids), "err", err)
+		return
+	}
+	w.consumer.Wake()
+}
+
+// specs remembers jobs and stages as they were accepted and planned, so that a step does not read them again.
+type specs struct {
+	mu     sync.Mutex
+	jobs   map[string]tasks.Job
+	stages map[string]tasks.Stage
+}
+
+const keptSpecs = 256
+
+func (s *specs) job(ctx context.Context, st *store.Store, r store.Ref) (tasks.Job, error) {
+	key := fmt.Sprintf("%s:%d", r.Job, r.Epoch)
+	s.mu.Lock()
+	job, ok := s.jobs[key]
+	s.mu.Unlock()
+	if ok {
+		return job, nil
+	}
+	job, _, err := st.Job(ctx, r.Job)
+	if err != nil {
+		return job, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.jobs == nil || len(s.jobs) >= keptSpecs {
+		s.jobs = map[string]tasks.Job{}
+	}
+	s.jobs[key] = job
+	return job, nil
+}
+
+func (s *specs) stage(ctx context.Context, st *store.Store, r store.Ref, i int) (tasks.Stage, error) {
+	key := fmt.Sprintf("%s:%d:%d", r.Job, r.Epoch, i)
+	s.mu.Lock()
+	stage, ok := s.stages[key]
+	s.mu.Unlock()
+	if ok {
+		return stage, nil
+	}
+	stage, err := st.Stage(ctx, r.Job, i)
+	if err != nil {
+		return stage, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stages == nil || len(s.stages) >= keptSpecs {
+		s.stages = map[string]tasks.Stage{}
+	}
+	s.stages[key] = stage
+	return stage, nil
+}
