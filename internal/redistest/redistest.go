@@ -1,0 +1,164 @@
+// Package redistest gives each test a redis-server of its own: real, private, empty, on a unix socket, and gone when the
+// test ends, even when the test binary is killed. It can be killed, frozen and started again as a test likes.
+package redistest
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stint-run/stint/internal/localredis/redisproc"
+)
+
+// startTimeout bounds a start; on an idle machine one takes some ten milliseconds.
+const startTimeout = 60 * time.Second
+
+// Option changes what New starts.
+type Option func(*redisproc.Config)
+
+// AOF keeps what was written in an append-only file, synced each second: Kill and Restart lose nothing then.
+func AOF() Option { return func(c *redisproc.Config) { c.Fsync = "everysec" } }
+
+// FsyncAlways keeps what was written in an append-only file that is synced before each answer.
+func FsyncAlways() Option { return func(c *redisproc.Config) { c.Fsync = "always" } }
+
+// TCP serves on a free port of 127.0.0.1 instead of a socket, for tests that put something between.
+func TCP() Option { return func(c *redisproc.Config) { c.Socket = "" } }
+
+// find looks for the redis-server once per test binary.
+var find = sync.OnceValues(func() (string, error) {
+	path, _, err := redisproc.Find(context.Background())
+	return path, err
+})
+
+// Server is a redis-server of one test. Its methods belong to the test's own goroutine; its clients to all.
+type Server struct {
+	t      testing.TB
+	config redisproc.Config
+	proc   *redisproc.Process
+	client *redis.Client
+}
+
+// New starts an empty server without persistence, unless an option says otherwise, and ends it with the test. Without a
+// redis-server on PATH the test fails: it is never skipped.
+func New(t testing.TB, options ...Option) *Server {
+	t.Helper()
+	binary, err := find()
+	if err != nil {
+		t.Fatalf("this test needs a real redis-server: %v; install it with `scripts/install-test-deps.sh`", err)
+	}
+	// Not t.TempDir: the path of a socket has to be short.
+	dir, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		t.Fatalf("make a folder for redis-server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove the folder of redis-server: %v", err)
+		}
+	})
+	s := &Server{t: t, config: redisproc.Config{Binary: binary, Dir: dir, Socket: filepath.Join(dir, "r.sock")}}
+	for _, o := range options {
+		o(&s.config)
+	}
+	if s.config.Socket == "" || len(s.config.Socket) > redisproc.MaxSocketPath {
+		s.config.Socket, s.config.Port = "", freePort(t)
+	}
+	s.start()
+	t.Cleanup(s.end)
+	return s
+}
+
+// Client returns a new client of a new server: New and Server.Client in one, for tests that need no more.
+func Client(t testing.TB, options ...Option) *redis.Client {
+	t.Helper()
+	return New(t, options...).Client()
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (s *Server) start() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	proc, err := redisproc.Start(ctx, s.config)
+	if err != nil {
+		s.t.Fatalf("start redis-server: %v", err)
+	}
+	s.proc = proc
+}
+
+func (s *Server) end() {
+	if s.client != nil {
+		if err := s.client.Close(); err != nil && err != redis.ErrClosed {
+			s.t.Errorf("close the client: %v", err)
+		}
+	}
+	s.proc.Kill() // a frozen one as well; nobody wants its data any more
+}
+
+// Client returns the server's client: the same at each call, closed with the test.
+func (s *Server) Client() *redis.Client {
+	if s.client == nil {
+		s.client = redis.NewClient(s.Options())
+	}
+	return s.client
+}
+
+// Options returns how to reach the server; a fresh value at each call.
+func (s *Server) Options() *redis.Options { return s.config.Options() }
+
+// URL returns how to reach the server in the form that redis.url has in the configuration.
+func (s *Server) URL() string {
+	if s.config.Socket != "" {
+		return "unix://" + s.config.Socket
+	}
+	return "redis://" + s.Addr()
+}
+
+// Addr returns the path of the server's socket or, with TCP, its host and port.
+func (s *Server) Addr() string { return s.Options().Addr }
+
+// Pid returns the process id of the server that runs now, or ran last.
+func (s *Server) Pid() int { return s.proc.Pid() }
+
+// Kill ends the server with SIGKILL and returns when it is gone. Without AOF all of its data is lost with it.
+func (s *Server) Kill() { s.proc.Kill() }
+
+// Restart starts the server again at the same address and with the same append-only file, if it has one. A server that
+// still runs is ended in order first.
+func (s *Server) Restart() {
+	s.t.Helper()
+	if err := s.proc.Stop(startTimeout); err != nil {
+		s.t.Fatalf("end redis-server: %v", err)
+	}
+	s.start()
+}
+
+// Pause freezes the server: connections stay open and nothing answers, as after a partition of the network.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig os.Signal) {
+	s.t.Helper()
+	if err := s.proc.Signal(sig); err != nil {
+		s.t.Fatalf("signal redis-server: %v", err)
+	}
+}
