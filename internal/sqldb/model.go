@@ -39,6 +39,15 @@ type Schema struct {
 	Dialect Dialect  `json:"dialect"`
 	Tables  []Table  `json:"tables"`          // parents before children where foreign keys allow it
 	Views   []string `json:"views,omitempty"` // left out of a migration, with a line in the report
+	Enums   []Enum   `json:"enums,omitempty"` // PostgreSQL: the enum types that the tables use
+	Notes   []string `json:"notes,omitempty"` // what was seen and is left out, apart from single tables, one sentence each
+}
+
+// Enum is a type of PostgreSQL whose values are labels.
+type Enum struct {
+	Schema string   `json:"schema,omitempty"` // "" is the connection's default schema
+	Name   string   `json:"name"`
+	Labels []string `json:"labels"` // in their order
 }
 
 // Table is one table: its columns and what holds them together.

@@ -205,10 +205,6 @@ func TestManyMayOpenANewFileAtTheSameMoment(t *testing.T) {
 func TestConnectingSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t)
-	at, err := ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
 	admin := openAt(t, url, Options{})
 	// Other test binaries have servers of their own, and this is the only test here that makes roles.
 	run(t, admin, "CREATE ROLE "+pgtest.GuardedUser+" LOGIN PASSWORD 'right'", "CREATE ROLE outsider LOGIN",
@@ -236,7 +232,8 @@ func TestConnectingSaysWhatIsWrong(t *testing.T) {
 		{"postgres://no-such-host.invalid/db", "is not known"},
 		{"postgres:///db?host=" + t.TempDir(), "no such socket"},
 	} {
-		if at, err = ParseURL(c.url); err != nil {
+		at, err := ParseURL(c.url)
+		if err != nil {
 			t.Fatal(err)
 		}
 		db, err := Open(context.Background(), at, Options{})

@@ -1,0 +1,69 @@
+package sqldb
+
+import (
+	"context"
+	"strings"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// Introspect says what a database holds. With only, it says so of these tables alone: names as FullName gives them, with
+// SQLite in any case; a name that is not there is an error whose hint lists those that look like it.
+//
+// Tables of stint's own (stint_...), of the database itself and of extensions are never listed. What a migration leaves out
+// (views, triggers, checks, virtual tables) is named in Views and Notes, never dropped silently. Reading is one snapshot.
+func Introspect(ctx context.Context, db *DB, only []string) (*Schema, error) {
+	var s *Schema
+	var err error
+	if db.Dialect == Postgres {
+		s, err = introspectPostgres(ctx, db, only)
+	} else {
+		s, err = introspectSQLite(ctx, db, only)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.Tables = SortTables(s.Tables)
+	return s, nil
+}
+
+// selectTables returns which of the names are wanted: all of them when only is empty.
+func selectTables(d Dialect, names, only []string) (map[string]bool, error) {
+	wanted := make(map[string]bool, len(names))
+	if len(only) == 0 {
+		for _, name := range names {
+			wanted[name] = true
+		}
+		return wanted, nil
+	}
+	exact := make(map[string]bool, len(names))
+	folded := make(map[string]string, len(names))
+	for _, name := range names {
+		exact[name] = true
+		folded[strings.ToLower(name)] = name
+	}
+	for _, name := range only {
+		found, ok := name, exact[name]
+		if !ok && d == SQLite {
+			found, ok = folded[strings.ToLower(name)]
+		}
+		if !ok {
+			return nil, noSuchTable(name, names)
+		}
+		wanted[found] = true
+	}
+	return wanted, nil
+}
+
+func noSuchTable(name string, names []string) error {
+	hint := "the database holds no tables"
+	if near := nearest(name, names); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	} else if len(names) > 0 {
+		hint = "there are: " + strings.Join(names[:min(len(names), 10)], ", ")
+		if len(names) > 10 {
+			hint += ", ..."
+		}
+	}
+	return tasks.Permanent(tasks.WithHint(nil, hint, "there is no table %q", name))
+}
