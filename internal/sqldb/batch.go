@@ -1,0 +1,207 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+)
+
+// ColumnPair says that a column of the source goes into a column of the target.
+type ColumnPair struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+}
+
+// Mapping says how the rows of one table become the rows of another. It is read only, and may be shared.
+type Mapping struct {
+	Source  *Table
+	Target  *Table
+	Columns []ColumnPair
+}
+
+// MapByName maps each column of the source to the column of the same name in the target, or, where there is none, to the only
+// one whose name differs in case alone. It fails when a column of the source has no counterpart, or when the target has a
+// column that needs a value and gets none.
+func MapByName(source, target *Table) (*Mapping, error) {
+	m := &Mapping{Source: source, Target: target}
+	taken := map[string]bool{}
+	for i := range source.Columns {
+		name := source.Columns[i].Name
+		found := target.Column(name)
+		if found == nil {
+			for j := range target.Columns {
+				if strings.EqualFold(target.Columns[j].Name, name) {
+					if found != nil {
+						return nil, fmt.Errorf("map %s: column %s could be several in the target", source.FullName(), name)
+					}
+					found = &target.Columns[j]
+				}
+			}
+		}
+		if found == nil {
+			return nil, fmt.Errorf("map %s: the target %s has no column %s", source.FullName(), target.FullName(), name)
+		}
+		if taken[found.Name] {
+			return nil, fmt.Errorf("map %s: two columns would go to %s", source.FullName(), found.Name)
+		}
+		taken[found.Name] = true
+		m.Columns = append(m.Columns, ColumnPair{name, found.Name})
+	}
+	for i := range target.Columns {
+		c := &target.Columns[i]
+		if !taken[c.Name] && c.NotNull && c.Default == "" && !c.Identity && !c.Generated {
+			return nil, fmt.Errorf("map %s: column %s of the target needs a value and gets none", source.FullName(), c.Name)
+		}
+	}
+	return m, nil
+}
+
+// Limits bound a batch. The zero value means the defaults.
+type Limits struct {
+	Rows  int // 0 means 10,000
+	Bytes int // encoded; 0 means 4 MiB. A single row may be larger: then it is a batch of its own.
+}
+
+// The default limits of a batch.
+const (
+	DefaultBatchRows  = 10_000
+	DefaultBatchBytes = 4 << 20
+)
+
+// Batch is a number of rows, encoded for their target, that take effect together. Release it when it has been loaded.
+type Batch struct {
+	From        RowKey // where it starts: the chunk's own border, or the To of the batch before
+	To          RowKey // where the next one starts: the key of the first row behind it, or the chunk's own border
+	Last        bool   // it ends its chunk
+	RowsRead    int    // rows of the source in it, the bad ones included
+	RowsEncoded int    // rows that are to be written
+	Bytes       int    // of the encoded rows
+
+	plan    *plan
+	data    []byte   // PostgreSQL: the rows in COPY's form, without header and trailer
+	ends    []int    // PostgreSQL: where each row ends in data
+	values  []any    // SQLite: RowsEncoded × columns driver values
+	keys    []byte   // the packed keys of the rows
+	keyEnds []int    // where each key ends
+	bad     []badRow // rows that the target cannot hold
+	parts   int      // of a key
+	pooled  bool
+}
+
+// batchPool keeps the buffers of batches: a worker holds as many as it has attempts, not as many as it loads batches.
+var batchPool = sync.Pool{New: func() any { return new(Batch) }}
+
+// Release gives the batch's buffers back; it must not be used afterwards. Batches that are not released are merely garbage.
+func (b *Batch) Release() {
+	if b == nil || b.pooled {
+		return
+	}
+	clear(b.values)
+	clear(b.bad)
+	kept := Batch{data: b.data[:0], ends: b.ends[:0], values: b.values[:0], keys: b.keys[:0], keyEnds: b.keyEnds[:0], bad: b.bad[:0], pooled: true}
+	if cap(kept.data) > 2*DefaultBatchBytes {
+		kept.data = nil // one giant row must not stay for ever
+	}
+	*b = kept
+	batchPool.Put(b)
+}
+
+// Batcher cuts a range of a table into batches. It is for one goroutine. Close it.
+type Batcher struct {
+	rows    *Rows
+	plan    *plan
+	limits  Limits
+	from    RowKey // of the next batch
+	end     RowKey
+	pending bool // rows stands on a row that belongs to the next batch
+	ended   bool
+}
+
+// NewBatcher starts to read [from, end) of the mapping's source table, to encode it for a target of the dialect to.
+// The source is read by one query, so all of its batches are of one moment.
+func NewBatcher(ctx context.Context, src *DB, m *Mapping, w Walk, to Dialect, from, end RowKey, limits Limits) (*Batcher, error) {
+	p, err := newPlan(src.Dialect, to, m)
+	if err != nil {
+		return nil, err
+	}
+	if limits.Rows <= 0 {
+		limits.Rows = DefaultBatchRows
+	}
+	if limits.Bytes <= 0 {
+		limits.Bytes = DefaultBatchBytes
+	}
+	rows, err := readColumns(ctx, src, m.Source, w, p.selected, from, end)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	p.opened(rows.cols)
+	return &Batcher{rows: rows, plan: p, limits: limits, from: from, end: end}, nil
+}
+
+// Next reads and encodes the next batch, and io.EOF after the last. The last batch has Last set; it may be empty, as that of
+// an empty chunk is: it must be loaded all the same, for it is what tells the ledger that the chunk is done.
+func (b *Batcher) Next() (*Batch, error) {
+	if b.ended {
+		return nil, io.EOF
+	}
+	batch := batchPool.Get().(*Batch)
+	batch.pooled, batch.plan, batch.From, batch.parts = false, b.plan, b.from, b.rows.walk.Parts()
+	for {
+		if !b.pending && !b.rows.Next() {
+			if err := b.rows.Err(); err != nil {
+				batch.Release()
+				return nil, Classify(err)
+			}
+			b.ended = true
+			batch.To, batch.Last = b.end, true
+			return batch, nil
+		}
+		b.pending = false
+		if (batch.RowsRead >= b.limits.Rows || batch.Bytes >= b.limits.Bytes) && b.canCut(batch) {
+			b.pending = true
+			b.from = b.rows.Key()
+			batch.To = b.from
+			if err := b.rows.Err(); err != nil {
+				batch.Release()
+				return nil, Classify(err)
+			}
+			return batch, nil
+		}
+		if err := b.plan.add(batch, b.rows); err != nil {
+			batch.Release()
+			return nil, Classify(err)
+		}
+	}
+}
+
+// canCut reports whether the current row may start the next batch.
+func (b *Batcher) canCut(batch *Batch) bool {
+	n := len(batch.keyEnds)
+	return n == 0 || mayPart(batch.keyAt(n-1, batch.parts), b.rows.Key())
+}
+
+// canCutAt reports whether a batch may be cut before a row, by its number among all rows.
+func (b *Batch) canCutAt(at int) bool {
+	return at == 0 || mayPart(b.keyAt(at-1, b.parts), b.keyAt(at, b.parts))
+}
+
+// mayPart reports whether a border may be set between two neighbours. A unique index can be finer than the collation of its
+// column ('a' and 'A' under NOCASE): such rows lie on the same side of every border, so they must not be parted.
+func mayPart(a, b RowKey) bool {
+	for i := range a {
+		s, ok := a[i].(string)
+		t, also := b[i].(string)
+		if ok && also && strings.EqualFold(strings.TrimRight(s, " "), strings.TrimRight(t, " ")) {
+			continue
+		}
+		if !(RowKey{a[i]}).Equal(RowKey{b[i]}) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends the reading.
+func (b *Batcher) Close() error { return b.rows.Close() }

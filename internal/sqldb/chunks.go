@@ -1,0 +1,322 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// WalkKind says by what a table is walked.
+type WalkKind string
+
+// The ways to walk a table.
+const (
+	WalkKey   WalkKind = "key"   // by a primary key, or a unique key that is NOT NULL
+	WalkRowID WalkKind = "rowid" // SQLite: by the rowid; stable as long as nobody runs VACUUM
+	WalkCTID  WalkKind = "ctid"  // PostgreSQL: by the place of the row; stable as long as nobody updates or rewrites the table
+)
+
+// Walk is the order in which a table is walked: what its chunks are ranges of, and what names its rows. It follows from the
+// table alone, so that every process walks the same way.
+type Walk struct {
+	Kind    WalkKind `json:"kind"`
+	Columns []string `json:"columns,omitempty"` // of the key; empty for rowid and ctid
+}
+
+// Parts returns how many parts a RowKey of this walk has.
+func (w Walk) Parts() int {
+	switch w.Kind {
+	case WalkRowID:
+		return 1
+	case WalkCTID:
+		return 2 // block, item
+	}
+	return len(w.Columns)
+}
+
+// WalkOf says how a table is walked: by its primary key where that is NOT NULL, else by its shortest unique key whose
+// columns are all NOT NULL, else by the place of the row. SQLite lets the columns of a primary key be NULL unless told
+// otherwise; such a table is walked by rowid, for a range never holds a NULL.
+func WalkOf(t *Table) Walk {
+	if k := t.PrimaryKey; k != nil && walkable(t, k) {
+		return keyWalk(k)
+	}
+	var best *Key
+	for i := range t.Uniques {
+		if k := &t.Uniques[i]; walkable(t, k) && (best == nil || len(k.Columns) < len(best.Columns)) {
+			best = k
+		}
+	}
+	if best != nil {
+		return keyWalk(best)
+	}
+	if t.RowID != "" {
+		return Walk{Kind: WalkRowID}
+	}
+	return Walk{Kind: WalkCTID}
+}
+
+func keyWalk(k *Key) Walk { return Walk{Kind: WalkKey, Columns: slices.Clone(k.Columns)} }
+
+// integers reports whether every key of a walk is one integer. A column of SQLite that is declared so may hold anything,
+// unless it is the rowid itself.
+func (w Walk) integers(d Dialect, t *Table) bool {
+	switch {
+	case w.Kind == WalkRowID:
+		return true
+	case w.Kind != WalkKey || len(w.Columns) != 1:
+		return false
+	}
+	c := t.Column(w.Columns[0])
+	return isRowIDAlias(t, c) || d == Postgres && c != nil && isIntKind(c.Kind)
+}
+
+func isIntKind(k Kind) bool { return k == KindInt16 || k == KindInt32 || k == KindInt64 }
+
+// isRowIDAlias reports whether a column is SQLite's INTEGER PRIMARY KEY.
+func isRowIDAlias(t *Table, c *Column) bool {
+	return t.RowID != "" && c != nil && c.Identity && strings.EqualFold(c.Type, "INTEGER") &&
+		t.PrimaryKey != nil && len(t.PrimaryKey.Columns) == 1 && t.PrimaryKey.Columns[0] == c.Name
+}
+
+func walkable(t *Table, k *Key) bool {
+	if len(k.Columns) == 0 {
+		return false
+	}
+	for _, name := range k.Columns {
+		c := t.Column(name)
+		if c == nil {
+			return false
+		}
+		if !c.NotNull && !isRowIDAlias(t, c) {
+			return false
+		}
+	}
+	return true
+}
+
+// orderBy returns the columns of the walk as ORDER BY wants them; "" for ctid, whose ranges come in order by themselves.
+func (w Walk) orderBy(d Dialect, t *Table) string {
+	switch w.Kind {
+	case WalkRowID:
+		return " ORDER BY " + t.RowID
+	case WalkCTID:
+		return ""
+	}
+	return " ORDER BY " + d.QuoteList(w.Columns)
+}
+
+// compare returns a condition such as ("a", "b") >= ($1::integer, $2::text) and adds its arguments. The database compares,
+// so that its own collation, type order and affinity hold.
+func (w Walk) compare(d Dialect, t *Table, op string, key RowKey, args *[]any) (string, error) {
+	if len(key) != w.Parts() {
+		return "", fmt.Errorf("walk %s: a key of %d parts where the walk has %d", t.FullName(), len(key), w.Parts())
+	}
+	switch w.Kind {
+	case WalkCTID:
+		*args = append(*args, fmt.Sprintf("(%v,%v)", key[0], key[1]))
+		return "ctid " + op + " $" + strconv.Itoa(len(*args)) + "::tid", nil
+	case WalkRowID:
+		*args = append(*args, key[0])
+		return t.RowID + " " + op + " ?", nil
+	}
+	places := make([]string, len(key))
+	for i, v := range key {
+		*args = append(*args, v)
+		places[i] = "?"
+		if d == Postgres {
+			c := t.Column(w.Columns[i])
+			if c == nil {
+				return "", fmt.Errorf("walk %s: no column %s", t.FullName(), w.Columns[i])
+			}
+			places[i] = "$" + strconv.Itoa(len(*args)) + "::" + c.Type
+		}
+	}
+	if len(key) == 1 {
+		return d.Quote(w.Columns[0]) + " " + op + " " + places[0], nil
+	}
+	return "(" + d.QuoteList(w.Columns) + ") " + op + " (" + strings.Join(places, ", ") + ")", nil
+}
+
+// where returns the WHERE clause of the range [from, to), with its arguments; "" where there is nothing to say.
+func (w Walk) where(d Dialect, t *Table, from, to RowKey) (string, []any, error) {
+	var conds []string
+	var args []any
+	if from == nil && w.Kind == WalkCTID {
+		from = RowKey{int64(0), int64(0)} // a ctid condition makes it a range scan, which comes in order
+	}
+	for _, b := range []struct {
+		op  string
+		key RowKey
+	}{{">=", from}, {"<", to}} {
+		if b.key == nil {
+			continue
+		}
+		c, err := w.compare(d, t, b.op, b.key, &args)
+		if err != nil {
+			return "", nil, err
+		}
+		conds = append(conds, c)
+	}
+	if len(conds) == 0 {
+		return "", nil, nil
+	}
+	return " WHERE " + strings.Join(conds, " AND "), args, nil
+}
+
+// Boundaries returns the starts of the next chunks behind the one that starts at after (nil: the first chunk, which has no
+// lower border): at most limit of them, rows apart. Fewer than limit means that the last chunk of the table starts at the last
+// one returned, or at after. Borders are found by keyset, within an index where there is one.
+//
+// It reads the table as it is now; SaveChunks keeps what was decided.
+func Boundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, rows, limit int) ([]RowKey, error) {
+	if rows < 1 || limit < 1 {
+		return nil, fmt.Errorf("split %s: rows and limit must be positive", t.FullName())
+	}
+	var keys []RowKey
+	var err error
+	switch {
+	case w.Kind == WalkCTID:
+		keys, err = ctidBoundaries(ctx, db, t, after, rows, limit)
+	case w.integers(db.Dialect, t) && t.Rows > 0:
+		var dense bool
+		if keys, dense, err = denseBoundaries(ctx, db, t, w, after, rows, limit); err == nil && !dense {
+			keys, err = keysetBoundaries(ctx, db, t, w, after, rows, limit)
+		}
+	default:
+		keys, err = keysetBoundaries(ctx, db, t, w, after, rows, limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("split %s: %w", t.FullName(), err)
+	}
+	return keys, nil
+}
+
+// denseBoundaries computes the borders of a table whose integer keys have few gaps, without reading it: a range of n
+// integers holds at most n rows, so no chunk can be too large.
+func denseBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, rows, limit int) ([]RowKey, bool, error) {
+	col := t.RowID
+	if w.Kind == WalkKey {
+		col = db.Dialect.Quote(w.Columns[0])
+	}
+	from := "(SELECT min(" + col + ") FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + ")"
+	to := "(SELECT max(" + col + ") FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + ")"
+	var lo, hi *int64
+	if err := queryRow(ctx, db, "SELECT "+from+", "+to, nil, &lo, &hi); err != nil {
+		return nil, false, err
+	}
+	if lo == nil || hi == nil {
+		return nil, true, nil
+	}
+	if span := uint64(*hi) - uint64(*lo); span >= 2*uint64(t.Rows) {
+		return nil, false, nil
+	}
+	at := *lo
+	if after != nil {
+		n, ok := after[0].(int64)
+		if !ok {
+			return nil, false, nil
+		}
+		at = n
+	}
+	var keys []RowKey
+	for len(keys) < limit && *hi >= at && uint64(*hi)-uint64(at) >= uint64(rows) {
+		at += int64(rows)
+		keys = append(keys, RowKey{at})
+	}
+	return keys, true, nil
+}
+
+// keysetBoundaries walks the key: each border is found from the one before it.
+func keysetBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, rows, limit int) ([]RowKey, error) {
+	if db.Dialect == Postgres {
+		return postgresBoundaries(ctx, db, t, w, after, rows, limit)
+	}
+	cols := t.RowID
+	if w.Kind == WalkKey {
+		parts := make([]string, len(w.Columns))
+		for i, c := range w.Columns {
+			parts[i] = "+" + SQLite.Quote(c) // an expression has no declared type, by which the driver would bend its values
+		}
+		cols = strings.Join(parts, ", ")
+	}
+	var keys []RowKey
+	for len(keys) < limit {
+		where, args, err := w.where(SQLite, t, after, nil)
+		if err != nil {
+			return nil, err
+		}
+		sql := "SELECT " + cols + " FROM " + SQLite.QuoteTable("", t.Name) + where + w.orderBy(SQLite, t) + " LIMIT 1 OFFSET " + strconv.Itoa(rows)
+		key, err := sqliteKey(ctx, db, sql, args, w.Parts())
+		if err != nil || key == nil {
+			return keys, err
+		}
+		keys = append(keys, key)
+		after = key
+	}
+	return keys, nil
+}
+
+// postgresBoundaries finds all borders of a page in one round trip, by recursion.
+func postgresBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, rows, limit int) ([]RowKey, error) {
+	where, args, err := w.where(Postgres, t, after, nil)
+	if err != nil {
+		return nil, err
+	}
+	d, n := Postgres, len(w.Columns)
+	rel := d.QuoteTable(t.Schema, t.Name)
+	inner, prev, alias, out := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i, c := range w.Columns {
+		col := t.Column(c)
+		if col == nil {
+			return nil, fmt.Errorf("no column %s", c)
+		}
+		alias[i] = "stint_k" + strconv.Itoa(i)
+		inner[i] = d.Quote(c) + " AS " + alias[i]
+		prev[i] = "stint_b." + alias[i]
+		out[i] = alias[i]
+		if col.Kind == KindOther {
+			out[i] += "::text"
+		}
+	}
+	left, right := "("+d.QuoteList(w.Columns)+")", "("+strings.Join(prev, ", ")+")"
+	tail := w.orderBy(d, t) + " OFFSET " + strconv.Itoa(rows) + " LIMIT 1"
+	sql := "WITH RECURSIVE stint_b AS ((SELECT 1 AS stint_n, " + strings.Join(inner, ", ") + " FROM " + rel + where + tail + ")" +
+		" UNION ALL SELECT stint_b.stint_n + 1, stint_x.* FROM stint_b CROSS JOIN LATERAL (SELECT " + strings.Join(inner, ", ") +
+		" FROM " + rel + " WHERE " + left + " >= " + right + tail + ") stint_x WHERE stint_b.stint_n < " + strconv.Itoa(limit) +
+		") SELECT " + strings.Join(out, ", ") + " FROM stint_b ORDER BY stint_n"
+	kinds := make([]selected, n)
+	for i, c := range w.Columns {
+		kinds[i] = selected{column: t.Column(c), binary: t.Column(c).Kind != KindOther}
+	}
+	return postgresKeys(ctx, db, sql, args, kinds)
+}
+
+// ctidBoundaries cuts a table without a key by blocks, from the average number of rows in a block.
+func ctidBoundaries(ctx context.Context, db *DB, t *Table, after RowKey, rows, limit int) ([]RowKey, error) {
+	var blocks, sampled int64
+	rel := Postgres.QuoteTable(t.Schema, t.Name)
+	err := queryRow(ctx, db, "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint, "+
+		"(SELECT count(*) FROM "+rel+" WHERE ctid < '(16,0)'::tid)", []any{rel}, &blocks, &sampled)
+	if err != nil {
+		return nil, err
+	}
+	// Blocks at the beginning may be nearly empty after deletes; a chunk of few rows does no harm, one of too many does.
+	perBlock := max(sampled/16, t.Rows/max(blocks, 1), 1)
+	step := max(int64(rows)/perBlock, 1)
+	at := int64(0)
+	if after != nil {
+		n, ok := after[0].(int64)
+		if !ok || len(after) != 2 {
+			return nil, fmt.Errorf("not a key of a ctid walk: %v", after)
+		}
+		at = n
+	}
+	var keys []RowKey
+	for at += step; at < blocks && len(keys) < limit; at += step {
+		keys = append(keys, RowKey{at, int64(0)})
+	}
+	return keys, nil
+}

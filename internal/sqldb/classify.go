@@ -1,0 +1,124 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stint-run/stint/tasks"
+	"modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+)
+
+// lockPatience is how long a step waits before it asks again for a lock that it did not get.
+const lockPatience = 250 * time.Millisecond
+
+// Classify says what an error of a database means for what happens next, by marking it for worker/outcome.go:
+//
+//   - somebody holds a lock, or the server chose us as the victim of a deadlock or of a conflict: tasks.RetryAfter;
+//   - the server is full, starting or stopping: a hint, and an ordinary error, or RetryAfter where it passes by itself;
+//   - permissions, missing tables and columns: tasks.Permanent with a hint;
+//   - a broken connection, and all else: as it is.
+//
+// nil, context errors and errors that are marked already stay as they are.
+func Classify(err error) error {
+	if err == nil || tasks.IsPermanent(err) || errors.Is(err, tasks.ErrDrained) || errors.Is(err, ErrTaken) {
+		return err
+	}
+	if _, ok := tasks.RetryAfterOf(err); ok || tasks.HintOf(err) != "" {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return classifyPostgres(err, pg)
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		return classifySQLite(err, lite.Code())
+	}
+	return err
+}
+
+func classifyPostgres(err error, pg *pgconn.PgError) error {
+	switch pg.Code {
+	case "55P03", "40P01", "40001", "57014": // lock_not_available, deadlock_detected, serialization_failure, query_canceled
+		return tasks.RetryAfter(err, lockPatience)
+	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+		return tasks.RetryAfter(tasks.WithHint(err, "nothing is lost; the step goes on when the server is back", "the server ended the session"), time.Second)
+	case "53100": // disk_full
+		return tasks.WithHint(err, "free disk space on the database server, then retry", "the disk of the database server is full")
+	case "53200":
+		return tasks.WithHint(err, "give the server more memory, or use smaller batches", "the database server is out of memory")
+	case "53300":
+		return tasks.RetryAfter(tasks.WithHint(err, "raise max_connections there, or give the workers fewer connections",
+			"the server has no connection left"), time.Second)
+	case "25006":
+		return tasks.Permanent(tasks.WithHint(err, "connect to the primary, and open the target for writing", "the database is read-only"))
+	case "42501":
+		return tasks.Permanent(tasks.WithHint(err, "GRANT the right to the user of this connection", "the user may not do this"))
+	case "42P01", "42703", "3F000", "42883":
+		return tasks.Permanent(tasks.WithHint(err, "was the schema changed, or not created? create it and retry", "a table or column is not there"))
+	case "0A000", "42601", "42804", "42809", "428C9":
+		return tasks.Permanent(err)
+	}
+	return err
+}
+
+func classifySQLite(err error, code int) error {
+	switch code & 0xff {
+	case sqlitelib.SQLITE_BUSY, sqlitelib.SQLITE_LOCKED:
+		return tasks.RetryAfter(err, lockPatience)
+	case sqlitelib.SQLITE_FULL:
+		return tasks.WithHint(err, "free disk space where the file is, then retry", "the disk of the SQLite file is full")
+	case sqlitelib.SQLITE_READONLY, sqlitelib.SQLITE_PERM, sqlitelib.SQLITE_AUTH:
+		return tasks.Permanent(tasks.WithHint(err, "give this user the right to write the file and its folder", "the SQLite file cannot be written"))
+	case sqlitelib.SQLITE_CORRUPT, sqlitelib.SQLITE_NOTADB:
+		return tasks.Permanent(tasks.WithHint(err, "check the file with the sqlite3 shell: PRAGMA integrity_check", "the SQLite file is damaged"))
+	case sqlitelib.SQLITE_IOERR:
+		return tasks.WithHint(err, "check the disk that the file is on, then retry", "the SQLite file cannot be read or written")
+	case sqlitelib.SQLITE_ERROR:
+		if m := err.Error(); strings.Contains(m, "no such table") || strings.Contains(m, "no such column") {
+			return tasks.Permanent(tasks.WithHint(err, "was the schema changed, or not created? create it and retry", "a table or column is not there"))
+		}
+	}
+	return err
+}
+
+// rowFault reports whether an error is the fault of rows, so that isolating them helps. It returns the SQLSTATE and what to say.
+func rowFault(err error) (code, reason, column string, ok bool) {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		if len(pg.Code) != 5 {
+			return "", "", "", false
+		}
+		switch class := pg.Code[:2]; {
+		case class == "22" || class == "23" || class == "44": // data exception, integrity constraint, view's check option
+		case class == "54" && pg.Code != "54001": // program limit exceeded, such as an index entry that is too large
+		case pg.Code == "P0001" || class == "21": // RAISE in a trigger; cardinality
+		default:
+			return "", "", "", false
+		}
+		reason = pg.Message
+		if pg.Detail != "" {
+			reason += ": " + pg.Detail
+		}
+		return pg.Code, reason, pg.ColumnName, true
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		switch lite.Code() & 0xff {
+		case sqlitelib.SQLITE_CONSTRAINT:
+			return "SQLITE_CONSTRAINT", lite.Error(), "", true
+		case sqlitelib.SQLITE_MISMATCH:
+			return "SQLITE_MISMATCH", lite.Error(), "", true
+		case sqlitelib.SQLITE_TOOBIG:
+			return "SQLITE_TOOBIG", lite.Error(), "", true
+		}
+	}
+	return "", "", "", false
+}

@@ -1,0 +1,228 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// ErrTaken: somebody else has committed a batch that starts where this one does. Nothing was written. The caller reads
+// Progress again and goes on from there; its batch is void.
+var ErrTaken = errors.New("another attempt has committed this range")
+
+// ledgerTables are stint's own tables in a target, in words that both dialects understand.
+//
+// stint_ledger: one row for each batch, written in the batch's own transaction. It is the truth about what has taken effect:
+// its primary key lets only one attempt commit a batch that starts at from_key. Keys are in RowKey's JSON form; "" is the
+// beginning as from_key and the end as to_key. done is 1 on the last batch of a step.
+//
+// stint_chunks: the chunks of a stage as they were first decided.
+//
+// stint_quarantine: the rows that could not be loaded, with the reason.
+var ledgerTables = []struct{ name, columns string }{
+	{"stint_ledger", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
+ done smallint NOT NULL, rows_read bigint NOT NULL, rows_written bigint NOT NULL, rows_quarantined bigint NOT NULL,
+ bytes bigint NOT NULL, checksum text NOT NULL, worker text NOT NULL, attempt text NOT NULL,
+ committed_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, from_key)`},
+	{"stint_chunks", `job text NOT NULL, stage text NOT NULL, seq bigint NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
+ PRIMARY KEY (job, stage, seq)`},
+	{"stint_quarantine", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, table_name text NOT NULL,
+ row_key text NOT NULL, column_name text NOT NULL, reason text NOT NULL, code text NOT NULL, row_json text NOT NULL,
+ created_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, row_key)`},
+}
+
+// ledgerLock is the advisory lock under which the tables are made: CREATE TABLE IF NOT EXISTS alone fails when two do it at
+// the same moment.
+const ledgerLock = 0x7374696e74 // "stint"
+
+// EnsureLedger makes stint's own tables in a target, where they are not there yet. Any number of processes may do so at once.
+func EnsureLedger(ctx context.Context, db *DB) error {
+	var sql strings.Builder
+	for _, t := range ledgerTables {
+		cols := strings.NewReplacer("@TIME", "text", "@NOW", "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))").Replace(t.columns)
+		if db.Dialect == Postgres {
+			cols = strings.NewReplacer("@TIME", "timestamptz", "@NOW", "clock_timestamp()").Replace(t.columns)
+		}
+		sql.WriteString("CREATE TABLE IF NOT EXISTS " + t.name + " (" + cols + ");\n")
+	}
+	var err error
+	if db.Dialect == Postgres {
+		var there bool
+		err = db.Pool.QueryRow(ctx, "SELECT to_regclass('stint_ledger') IS NOT NULL AND to_regclass('stint_chunks') IS NOT NULL "+
+			"AND to_regclass('stint_quarantine') IS NOT NULL").Scan(&there)
+		if err == nil && !there {
+			// Several statements in one message are one transaction.
+			_, err = db.Pool.Exec(ctx, fmt.Sprintf("DO $stint$ BEGIN PERFORM pg_advisory_xact_lock(%d);\n%sEND $stint$", ledgerLock, sql.String()))
+		}
+	} else {
+		var n int
+		err = db.SQL.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN "+
+			"('stint_ledger', 'stint_chunks', 'stint_quarantine')").Scan(&n)
+		if err == nil && n < len(ledgerTables) {
+			_, err = db.SQL.ExecContext(ctx, "BEGIN IMMEDIATE;\n"+sql.String()+"COMMIT")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("make the ledger: %w", Classify(err))
+	}
+	return nil
+}
+
+// Progress reads what the ledger says of a step: how far it came (the border that the next batch starts at; nil when nothing
+// is committed yet), whether it is done, and its counters.
+func Progress(ctx context.Context, db *DB, job, stage, step string) (to RowKey, done bool, totals tasks.Counters, err error) {
+	fail := func(err error) (RowKey, bool, tasks.Counters, error) {
+		return nil, false, tasks.Counters{}, fmt.Errorf("read the ledger: %w", Classify(err))
+	}
+	// The borders form a chain; its end is the one that no batch starts at.
+	next := map[string]string{}
+	starts := map[string]bool{}
+	last, ended := "", false
+	err = db.queryAll(ctx, "SELECT from_key, to_key, done, rows_read, rows_written, rows_quarantined, bytes FROM stint_ledger "+
+		"WHERE job = $1 AND stage = $2 AND step = $3", []any{job, stage, step}, func(scan func(...any) error) error {
+		var from, to string
+		var isDone int16
+		var c tasks.Counters
+		if err := scan(&from, &to, &isDone, &c.Read, &c.Written, &c.Quarantined, &c.Bytes); err != nil {
+			return err
+		}
+		totals = totals.Add(c)
+		next[from], starts[from] = to, true
+		if isDone == 1 {
+			last, ended = to, true
+		}
+		return nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	if len(next) == 0 {
+		return nil, false, totals, nil
+	}
+	if !ended {
+		ends := 0
+		for _, to := range next {
+			if !starts[to] {
+				last = to
+				ends++
+			}
+		}
+		if ends != 1 {
+			return fail(tasks.Permanent(tasks.WithHint(nil, "somebody has changed stint_ledger by hand; restore it, or load the table anew under a new job",
+				"the batches of step %s do not form a chain", step)))
+		}
+	}
+	if to, err = ParseRowKey(last); err != nil {
+		return fail(err)
+	}
+	return to, ended, totals, nil
+}
+
+// Chunk is the key range [From, To) that a step covers. Chunks of a stage are numbered from 0 without gaps; the first has no
+// From, the last has no To, and each starts where the one before ends.
+type Chunk struct {
+	Seq  int64  `json:"seq"`
+	From RowKey `json:"from,omitempty"`
+	To   RowKey `json:"to,omitempty"`
+}
+
+// SavedChunks returns the chunks of a stage that have been decided, with numbers above after (-1: from the first), at most
+// limit of them, in order. A chunk without To is the stage's last.
+func SavedChunks(ctx context.Context, db *DB, job, stage string, after int64, limit int) ([]Chunk, error) {
+	chunks, err := readChunks(ctx, db, job, stage, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read saved chunks: %w", Classify(err))
+	}
+	return chunks, nil
+}
+
+func readChunks(ctx context.Context, q querier, job, stage string, after int64, limit int) ([]Chunk, error) {
+	var chunks []Chunk
+	err := q.queryAll(ctx, "SELECT seq, from_key, to_key FROM stint_chunks WHERE job = $1 AND stage = $2 AND seq > $3 ORDER BY seq LIMIT $4",
+		[]any{job, stage, after, limit}, func(scan func(...any) error) error {
+			var c Chunk
+			var from, to string
+			err := scan(&c.Seq, &from, &to)
+			if err == nil {
+				c.From, err = ParseRowKey(from)
+			}
+			if err == nil {
+				c.To, err = ParseRowKey(to)
+			}
+			chunks = append(chunks, c)
+			return err
+		})
+	return chunks, err
+}
+
+// SaveChunks keeps the next chunks of a stage for good, and returns what holds: these, or, when somebody was faster, the ones
+// that were saved from the first one's number on, at most as many. So a stage that is split again, in another process or
+// after the loss of the queue, gives the same chunks although its source has changed meanwhile. The caller goes on from
+// the last one returned.
+func SaveChunks(ctx context.Context, db *DB, job, stage string, chunks []Chunk) ([]Chunk, error) {
+	if len(chunks) == 0 {
+		return nil, nil
+	}
+	for i, c := range chunks {
+		if i > 0 && (c.Seq != chunks[i-1].Seq+1 || !c.From.Equal(chunks[i-1].To)) {
+			return nil, tasks.Permanent(fmt.Errorf("save chunks: chunk %d does not follow the one before", c.Seq))
+		}
+	}
+	var held []Chunk
+	err := inTransaction(ctx, db, func(q querier) error {
+		if db.Dialect == Postgres {
+			if err := q.exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))", job+"/"+stage, int64(ledgerLock)); err != nil {
+				return err
+			}
+		}
+		saved, err := readChunks(ctx, q, job, stage, chunks[0].Seq-2, len(chunks)+1)
+		if err != nil {
+			return err
+		}
+		if chunks[0].Seq > 0 {
+			if len(saved) == 0 || saved[0].Seq != chunks[0].Seq-1 {
+				return tasks.Permanent(fmt.Errorf("chunk %d is not saved, so %d cannot be", chunks[0].Seq-1, chunks[0].Seq))
+			}
+			if len(saved) == 1 && !saved[0].To.Equal(chunks[0].From) {
+				return tasks.Permanent(fmt.Errorf("chunk %d does not start where %d ends", chunks[0].Seq, saved[0].Seq))
+			}
+			saved = saved[1:]
+		}
+		if len(saved) > 0 {
+			held = saved[:min(len(saved), len(chunks))]
+			return nil
+		}
+		held = chunks
+		for _, part := range batchesOf(chunks, 500) {
+			var sql strings.Builder
+			sql.WriteString("INSERT INTO stint_chunks (job, stage, seq, from_key, to_key) VALUES ")
+			for i, c := range part {
+				if i > 0 {
+					sql.WriteByte(',')
+				}
+				d := db.Dialect
+				fmt.Fprintf(&sql, "(%s,%s,%d,%s,%s)", d.Literal(job), d.Literal(stage), c.Seq, d.Literal(c.From.String()), d.Literal(c.To.String()))
+			}
+			if err := q.exec(ctx, sql.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("save chunks: %w", Classify(err))
+	}
+	return held, nil
+}
+
+func batchesOf[T any](all []T, n int) [][]T {
+	var out [][]T
+	for len(all) > n {
+		out = append(out, all[:n])
+		all = all[n:]
+	}
+	return append(out, all)
+}

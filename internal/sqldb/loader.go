@@ -1,0 +1,86 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// LoaderOptions say for which step, and by whom, a Loader loads.
+type LoaderOptions struct {
+	Job, Stage, Step string // what the ledger knows the batches by
+	Worker, Attempt  string // who loads: written to the ledger, and shown by PostgreSQL as the session's name (AppName)
+	// LockTimeout is how long to wait for a rival that holds the same range, and for other locks. 0 means 2 s.
+	LockTimeout time.Duration
+	// Draining, when it closes, makes Load end early while it is isolating bad rows, the only thing that can take it longer
+	// than a moment. What is committed by then stays.
+	Draining <-chan struct{}
+}
+
+// DefaultLockTimeout is how long a Loader waits for locks when it is not told.
+const DefaultLockTimeout = 2 * time.Second
+
+// Loaded says what a Load has committed.
+type Loaded struct {
+	To       RowKey         // where the next batch starts
+	Done     bool           // the step is done
+	Counters tasks.Counters // of this batch alone
+}
+
+// Loader writes batches into one table, each in one transaction together with its row of the ledger. It holds one connection.
+// It is for one goroutine. Close it.
+type Loader struct {
+	opts LoaderOptions
+	plan *plan
+	sink loadSink
+}
+
+// loadSink is what a dialect's loader offers.
+type loadSink interface {
+	// load writes a batch, its quarantined rows and its row of the ledger in one transaction.
+	load(ctx context.Context, b *Batch) (Loaded, error)
+	close()
+}
+
+// NewLoader gets a Loader its connection.
+func NewLoader(ctx context.Context, dst *DB, m *Mapping, opts LoaderOptions) (*Loader, error) {
+	if opts.LockTimeout <= 0 {
+		opts.LockTimeout = DefaultLockTimeout
+	}
+	l := &Loader{opts: opts}
+	var err error
+	if dst.Dialect == Postgres {
+		l.sink, err = newPostgresSink(ctx, dst, m, opts)
+	} else {
+		l.sink, err = newSQLiteSink(ctx, dst, m, opts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the target %s: %w", m.Target.FullName(), Classify(err))
+	}
+	return l, nil
+}
+
+// Load makes a batch take effect, exactly once: its rows, its quarantined rows and its row of the ledger commit together, or
+// nothing does. The ledger's row goes first, so of two attempts with the same range one waits for the other.
+//
+// Rows that the target rejects are isolated and quarantined, the rest is loaded. That may take several transactions, each with
+// its own row in the ledger; Loaded tells of all of them. It returns
+//
+//   - ErrTaken when the range was committed by somebody else: read Progress again;
+//   - tasks.ErrDrained with the part that is committed, when Draining closed while it was isolating rows;
+//   - an error that Classify has marked, when it is not the fault of the rows. A connection that broke in COMMIT leaves open
+//     whether the batch has taken effect; the ledger knows, so the next attempt asks it.
+//
+// After an error the Loader must be closed.
+func (l *Loader) Load(ctx context.Context, b *Batch) (Loaded, error) {
+	got, err := l.sink.load(ctx, b)
+	if err != nil {
+		return got, fmt.Errorf("load: %w", err)
+	}
+	return got, nil
+}
+
+// Close gives the connection back.
+func (l *Loader) Close() { l.sink.close() }

@@ -1,0 +1,142 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// Quarantined is a row that could not be loaded, as the target keeps it in stint_quarantine.
+type Quarantined struct {
+	Job    string `json:"job"`
+	Stage  string `json:"stage"`
+	Step   string `json:"step"`
+	Table  string `json:"table"` // of the source
+	Key    RowKey `json:"key"`
+	Column string `json:"column,omitempty"` // of the source; "" where the whole row was rejected
+	Reason string `json:"reason"`
+	Code   string `json:"code"` // SQLSTATE, or SQLITE_CONSTRAINT and the like
+	// Row is the row as a JSON object in the forms of RowKey; long values are cut: {"cut":"the beginning","bytes":n}. A row that
+	// the target rejected is shown as it was sent, under the target's names.
+	Row string `json:"row"`
+}
+
+// badRow is a row of a batch that goes into quarantine.
+type badRow struct {
+	at           int // its number among all rows of the batch
+	column       string
+	reason, code string
+	json         string
+}
+
+// maxQuarantineValue is how many bytes of a value are kept in quarantine; the source has the rest.
+const maxQuarantineValue = 8 << 10
+
+// appendRowValue appends one value of a row in quarantine.
+func appendRowValue(b []byte, v *cell) []byte {
+	switch v.kind {
+	case cellText, cellBytes, cellRaw:
+		if len(v.s) > maxQuarantineValue {
+			head := v.s[:maxQuarantineValue]
+			for len(head) > 0 && !utf8.RuneStart(v.s[len(head)]) {
+				head = head[:len(head)-1]
+			}
+			part := cell{kind: v.kind, s: head}
+			b = append(b, `{"cut":`...)
+			b = appendRowValue(b, &part)
+			return fmt.Appendf(b, `,"bytes":%d}`, len(v.s))
+		}
+	}
+	return appendTagged(b, v.value())
+}
+
+// sourceJSON shows the current row as it was read.
+func (p *plan) sourceJSON(r *Rows) (string, error) {
+	b := []byte{'{'}
+	for i := range p.codecs {
+		c := &p.codecs[i]
+		v := r.cells[i]
+		if v.kind == cellRaw {
+			if plain, bad := c.plain(&v); bad == nil {
+				v = plain
+			} else {
+				v.kind = cellBytes
+			}
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendJSONString(b, strings.ToValidUTF8(c.src.Name, "\uFFFD")), ':')
+		b = appendRowValue(b, &v)
+	}
+	return string(append(b, '}')), nil
+}
+
+// quarantineValues returns the rows as the VALUES of an INSERT, for the simple protocol that COPY needs.
+func quarantineValues(d Dialect, o *LoaderOptions, table string, b *Batch, parts int, bad []badRow) string {
+	var sql strings.Builder
+	for i := range bad {
+		q := &bad[i]
+		if i > 0 {
+			sql.WriteString(",\n")
+		}
+		sql.WriteByte('(')
+		for j, s := range []string{o.Job, o.Stage, o.Step, table, b.keyAt(q.at, parts).String(), q.column, q.reason, q.code, q.json} {
+			if j > 0 {
+				sql.WriteByte(',')
+			}
+			sql.WriteString(d.Literal(strings.ToValidUTF8(s, "\uFFFD")))
+		}
+		sql.WriteByte(')')
+	}
+	return sql.String()
+}
+
+const quarantineInsert = "INSERT INTO stint_quarantine (job, stage, step, table_name, row_key, column_name, reason, code, row_json) VALUES "
+
+// Quarantine returns the rows of a job that could not be loaded, of one table or of all (""), ordered, behind the first skip
+// of them, at most limit.
+func Quarantine(ctx context.Context, db *DB, job, table string, skip, limit int) ([]Quarantined, error) {
+	var all []Quarantined
+	err := db.queryAll(ctx, "SELECT job, stage, step, table_name, row_key, column_name, reason, code, row_json FROM stint_quarantine "+
+		"WHERE job = $1 AND ($2 = '' OR table_name = $2) ORDER BY stage, step, row_key LIMIT $3 OFFSET $4", []any{job, table, limit, skip},
+		func(scan func(...any) error) error {
+			var q Quarantined
+			var key string
+			err := scan(&q.Job, &q.Stage, &q.Step, &q.Table, &key, &q.Column, &q.Reason, &q.Code, &q.Row)
+			if err == nil {
+				q.Key, err = ParseRowKey(key)
+			}
+			all = append(all, q)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read the quarantine: %w", Classify(err))
+	}
+	return all, nil
+}
+
+// QuarantineCount returns how many rows of a job, of one table or of all (""), could not be loaded.
+func QuarantineCount(ctx context.Context, db *DB, job, table string) (int64, error) {
+	var n int64
+	err := queryRow(ctx, db, "SELECT count(*) FROM stint_quarantine WHERE job = $1 AND ($2 = '' OR table_name = $2)", []any{job, table}, &n)
+	if err != nil {
+		return 0, fmt.Errorf("count the quarantine: %w", Classify(err))
+	}
+	return n, nil
+}
+
+// StageTotals adds up what the ledger of a target says of a stage: what has taken effect, whatever the queue knows.
+func StageTotals(ctx context.Context, db *DB, job, stage string) (tasks.Counters, error) {
+	var c tasks.Counters
+	err := queryRow(ctx, db, "SELECT CAST(coalesce(sum(rows_read), 0) AS bigint), CAST(coalesce(sum(rows_written), 0) AS bigint), "+
+		"CAST(coalesce(sum(rows_quarantined), 0) AS bigint), CAST(coalesce(sum(bytes), 0) AS bigint) FROM stint_ledger "+
+		"WHERE job = $1 AND stage = $2", []any{job, stage}, &c.Read, &c.Written, &c.Quarantined, &c.Bytes)
+	if err != nil {
+		return c, fmt.Errorf("add up the ledger: %w", Classify(err))
+	}
+	return c, nil
+}

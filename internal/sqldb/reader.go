@@ -1,0 +1,214 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Rows streams the rows of a range in the order of the walk. Close it. It is for one goroutine.
+type Rows struct {
+	table  *Table
+	walk   Walk
+	cols   []selected // the columns asked for, then what the key needs beside them
+	n      int        // how many were asked for
+	cells  []cell     // the current row
+	keyAt  []int      // where in cells the parts of the key are
+	key    []cell     // the key of the current row, once asked for
+	keyOK  bool
+	keyBuf []byte // what text in key points into
+	src    rowSource
+	last   cell // ctid walks: the place of the row before, to see that they come in order
+	err    error
+}
+
+// rowSource is what a dialect's reader offers.
+type rowSource interface {
+	// next fills in the cells of the next row; false at the end.
+	next(cells []cell) (bool, error)
+	// close ends the query, whatever is left of it.
+	close() error
+}
+
+// selected is one column of a query: as PostgreSQL's binary form, or as text.
+type selected struct {
+	column *Column // nil for rowid and ctid
+	binary bool
+	oid    uint32 // PostgreSQL: the type as it came; set when the query runs
+}
+
+// Read starts one streaming query for the rows of [from, to) of a table, with all of its columns. The rows are of one moment:
+// a query has one snapshot. The connection is given back by Close.
+func Read(ctx context.Context, db *DB, t *Table, w Walk, from, to RowKey) (*Rows, error) {
+	cols := make([]selected, len(t.Columns))
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		cols[i] = selected{column: c, binary: db.Dialect == Postgres && c.Kind != KindOther}
+	}
+	return readColumns(ctx, db, t, w, cols, from, to)
+}
+
+// readColumns is Read for some columns, each in the form asked for.
+func readColumns(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, from, to RowKey) (*Rows, error) {
+	where, args, err := w.where(db.Dialect, t, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.FullName(), err)
+	}
+	return readWhere(ctx, db, t, w, cols, where+w.orderBy(db.Dialect, t), args)
+}
+
+// readWhere is readColumns with a condition of the caller's own.
+func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, tail string, args []any) (*Rows, error) {
+	r := &Rows{table: t, walk: w, cols: append([]selected(nil), cols...), n: len(cols)}
+	r.addKey(db.Dialect)
+	r.cells = make([]cell, len(r.cols))
+	var sql strings.Builder
+	sql.WriteString("SELECT ")
+	for i := range r.cols {
+		if i > 0 {
+			sql.WriteString(", ")
+		}
+		sql.WriteString(r.cols[i].expression(db.Dialect, t))
+	}
+	if len(r.cols) == 0 {
+		sql.WriteString("1")
+	}
+	sql.WriteString(" FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + tail)
+	var err error
+	if db.Dialect == SQLite {
+		r.src, err = querySQLite(ctx, db, sql.String(), args)
+	} else {
+		r.src, err = queryPostgres(ctx, db, sql.String(), args, r.cols)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.FullName(), err)
+	}
+	return r, nil
+}
+
+// addKey finds the parts of the key among the columns, and adds those that are not there.
+func (r *Rows) addKey(d Dialect) {
+	if r.walk.Kind != WalkKey {
+		r.keyAt = []int{len(r.cols)}
+		r.cols = append(r.cols, selected{binary: d == Postgres})
+		r.key = make([]cell, r.walk.Parts())
+		return
+	}
+	r.key = make([]cell, len(r.walk.Columns))
+	for _, name := range r.walk.Columns {
+		at := -1
+		for i := range r.cols {
+			c := r.cols[i].column
+			// A key of a type whose binary form we cannot read travels as text, beside the bytes.
+			if c != nil && c.Name == name && !(r.cols[i].binary && c.Kind == KindOther) {
+				at = i
+				break
+			}
+		}
+		if at < 0 {
+			c := r.table.Column(name)
+			at = len(r.cols)
+			r.cols = append(r.cols, selected{column: c, binary: d == Postgres && c.Kind != KindOther})
+		}
+		r.keyAt = append(r.keyAt, at)
+	}
+}
+
+// expression returns a column as a query names it.
+func (s selected) expression(d Dialect, t *Table) string {
+	switch {
+	case s.column == nil && d == SQLite:
+		return t.RowID
+	case s.column == nil:
+		return "ctid"
+	case d == SQLite:
+		return "+" + d.Quote(s.column.Name) // an expression has no declared type, by which the driver would bend its values
+	case s.binary:
+		return d.Quote(s.column.Name)
+	}
+	return d.Quote(s.column.Name) + "::text"
+}
+
+// Next goes to the next row. It returns false at the end and after an error; Err tells them apart.
+func (r *Rows) Next() bool {
+	if r.err != nil {
+		return false
+	}
+	r.keyOK = false
+	ok, err := r.src.next(r.cells)
+	if err != nil {
+		r.err = fmt.Errorf("read %s: %w", r.table.FullName(), err)
+		return false
+	}
+	if ok && r.walk.Kind == WalkCTID {
+		key := r.keyCells()
+		at := intCell(key[0].int()<<16 | key[1].int())
+		if r.last.kind == cellInt && at.int() <= r.last.int() {
+			r.err = errors.New("read " + r.table.FullName() + ": rows without a key came out of order")
+			return false
+		}
+		r.last = at
+	}
+	return ok
+}
+
+// keyCells returns the key of the current row, valid until the next one.
+func (r *Rows) keyCells() []cell {
+	if r.keyOK {
+		return r.key
+	}
+	r.keyOK = true
+	if r.walk.Kind == WalkCTID {
+		r.key[0], r.key[1] = decodeTID(r.cells[r.keyAt[0]].s)
+		return r.key
+	}
+	r.keyBuf = r.keyBuf[:0]
+	for i, at := range r.keyAt {
+		c := &r.cells[at]
+		if c.kind == cellRaw {
+			var err error
+			// Text may point into keyBuf; should it move, the old array stays alive through the cell.
+			if r.key[i], r.keyBuf, err = decodePostgres(r.cols[at].oid, c.s, r.keyBuf); err != nil {
+				r.err = fmt.Errorf("read %s: %w", r.table.FullName(), err)
+			}
+			continue
+		}
+		r.key[i] = *c
+	}
+	return r.key
+}
+
+// Key returns the key of the current row: a copy.
+func (r *Rows) Key() RowKey { return keyOf(r.keyCells()) }
+
+func keyOf(cells []cell) RowKey {
+	k := make(RowKey, len(cells))
+	for i := range cells {
+		k[i] = cells[i].value()
+	}
+	return k
+}
+
+// Values returns the current row as int64, float64, string, []byte and nil: a copy. What PostgreSQL holds beside these comes
+// as text: decimals exactly, times in ISO form; booleans come as 0 and 1.
+func (r *Rows) Values() ([]any, error) {
+	out := make([]any, r.n)
+	for i := range out {
+		c := r.cells[i]
+		if c.kind == cellRaw {
+			var err error
+			if c, _, err = decodePostgres(r.cols[i].oid, c.s, nil); err != nil {
+				return nil, fmt.Errorf("read %s, column %s: %w", r.table.FullName(), r.cols[i].column.Name, err)
+			}
+		}
+		out[i] = c.value()
+	}
+	return out, nil
+}
+
+// Err returns what ended the stream early, or nil.
+func (r *Rows) Err() error { return r.err }
+
+// Close ends the query and gives the connection back. Closing in the middle of the rows does not read the rest.
+func (r *Rows) Close() error { return r.src.close() }
