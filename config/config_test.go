@@ -198,7 +198,7 @@ stint.yaml:22:20: connections.f.url: postgres:x is no address (write postgres://
 func TestFilesThatAreNoYAMLSayWhere(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
-		"log:\n\tlevel: info\n":          "stint.yaml:2: found character that cannot start any token\n",
+		"log:\n\tlevel: info\n":         "stint.yaml:2: found character that cannot start any token\n",
 		"worker:\n  concurrency: @@N@@": "stint.yaml:2: found character that cannot start any token (a value that begins with @@ needs quotes: \"@@NAME@@\")\n",
 		"- a\n":                         "stint.yaml:1:1: is no mapping of keys to values (docs/stint.example.yaml shows the form)\n",
 		"log: {}\n---\nlog: {}\n":       "stint.yaml: has more than one document (leave one, without ---)\n",
