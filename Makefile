@@ -1,0 +1,41 @@
+# make test    what CI runs: the services that tests need, format, vet, staticcheck, all tests with the race detector
+# make lint    the same without the tests
+# make bench   benchmarks, of the packages in PKG
+# make build   bin/stint, one static binary
+
+GO ?= go
+PKG ?= ./...
+# Of the whole run, per package: a test that hangs ends with its stacks instead of with the patience of CI.
+TIMEOUT ?= 15m
+STATICCHECK_VERSION := v0.8.2
+
+.PHONY: test bench lint build deps fmt vet staticcheck race clean
+
+test: deps lint race
+
+lint: fmt vet staticcheck
+
+deps:
+	@scripts/install-test-deps.sh
+
+fmt:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
+	  echo "not formatted; run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	@GO=$(GO) scripts/staticcheck.sh $(STATICCHECK_VERSION) ./...
+
+race:
+	$(GO) test -race -timeout $(TIMEOUT) $(PKG)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(PKG)
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/stint ./cmd/stint
+
+clean:
+	rm -rf bin

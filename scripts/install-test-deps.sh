@@ -1,0 +1,103 @@
+#!/bin/sh
+# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server and a C compiler (for the race
+# detector). The tests start private servers of their own; no service has to run.
+#
+# usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
+#        scripts/install-test-deps.sh --check  only says what is missing; exit 1 if something is
+set -eu
+
+# Why nothing is skipped: a promise that is tested only where it happens to be testable is no promise.
+
+have_redis() { command -v redis-server >/dev/null 2>&1 || command -v valkey-server >/dev/null 2>&1; }
+
+have_postgres() {
+  command -v initdb >/dev/null 2>&1 && return 0
+  for initdb in /usr/lib/postgresql/*/bin/initdb; do
+    [ -x "$initdb" ] && return 0
+  done
+  return 1
+}
+
+have_compiler() { command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; }
+
+missing() {
+  have_redis || echo redis
+  have_postgres || echo postgres
+  have_compiler || echo compiler
+}
+
+# package MANAGER THING: what the thing is called there.
+package() {
+  case "$1 $2" in
+    "apt-get redis") echo redis-server ;;
+    "apt-get postgres") echo postgresql ;;
+    "apt-get compiler") echo gcc libc6-dev ;;
+    "dnf redis") echo redis ;;
+    "dnf postgres") echo postgresql-server ;;
+    "dnf compiler") echo gcc glibc-devel ;;
+    "brew redis") echo redis ;;
+    "brew postgres") echo postgresql ;;
+    "brew compiler") echo llvm ;;
+  esac
+}
+
+todo=$(missing)
+[ -z "$todo" ] && exit 0
+
+todo_line=$(echo "$todo" | tr '\n' ' ')
+if [ "${1:-}" = --check ]; then
+  echo "missing for the tests: $todo_line" >&2
+  exit 1
+fi
+
+manager=
+for m in apt-get dnf brew; do
+  if command -v "$m" >/dev/null 2>&1; then
+    manager=$m
+    break
+  fi
+done
+if [ -z "$manager" ]; then
+  echo "missing for the tests: $todo_line" >&2
+  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server and a C compiler by hand" >&2
+  exit 1
+fi
+
+packages=
+for thing in $todo; do
+  packages="$packages $(package "$manager" "$thing")"
+done
+
+as_root=
+if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null 2>&1; then
+    echo "missing for the tests: $todo_line" >&2
+    echo "installing needs root and there is no sudo; run as root: $manager install$packages" >&2
+    exit 1
+  fi
+  as_root=sudo
+fi
+
+echo "installing for the tests:$packages" >&2
+case "$manager" in
+  apt-get)
+    $as_root apt-get update -qq
+    # RUNLEVEL=1: installed services are not started; the tests bring their own.
+    # shellcheck disable=SC2086 # a list of words
+    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $packages
+    ;;
+  dnf)
+    # shellcheck disable=SC2086 # a list of words
+    $as_root dnf install -y -q $packages
+    ;;
+  brew)
+    # shellcheck disable=SC2086 # a list of words
+    brew install --quiet $packages
+    ;;
+esac
+
+still=$(missing)
+if [ -n "$still" ]; then
+  echo "still missing for the tests after the installation: $(echo "$still" | tr '\n' ' ')" >&2
+  exit 1
+fi
