@@ -3,7 +3,7 @@
 //	defaults < stint.yaml < stint.<environment>.yaml < STINT_* < flags
 //
 // A key such as worker.drain_timeout is nested in the files, STINT_WORKER_DRAIN_TIMEOUT in the environment and
-// --worker-drain-timeout as a flag. docs/stint.example.yaml explains each key.
+// --worker-drain-timeout as a flag. docs/stint.example.yaml explains each key; docs/stint.schema.json is for editors.
 //
 //   - A list replaces the list of the layer below; only connections are merged, by name.
 //   - @@NAME@@ in a value is filled from the files' tokens: or from the process environment; @@@@ is a plain @@. A token
@@ -51,9 +51,9 @@ type Redis struct {
 	// Password goes with URL, for those who keep it apart from the URL. "" means the one in the URL.
 	Password Secret `key:"password"`
 	// Mode of the embedded queue: auto, server or inprocess. Ignored with a URL.
-	Mode string `key:"mode"`
+	Mode string `key:"mode" jsonschema:"enum=auto,enum=server,enum=inprocess"`
 	// Fsync of the embedded queue: everysec or always. Ignored with a URL.
-	Fsync string `key:"fsync"`
+	Fsync string `key:"fsync" jsonschema:"enum=everysec,enum=always"`
 }
 
 // Options returns how to reach the Redis of URL with go-redis; nil without a URL. The user name of the URL is kept.
@@ -117,9 +117,9 @@ type API struct {
 // Log says what is logged.
 type Log struct {
 	// Level is debug, info, warn or error.
-	Level string `key:"level"`
+	Level string `key:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error"`
 	// Format is text, json, or auto: text on a terminal, else json.
-	Format string `key:"format"`
+	Format string `key:"format" jsonschema:"enum=auto,enum=text,enum=json"`
 }
 
 // Connection is a database or a service by the name that jobs know it by.
