@@ -182,18 +182,19 @@ func (r *pgReader) constraints() error {
 	var oid uint32
 	var kind, name, refSchema, refTable, onDelete, onUpdate string
 	var columns, refColumns []string
-	var deferrable, valid, matchFull bool
+	var deferrable, deferred, valid, matchFull bool
 	const names = `(SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(%s) WITH ORDINALITY AS k(num, n)
 		                 JOIN pg_attribute a ON a.attrelid = %s AND a.attnum = k.num)`
 	return r.each(`
 		SELECT c.conrelid, c.contype::text, c.conname::text, coalesce(`+fmt.Sprintf(names, "c.conkey", "c.conrelid")+`, '{}'),
 		       coalesce(`+fmt.Sprintf(names, "c.confkey", "c.confrelid")+`, '{}'),
 		       coalesce(CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname::text END, ''), coalesce(p.relname::text, ''),
-		       c.confdeltype::text, c.confupdtype::text, c.condeferrable, c.convalidated, c.confmatchtype = 'f'
+		       c.confdeltype::text, c.confupdtype::text, c.condeferrable, c.condeferred, c.convalidated, c.confmatchtype = 'f'
 		FROM pg_constraint c LEFT JOIN pg_class p ON p.oid = c.confrelid LEFT JOIN pg_namespace n ON n.oid = p.relnamespace
 		WHERE c.conrelid = ANY($1) AND c.contype IN ('p', 'u', 'f', 'c', 'x') AND c.conparentid = 0
 		ORDER BY c.conrelid, c.contype, c.oid`,
-		[]any{&oid, &kind, &name, &columns, &refColumns, &refSchema, &refTable, &onDelete, &onUpdate, &deferrable, &valid, &matchFull},
+		[]any{&oid, &kind, &name, &columns, &refColumns, &refSchema, &refTable, &onDelete, &onUpdate, &deferrable, &deferred, &valid,
+			&matchFull},
 		func() error {
 			t := r.tables[oid]
 			note := func(format string, args ...any) { t.Notes = append(t.Notes, fmt.Sprintf(format, args...)) }
@@ -209,7 +210,7 @@ func (r *pgReader) constraints() error {
 			case "f":
 				t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Name: name, Columns: slices.Clone(columns), RefSchema: refSchema,
 					RefTable: refTable, RefColumns: slices.Clone(refColumns), OnDelete: pgActions[onDelete],
-					OnUpdate: pgActions[onUpdate], Deferrable: deferrable})
+					OnUpdate: pgActions[onUpdate], Deferrable: deferrable, Deferred: deferred})
 				if !valid {
 					note("The foreign key %s of table %s was never validated; rows may break it.", name, t.FullName())
 				}

@@ -18,7 +18,6 @@ type liteReader struct {
 	schema *Schema
 	create map[string]string // lower-case name of a table or index → its CREATE statement
 	tables map[string]string // lower-case name of a table → its name; all tables, also those not wanted
-	keys   map[string][]string
 	big    bool
 }
 
@@ -142,7 +141,7 @@ func (r *liteReader) table(name string) (*Table, error) {
 		}
 		t.Autoincr = countWords(words, "AUTOINCREMENT") > 0
 	}
-	if err := r.foreignKeys(t, deferrables(words)); err != nil {
+	if err := r.foreignKeys(t, deferrals(words)); err != nil {
 		return nil, err
 	}
 	if n := countWords(words, "CHECK"); n > 0 {
@@ -257,7 +256,7 @@ func indexWords(name, origin string) string {
 	return "the index " + name
 }
 
-func (r *liteReader) foreignKeys(t *Table, deferrable []bool) error {
+func (r *liteReader) foreignKeys(t *Table, checked []deferral) error {
 	var ids []int
 	keys := map[int]*ForeignKey{}
 	implied := map[int]bool{} // refers to the primary key without naming it
@@ -286,7 +285,9 @@ func (r *liteReader) foreignKeys(t *Table, deferrable []bool) error {
 	}
 	for i, id := range ids {
 		fk := keys[id]
-		fk.Deferrable = len(deferrable) == len(ids) && deferrable[i]
+		if len(checked) == len(ids) {
+			fk.Deferrable, fk.Deferred = checked[i].deferrable, checked[i].deferred
+		}
 		parent, ok := r.tables[strings.ToLower(fk.RefTable)]
 		if !ok {
 			t.Notes = append(t.Notes, fmt.Sprintf("A foreign key of table %s refers to %s, which does not exist; it is left out.", t.Name, fk.RefTable))

@@ -50,7 +50,13 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 	g, _ := json.MarshalIndent(got, "", " ")
 	w, _ := json.MarshalIndent(want, "", " ")
-	t.Errorf("%s:\ngot  %s\nwant %s", what, g, w)
+	gs, ws := strings.Split(string(g), "\n"), strings.Split(string(w), "\n")
+	at := 0
+	for at < min(len(gs), len(ws)) && gs[at] == ws[at] {
+		at++
+	}
+	near := func(lines []string) string { return strings.Join(lines[max(0, at-12):min(len(lines), at+12)], "\n") }
+	t.Errorf("%s, near line %d:\ngot  %s\nwant %s", what, at, near(gs), near(ws))
 }
 
 func hasNote(notes []string, parts ...string) bool {
@@ -105,7 +111,7 @@ func TestSQLiteTablesAreReadWithAllThatHoldsThemTogether(t *testing.T) {
 		Indexes: []Index{{Name: "part", Columns: []IndexPart{{"a", false}, {"b", true}}, Where: "b IS NOT NULL AND a <> 'where'"}},
 		ForeignKeys: []ForeignKey{
 			{Columns: []string{"up"}, RefTable: "parent", RefColumns: []string{"id"}, OnDelete: "CASCADE"},
-			{Columns: []string{"other"}, RefTable: `Odd "Name`, RefColumns: []string{"The Key"}, OnUpdate: "SET NULL", Deferrable: true},
+			{Columns: []string{"other"}, RefTable: `Odd "Name`, RefColumns: []string{"The Key"}, OnUpdate: "SET NULL", Deferrable: true, Deferred: true},
 			{Columns: []string{"self"}, RefTable: "child", RefColumns: []string{"id"}},
 		}, RowID: "rowid", Autoincr: true, LastValue: &last, Notes: child.Notes}
 	// SQLite itself writes the type of a rowid key as the statement did.

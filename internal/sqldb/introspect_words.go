@@ -8,6 +8,7 @@ type sqlWord struct {
 	quoted bool   // an identifier or string in quotes
 	depth  int    // how many parentheses are open around it
 	at     int    // where it begins, in bytes
+	end    int    // where it ends; upper case may have another length than what is written
 }
 
 // sqlWords splits an SQL text into words, numbers, quoted names and single punctuation characters, without comments.
@@ -26,17 +27,17 @@ func sqlWords(sql string) []sqlWord {
 			i = after(sql, i+2, "*/")
 		case c == '\'' || c == '"' || c == '`' || c == '[':
 			i = afterQuoted(sql, i)
-			words = append(words, sqlWord{sql[start:i], true, depth, start})
+			words = append(words, sqlWord{sql[start:i], true, depth, start, i})
 		case isWordByte(c):
 			for i < len(sql) && isWordByte(sql[i]) {
 				i++
 			}
-			words = append(words, sqlWord{strings.ToUpper(sql[start:i]), false, depth, start})
+			words = append(words, sqlWord{strings.ToUpper(sql[start:i]), false, depth, start, i})
 		default:
 			if c == ')' {
 				depth--
 			}
-			words = append(words, sqlWord{sql[start : start+1], false, depth, start})
+			words = append(words, sqlWord{sql[start : start+1], false, depth, start, start + 1})
 			if c == '(' {
 				depth++
 			}
@@ -98,20 +99,23 @@ func whereOf(createIndex string) string {
 	return ""
 }
 
-// deferrables says of each foreign key of a CREATE TABLE statement, in their order, whether it is deferrable.
-func deferrables(words []sqlWord) []bool {
-	var found []bool
+// deferral says when a foreign key is checked.
+type deferral struct{ deferrable, deferred bool }
+
+// deferrals says of each foreign key of a CREATE TABLE statement, in their order, when it is checked.
+func deferrals(words []sqlWord) []deferral {
+	var found []deferral
 	for i, w := range words {
 		if w.quoted {
 			continue
 		}
-		switch w.text {
-		case "REFERENCES":
-			found = append(found, false)
-		case "DEFERRABLE":
-			if len(found) > 0 && words[i-1].text != "NOT" {
-				found[len(found)-1] = true
-			}
+		switch last := len(found) - 1; {
+		case w.text == "REFERENCES":
+			found = append(found, deferral{})
+		case w.text == "DEFERRABLE" && last >= 0:
+			found[last].deferrable = words[i-1].text != "NOT"
+		case w.text == "DEFERRED" && last >= 0 && words[i-1].text == "INITIALLY":
+			found[last].deferred = found[last].deferrable
 		}
 	}
 	return found

@@ -110,6 +110,7 @@ type ForeignKey struct {
 	OnDelete   string   `json:"on_delete,omitempty"` // CASCADE, SET NULL, ...; "" is NO ACTION
 	OnUpdate   string   `json:"on_update,omitempty"`
 	Deferrable bool     `json:"deferrable,omitempty"`
+	Deferred   bool     `json:"deferred,omitempty"` // deferrable, and INITIALLY DEFERRED
 }
 
 // Column returns the column of that name, or nil.

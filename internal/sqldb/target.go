@@ -1,0 +1,192 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// HasTable reports whether a database has a table of this name.
+func HasTable(ctx context.Context, db *DB, t *Table) (bool, error) {
+	var found bool
+	var err error
+	if db.Dialect == Postgres {
+		err = db.Pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p'))",
+			Postgres.QuoteTable(t.Schema, t.Name)).Scan(&found)
+	} else {
+		err = db.SQL.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE)",
+			t.Name).Scan(&found)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for table %s: %w", t.FullName(), err)
+	}
+	return found, nil
+}
+
+// RowCount counts the rows of a table. It reads all of it.
+func RowCount(ctx context.Context, db *DB, t *Table) (int64, error) {
+	var n int64
+	if err := queryValue(ctx, db, "SELECT count(*) FROM "+db.Dialect.QuoteTable(t.Schema, t.Name), &n); err != nil {
+		return 0, fmt.Errorf("count rows of %s: %w", t.FullName(), err)
+	}
+	return n, nil
+}
+
+// HasRows reports whether a table has any row. It reads one at most.
+func HasRows(ctx context.Context, db *DB, t *Table) (bool, error) {
+	var found bool
+	if err := queryValue(ctx, db, "SELECT EXISTS (SELECT 1 FROM "+db.Dialect.QuoteTable(t.Schema, t.Name)+")", &found); err != nil {
+		return false, fmt.Errorf("look for rows of %s: %w", t.FullName(), err)
+	}
+	return found, nil
+}
+
+func queryValue(ctx context.Context, db *DB, query string, value any) error {
+	if db.Dialect == Postgres {
+		return db.Pool.QueryRow(ctx, query).Scan(value)
+	}
+	return db.SQL.QueryRowContext(ctx, query).Scan(value)
+}
+
+// SetSequences lets the database go on numbering where the source stopped: after the greatest value of the column, and
+// after t.LastValue, the last number that the source gave out. It never goes back, and does nothing when run again. Tables
+// without such a column are left alone.
+func SetSequences(ctx context.Context, db *DB, t *Table) error {
+	var err error
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		switch {
+		case !c.Identity:
+		case db.Dialect == Postgres:
+			err = setPostgresSequence(ctx, db, t, c)
+		case t.Autoincr:
+			err = setSQLiteSequence(ctx, db, t, c)
+		}
+		if err != nil {
+			return fmt.Errorf("set the sequence of %s.%s: %w", t.FullName(), c.Name, err)
+		}
+	}
+	return nil
+}
+
+func setPostgresSequence(ctx context.Context, db *DB, t *Table, c *Column) error {
+	table := Postgres.QuoteTable(t.Schema, t.Name)
+	// A column without a sequence gives no row; a sequence never used, in a table without positive values, stays as it is.
+	_, err := db.Pool.Exec(ctx, fmt.Sprintf(`
+		SELECT setval(q.seq, q.last) FROM (
+			SELECT s.seq, greatest((SELECT max(%s) FROM %s)::int8, $3::int8, pg_sequence_last_value(s.seq)) AS last
+			FROM (SELECT pg_get_serial_sequence($1, $2)::regclass AS seq) s WHERE s.seq IS NOT NULL) q
+		JOIN pg_sequence d ON d.seqrelid = q.seq
+		WHERE q.last >= d.seqmin`, Postgres.Quote(c.Name), table), table, c.Name, t.LastValue)
+	return err
+}
+
+func setSQLiteSequence(ctx context.Context, db *DB, t *Table, c *Column) error {
+	tx, err := db.SQL.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
+	var made bool
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence')").Scan(&made); err != nil || !made {
+		return err // without AUTOINCREMENT in the target there is nothing to set
+	}
+	var last *int64
+	if err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT max(v) FROM (SELECT max(%s) AS v FROM %s UNION ALL SELECT ? UNION ALL "+
+		"SELECT seq FROM sqlite_sequence WHERE name = ?)", SQLite.Quote(c.Name), SQLite.Quote(t.Name)), t.LastValue, t.Name).
+		Scan(&last); err != nil {
+		return err
+	}
+	if last == nil {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM sqlite_sequence WHERE name = ?", t.Name); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", t.Name, *last); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// CheckTarget compares a table that is there with the one that would be made: nil when it has the same columns, of kinds
+// that can hold the values; keys and indexes may differ. Otherwise it is a permanent error that names each column that is
+// missing, too many or of another kind, with what to do as its hint.
+//
+// Integers may be narrower, texts shorter and columns NOT NULL: a row that does not fit is set aside when it is loaded.
+func CheckTarget(ctx context.Context, db *DB, t *Table) error {
+	exists, err := HasTable(ctx, db, t)
+	if err != nil {
+		return err
+	}
+	if !exists {
+		return tasks.Permanent(tasks.WithHint(nil, "let it be created, or check the name and the search_path", "the target has no table %s", t.FullName()))
+	}
+	found, err := Introspect(ctx, db, []string{t.FullName()})
+	if err != nil {
+		return err
+	}
+	have := &found.Tables[0]
+	var wrong []string
+	for i := range t.Columns {
+		want := &t.Columns[i]
+		c := have.Column(want.Name)
+		if c == nil && db.Dialect == SQLite {
+			c = have.Column(columnNamed(have, want.Name))
+		}
+		switch {
+		case c == nil:
+			wrong = append(wrong, fmt.Sprintf("column %s (%s) is missing", want.Name, want.Type))
+		case c.Generated:
+			wrong = append(wrong, fmt.Sprintf("column %s is computed there and cannot be loaded", want.Name))
+		case !holds(c.Kind, want.Kind):
+			wrong = append(wrong, fmt.Sprintf("column %s is %s, but would be %s", want.Name, typeWords(c), typeWords(want)))
+		}
+	}
+	for i := range have.Columns {
+		c := &have.Columns[i]
+		if t.Column(c.Name) == nil && (db.Dialect == Postgres || t.Column(columnNamed(t, c.Name)) == nil) {
+			wrong = append(wrong, fmt.Sprintf("column %s (%s) is not in the source", c.Name, typeWords(c)))
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return tasks.Permanent(tasks.WithHint(nil, "alter the table so that it fits, or rename or drop it and let it be created",
+		"table %s is there already and differs: %s", t.FullName(), strings.Join(wrong, "; ")))
+}
+
+func typeWords(c *Column) string {
+	if c.Type == "" {
+		return "without type"
+	}
+	return c.Type
+}
+
+// holds reports whether a column of one kind can take the values of another, apart from single values that do not fit.
+func holds(have, want Kind) bool {
+	if have == want || have == KindText && want != KindBytes {
+		return true
+	}
+	return slices.Contains(wider[want], have)
+}
+
+// wider lists the kinds that take the values of a kind, apart from itself and text.
+var wider = map[Kind][]Kind{
+	KindBool:    {KindInt16, KindInt32, KindInt64, KindNumeric},
+	KindInt16:   {KindInt32, KindInt64, KindNumeric},
+	KindInt32:   {KindInt16, KindInt64, KindNumeric},
+	KindInt64:   {KindInt16, KindInt32, KindNumeric},
+	KindFloat32: {KindFloat64, KindNumeric},
+	KindFloat64: {KindFloat32, KindNumeric},
+	// A text that people kept something else in goes through that type's own text form.
+	KindText:        {KindDate, KindTime, KindTimestamp, KindTimestampTZ, KindUUID, KindJSON, KindNumeric, KindOther},
+	KindDate:        {KindTimestamp, KindTimestampTZ},
+	KindTimestamp:   {KindTimestampTZ},
+	KindTimestampTZ: {KindTimestamp},
+	KindUUID:        {KindOther},
+	KindJSON:        {KindOther},
+}
