@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
+)
+
+// database is a database that the command line named: by its connection's name, or by a URL.
+type database struct {
+	name string // what jobs call it
+	at   sqldb.Location
+}
+
+// database resolves what stands behind --from or --to. A URL is kept in the data folder under a name of its own, so that
+// jobs, reports and logs hold names alone.
+func (c *command) database(flag, text string) (database, error) {
+	if text == "" {
+		return database{}, usage(tasks.WithHint(nil, "give a connection's name from the configuration, or a URL: sqlite:FILE or postgres://user@host/database", "%s is missing", flag))
+	}
+	if conn, ok := c.config.Connections.Get(text); ok {
+		at, err := sqldb.ParseURL(conn.DSN())
+		return database{conn.Name, at}, usage(err)
+	}
+	if !strings.Contains(text, ":") {
+		var known []string
+		for _, conn := range c.config.Connections {
+			known = append(known, conn.Name)
+		}
+		hint := "write a URL (sqlite:FILE, postgres://user@host/database), or name it under connections in stint.yaml"
+		if len(known) > 0 {
+			hint = "the configuration knows " + strings.Join(known, ", ") + "; or write a URL"
+		}
+		return database{}, usage(tasks.WithHint(nil, hint, "%s: there is no connection %q", flag, text))
+	}
+	at, err := sqldb.ParseURL(text)
+	if err != nil {
+		return database{}, usage(err)
+	}
+	name, err := app.KeepConnection(c.config.Data, text, at)
+	return database{name, at}, err
+}
+
+// open connects to a database to see that it is there; its errors end the command with the code for that.
+func (d database) open(ctx context.Context, readOnly bool) (*sqldb.DB, error) {
+	db, err := sqldb.Open(ctx, d.at, sqldb.Options{ReadOnly: readOnly})
+	return db, unreachable(err)
+}

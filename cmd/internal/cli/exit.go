@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks"
+)
+
+// Exit codes. They are a contract with scripts.
+const (
+	exitDone        = 0
+	exitFailed      = 1   // the work failed, or differs
+	exitUsage       = 2   // bad usage, config, plan or rule
+	exitNotFound    = 3   //
+	exitConflict    = 4   //
+	exitUnreachable = 5   // a server or database cannot be reached
+	exitTimeout     = 6   // time ran out while waiting
+	exitInterrupted = 130 // by a signal
+)
+
+var (
+	errInterrupted = errors.New("interrupted")
+	errTimeout     = errors.New("time ran out")
+	// errReported: the work failed, and what there is to say has been said.
+	errReported = errors.New("failed")
+)
+
+// usageError is a mistake in what was typed or configured.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usage marks an error as the user's to mend.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+// unreachable marks an error as the other side's.
+func unreachable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w%w", err, silent{app.ErrUnreachable})
+}
+
+// silent carries an error for errors.Is without a text of its own.
+type silent struct{ err error }
+
+func (silent) Error() string   { return "" }
+func (s silent) Unwrap() error { return s.err }
+
+// exitCode says how a command ended.
+func exitCode(err error) int {
+	var u *usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &u):
+		return exitUsage
+	case errors.Is(err, store.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, store.ErrConflict):
+		return exitConflict
+	case errors.Is(err, app.ErrUnreachable):
+		return exitUnreachable
+	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout
+	}
+	return exitFailed
+}
+
+// complain writes an error for a person, or, with json output, as an object.
+func complain(w io.Writer, err error, asJSON bool) {
+	if err == nil || errors.Is(err, errReported) {
+		return
+	}
+	hint := tasks.HintOf(err)
+	if asJSON {
+		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error(), "hint": hint, "exit_code": exitCode(err)}})
+		return
+	}
+	fmt.Fprintf(w, "stint: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+}

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks"
+)
+
+// jobReport is what there is to say of a job that has ended; its JSON is a contract.
+type jobReport struct {
+	Job         *store.JobView   `json:"job"`
+	DurationMS  int64            `json:"duration_ms"`
+	Findings    []tasks.Finding  `json:"findings"`
+	FailedSteps []store.DeadView `json:"failed_steps"`
+}
+
+func readReport(ctx context.Context, a *app.App, v *store.JobView) (*jobReport, error) {
+	r := &jobReport{Job: v}
+	if v.StartedAt != nil && v.EndedAt != nil {
+		r.DurationMS = v.EndedAt.Sub(*v.StartedAt).Milliseconds()
+	}
+	var err error
+	if r.Findings, err = a.Store.Findings(ctx, v.ID); err != nil {
+		return nil, err
+	}
+	if r.FailedSteps, err = a.Store.Dead(ctx, v.ID); err != nil {
+		return nil, err
+	}
+	if r.Findings == nil {
+		r.Findings = []tasks.Finding{}
+	}
+	return r, nil
+}
+
+// report prints what became of a job, and says by its error whether it did what it was asked.
+func (c *command) report(ctx context.Context, a *app.App, v *store.JobView) error {
+	r, err := readReport(ctx, a, v)
+	if err != nil {
+		return err
+	}
+	if err := c.print(r, func(w io.Writer) { r.write(w) }); err != nil {
+		return err
+	}
+	return failed(v)
+}
+
+func (r *jobReport) write(w io.Writer) {
+	v := r.Job
+	t := newTable("STAGE", "STATE", "STEPS", "READ", "WRITTEN", "QUARANTINED", "TIME")
+	for _, s := range v.Stages {
+		took := ""
+		if s.StartedAt != nil && s.EndedAt != nil {
+			took = short(s.EndedAt.Sub(*s.StartedAt))
+		}
+		steps := fmt.Sprintf("%d/%d", s.Counters.StepsDone, s.Counters.StepsKnown)
+		if s.Counters.StepsFailed > 0 {
+			steps += fmt.Sprintf(" (%d failed)", s.Counters.StepsFailed)
+		}
+		t.row(s.Name, s.State, steps, thousands(s.Counters.Read), thousands(s.Counters.Written), thousands(s.Counters.Quarantined), took)
+	}
+	t.write(w)
+	for _, f := range r.Findings {
+		fmt.Fprintf(w, "%s: %s\n", f.Level, printable(findingText(f)))
+	}
+	if n := v.Findings - int64(len(r.Findings)); n > 0 {
+		fmt.Fprintf(w, "and %s more\n", thousands(n))
+	}
+	for _, d := range r.FailedSteps {
+		fmt.Fprintf(w, "failed: step %s of %s after %d attempts: %s\n", d.Step, d.Stage, d.Failed, printable(d.Reason))
+		if d.Hint != "" {
+			fmt.Fprintf(w, "  hint: %s\n", d.Hint)
+		}
+	}
+	if v.Counters.Quarantined > 0 {
+		fmt.Fprintf(w, "%s rows could not be loaded; see them with: stint jobs rejects %s\n", thousands(v.Counters.Quarantined), v.ID)
+	}
+	fmt.Fprintf(w, "job %s %s: %s rows written", v.ID, v.State, thousands(v.Counters.Written))
+	if r.DurationMS > 0 {
+		fmt.Fprintf(w, " in %s (%s rows/s)", short(msec(r.DurationMS)), thousands(v.Counters.Written*1000/r.DurationMS))
+	}
+	fmt.Fprintln(w)
+}
+
+func findingText(f tasks.Finding) string {
+	var where []string
+	if f.Subject != "" {
+		where = append(where, f.Subject)
+	}
+	if f.Key != "" {
+		where = append(where, "key "+f.Key)
+	}
+	if f.Field != "" {
+		where = append(where, "column "+f.Field)
+	}
+	if len(where) == 0 {
+		return f.Message
+	}
+	return strings.Join(where, ", ") + ": " + f.Message
+}

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/localredis"
+	"github.com/stint-run/stint/tasks"
+)
+
+// Main runs the command line and returns the exit code.
+func Main(env Env) int {
+	c := &command{Env: env}
+	root := c.root()
+	root.SetArgs(env.Args)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(context.Background())
+	if err != nil && c.started.IsZero() {
+		err = usage(err) // cobra refused it before any command ran
+	}
+	complain(env.Stderr, err, c.output == "json")
+	return exitCode(err)
+}
+
+// command is what the commands share: the world, the global flags, and what they lead to.
+type command struct {
+	Env
+	file        string
+	environment string
+	server      string
+	tokenFile   string
+	output      string
+	quiet       bool
+
+	config  *config.Config
+	origins *config.Origins
+	log     *slog.Logger
+	started time.Time
+}
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "stint",
+		Short: "Long operations in small steps, so that you can deploy at any moment",
+		Long: `stint runs customer data migrations, and other operations that take hours, as small, atomic, idempotent steps on Redis
+queues. Any worker can be drained, replaced or killed at any moment: nothing is lost and nothing takes effect twice.
+
+Start with "stint demo": it needs nothing but this program.`,
+		Example:       "  stint demo\n  stint migrate --from sqlite:legacy.db --to postgres://localhost/new",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			c.started = c.Now()
+			if c.output != "table" && c.output != "json" {
+				return usage(fmt.Errorf("--output %q: write table or json", c.output))
+			}
+			return nil
+		},
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&c.file, "config", "", "the configuration `FILE` (default: stint.yaml, if it is there)")
+	f.StringVar(&c.environment, "environment", "", "lay stint.`NAME`.yaml over the configuration")
+	f.StringVarP(&c.output, "output", "o", "table", "`table` or json")
+	f.BoolVarP(&c.quiet, "quiet", "q", false, "no progress, no messages but warnings and errors")
+	f.String("data", "", "the data `DIR`: the embedded queue and what goes with it")
+	f.String("log-level", "", "debug, info, warn or error")
+	root.AddCommand(c.demo(), c.up(), c.worker(), c.scheduler(), c.migrate(), c.plan(), c.verify(), c.jobs(), c.workers(), c.configCommand(), c.version())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(tasks.WithHint(nil, fmt.Sprintf("see %q", cmd.CommandPath()+" --help"), "%v", err))
+	})
+	return root
+}
+
+// load reads the configuration for a command.
+func (c *command) load(cmd *cobra.Command) error {
+	cfg, origins, err := config.Load(config.Options{File: c.file, Environment: c.environment, Flags: cmd.Flags(), Env: c.Vars,
+		FlagKeys: map[string]string{"concurrency": "worker.concurrency", "drain-timeout": "worker.drain_timeout", "label": "worker.labels", "queue": "worker.queues"}})
+	c.config, c.origins = cfg, origins
+	if err != nil {
+		return usage(err)
+	}
+	c.log = c.logger(cfg.Log)
+	for _, p := range origins.Warnings() {
+		c.log.Warn(p.String())
+	}
+	return nil
+}
+
+func (c *command) logger(l config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	if c.quiet {
+		level = max(level, slog.LevelWarn)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if l.Format == "json" || (l.Format == "auto" && !c.Terminal) {
+		return slog.New(slog.NewJSONHandler(c.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(c.Stderr, opts))
+}
+
+// open loads the configuration and connects.
+func (c *command) open(cmd *cobra.Command) (*app.App, error) {
+	if err := c.load(cmd); err != nil {
+		return nil, err
+	}
+	return app.New(cmd.Context(), c.appOptions())
+}
+
+func (c *command) appOptions() app.Options {
+	cfg := c.config
+	o := app.Options{Data: cfg.Data, Version: Version(), Log: c.log, Concurrency: cfg.Worker.Concurrency, Labels: cfg.Worker.LabelMap(), Queues: cfg.Worker.Queues,
+		Heartbeat: cfg.Worker.Heartbeat, DrainTimeout: cfg.Worker.DrainTimeout, Sweep: cfg.Scheduler.Sweep, LostAfter: cfg.Scheduler.LostAfter,
+		Local:       localredis.Options{Dir: cfg.Data, Mode: localredis.Mode(cfg.Redis.Mode), Fsync: localredis.Fsync(cfg.Redis.Fsync), Log: c.log},
+		Connections: map[string]string{}}
+	if ro, err := cfg.Redis.Options(); err == nil {
+		o.Redis = ro
+	}
+	for _, conn := range cfg.Connections {
+		o.Connections[conn.Name] = conn.DSN()
+	}
+	return o
+}
+
+// close ends what open began. Its own error matters only when the command went well.
+func (c *command) close(a *app.App, err *error) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.config.Worker.DrainTimeout+10*time.Second)
+	defer cancel()
+	if e := a.Stop(ctx); e != nil {
+		if *err == nil {
+			*err = e
+			return
+		}
+		c.log.Warn("did not end cleanly", "err", e)
+	}
+}
+
+// print writes data: as an object with --output json, else through the function for people.
+func (c *command) print(v any, people func(w io.Writer)) error {
+	if c.output == "json" {
+		e := json.NewEncoder(c.Stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	}
+	people(c.Stdout)
+	return nil
+}
+
+// say writes a message for people to stderr.
+func (c *command) say(format string, args ...any) {
+	if !c.quiet {
+		fmt.Fprintf(c.Stderr, format+"\n", args...)
+	}
+}
+
+// Stamp is the version of this build, set by the linker; "" in a build without one.
+var Stamp string
+
+// Version is the version of this build: the stamp, else what the Go toolchain knows, else dev.
+func Version() string {
+	if Stamp != "" {
+		return Stamp
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return strings.TrimPrefix(info.Main.Version, "v")
+	}
+	return "dev"
+}
+
+// errorIs is errors.Is for several targets.
+func errorIs(err error, targets ...error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
+}

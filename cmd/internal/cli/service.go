@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/tasks"
+)
+
+const drainHelp = `
+SIGTERM or Ctrl-C drains: it claims nothing more, what runs comes back at its next checkpoint, and the process ends with 0. A
+second signal cuts what has not come back; its steps run elsewhere.`
+
+func workerFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Int("concurrency", 0, "steps that run at once")
+	f.StringSlice("label", nil, "`name=value`, by which workers are chosen; may be repeated")
+	f.StringSlice("queue", nil, "take from these queues only")
+	f.Duration("drain-timeout", 0, "how long a draining worker waits for its steps before it cuts them")
+}
+
+func (c *command) worker() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "worker",
+		Short:   "Run steps",
+		Long:    "Claims steps from the queue and runs them, until it is told to stop." + drainHelp,
+		Example: "  stint worker --concurrency 4\n  stint worker --label zone=a",
+		Args:    cobra.NoArgs,
+		RunE: c.service(func(ctx context.Context, a *app.App) error {
+			return a.StartWorker(ctx)
+		}),
+	}
+	workerFlags(cmd)
+	return cmd
+}
+
+func (c *command) scheduler() *cobra.Command {
+	return &cobra.Command{
+		Use:     "scheduler",
+		Short:   "Find what was lost, and hand it out again",
+		Long:    "Looks for workers that have vanished and for tasks that went astray. Any number may run; one at a time does the work.",
+		Example: "  stint scheduler",
+		Args:    cobra.NoArgs,
+		RunE:    c.service(func(ctx context.Context, a *app.App) error { a.StartScheduler(); return nil }),
+	}
+}
+
+func (c *command) up() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "up",
+		Short:   "Run everything in one process: scheduler and worker",
+		Long:    "Runs the scheduler and a worker in one process, on the embedded queue unless the configuration names a Redis." + drainHelp,
+		Example: "  stint up",
+		Args:    cobra.NoArgs,
+		RunE: c.service(func(ctx context.Context, a *app.App) error {
+			a.StartScheduler()
+			return a.StartWorker(ctx)
+		}),
+	}
+	workerFlags(cmd)
+	return cmd
+}
+
+// service runs until the first signal, then stops in order; a second signal cuts.
+func (c *command) service(start func(ctx context.Context, a *app.App) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
+		a, err := c.open(cmd)
+		if err != nil {
+			return err
+		}
+		defer c.close(a, &err)
+		if err := start(cmd.Context(), a); err != nil {
+			return err
+		}
+		if a.Worker != nil {
+			c.log.Info("worker is ready", "id", a.Worker.ID(), "version", Version())
+		} else {
+			c.log.Info("ready", "version", Version())
+		}
+		sig := <-c.Signals
+		c.log.Info("stopping", "signal", sig.String())
+		go c.secondSignal(a)
+		return nil
+	}
+}
+
+func (c *command) version() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  stint version --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v := map[string]any{"version": Version(), "protocol": tasks.Protocol, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
+			return c.print(v, func(w io.Writer) {
+				fmt.Fprintf(w, "stint %s (protocol %d, %s, %s)\n", v["version"], tasks.Protocol, v["go"], v["platform"])
+			})
+		},
+	}
+}

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration"
+)
+
+func (c *command) verify() *cobra.Command {
+	m := &move{}
+	cmd := &cobra.Command{
+		Use:   "verify [JOB] | --from SOURCE --to TARGET",
+		Short: "Prove row by row that target and source are equal",
+		Long: `Compares every row of the source with the target: of a migration that was run, or of any two databases. Ends with 0 when
+they are equal, and with 1 and a list of tables, keys and columns where they differ. Rows that the migration has set aside
+are counted and not expected in the target.`,
+		Example: "  stint verify mig-4f0h2n\n  stint verify --from sqlite:legacy.db --to postgres://me@localhost/new --tables customer",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := c.load(cmd); err != nil {
+				return err
+			}
+			spec, err := c.verifySpec(cmd.Context(), m, args)
+			if err != nil {
+				return err
+			}
+			a, err := app.New(cmd.Context(), c.appOptions())
+			if err != nil {
+				return err
+			}
+			defer c.close(a, &err)
+			if len(args) == 1 {
+				if spec, err = verifyJob(cmd.Context(), a, args[0]); err != nil {
+					return err
+				}
+			}
+			if err := c.engine(cmd.Context(), a); err != nil {
+				return err
+			}
+			return c.runVerify(cmd.Context(), a, spec)
+		},
+		ValidArgsFunction: c.completeJobs,
+	}
+	m.flags(cmd)
+	cmd.Flags().Int("concurrency", 0, "steps that this process runs at once")
+	return cmd
+}
+
+// verifySpec reads the databases from the flags; with a job they are the job's.
+func (c *command) verifySpec(ctx context.Context, m *move, args []string) (migration.VerifySpec, error) {
+	if len(args) == 1 {
+		if m.from != "" || m.to != "" {
+			return migration.VerifySpec{}, usage(fmt.Errorf("a job knows its databases: give a job, or --from and --to"))
+		}
+		return migration.VerifySpec{}, nil
+	}
+	from, to, err := c.both(m)
+	if err != nil {
+		return migration.VerifySpec{}, err
+	}
+	if err := reachable(ctx, from, to); err != nil {
+		return migration.VerifySpec{}, err
+	}
+	job, err := c.migrationJob(m, from, to) // the migration that would have filled it: its quarantine counts
+	return migration.VerifySpec{Source: from.name, Target: to.name, Tables: m.tables, Job: job.ID}, err
+}
+
+func verifyJob(ctx context.Context, a *app.App, id string) (migration.VerifySpec, error) {
+	job, _, err := a.Store.Job(ctx, id)
+	if err != nil {
+		return migration.VerifySpec{}, err
+	}
+	var spec migration.Spec
+	if err := json.Unmarshal(job.Spec, &spec); err != nil || job.Kind != migration.Kind {
+		return migration.VerifySpec{}, usage(tasks.WithHint(err, "give the id of a migration", "job %s is a %s", id, job.Kind))
+	}
+	return migration.VerifySpec{Source: spec.Source, Target: spec.Target, Tables: spec.Tables, Job: id}, nil
+}
+
+// verification is the answer; its JSON is a contract.
+type verification struct {
+	Equal       bool            `json:"equal"`
+	Rows        int64           `json:"rows"`
+	Quarantined int64           `json:"rows_quarantined"`
+	Differences int64           `json:"differences"`
+	List        []tasks.Finding `json:"list"` // at most store.KeptFindings
+	Notes       []string        `json:"notes,omitempty"`
+}
+
+func (c *command) runVerify(ctx context.Context, a *app.App, spec migration.VerifySpec) error {
+	v, err := c.verifyNow(ctx, a, spec)
+	if err != nil {
+		return err
+	}
+	err = c.print(v, func(w io.Writer) { v.write(w) })
+	if err == nil && !v.Equal {
+		err = errReported
+	}
+	return err
+}
+
+// verifyNow runs a verification to its end.
+func (c *command) verifyNow(ctx context.Context, a *app.App, spec migration.VerifySpec) (*verification, error) {
+	body, err := json.Marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("encode spec: %w", err)
+	}
+	job := tasks.Job{ID: store.JobID(migration.VerifyKind, "", ""), Kind: migration.VerifyKind, Spec: body, Window: 2 * c.config.Worker.Concurrency}
+	if _, _, err := a.Submit(ctx, job); err != nil {
+		return nil, err
+	}
+	view, err := c.watch(ctx, a, job)
+	if err != nil {
+		return nil, err
+	}
+	if err := failed(view); err != nil {
+		return nil, err
+	}
+	findings, err := a.Store.Findings(ctx, job.ID)
+	if err != nil {
+		return nil, err
+	}
+	v := &verification{Rows: view.Counters.Read, Quarantined: view.Counters.Quarantined, List: []tasks.Finding{}}
+	v.Differences = view.Findings
+	for _, f := range findings {
+		if f.Level == tasks.LevelNote {
+			v.Notes = append(v.Notes, findingText(f))
+			v.Differences--
+			continue
+		}
+		v.List = append(v.List, f)
+	}
+	v.Equal = v.Differences == 0
+	return v, nil
+}
+
+func (v *verification) write(w io.Writer) {
+	for _, f := range v.List {
+		fmt.Fprintln(w, printable(findingText(f)))
+	}
+	for _, n := range v.Notes {
+		fmt.Fprintln(w, "note: "+printable(n))
+	}
+	switch {
+	case v.Equal && v.Quarantined > 0:
+		fmt.Fprintf(w, "equal: %s rows compared, besides %s in quarantine\n", thousands(v.Rows), thousands(v.Quarantined))
+	case v.Equal:
+		fmt.Fprintf(w, "equal: %s rows compared, no difference\n", thousands(v.Rows))
+	default:
+		fmt.Fprintf(w, "different: %s differences in %s rows\n", thousands(v.Differences), thousands(v.Rows))
+	}
+}

@@ -1,0 +1,89 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+)
+
+// EnsureTypes makes the enum types that tables need, where they are not there yet.
+func EnsureTypes(ctx context.Context, db *DB, enums []Enum) error {
+	if db.Dialect != Postgres {
+		return nil
+	}
+	for _, s := range CreateTypes(&Schema{Dialect: Postgres, Enums: enums}) {
+		if err := db.exec(ctx, s.SQL); err != nil {
+			return fmt.Errorf("create type %s: %w", s.Name, Classify(err))
+		}
+	}
+	return nil
+}
+
+// EnsureTable makes a table where it is not there yet; one that is there must be able to hold what is to come (CheckTarget).
+// It may be run again, and by rivals at the same time.
+func EnsureTable(ctx context.Context, db *DB, t *Table) error {
+	for _, sql := range CreateTable(t, db.Dialect) {
+		if err := db.exec(ctx, sql); err != nil {
+			return fmt.Errorf("create table %s: %w", t.FullName(), Classify(err))
+		}
+	}
+	return CheckTarget(ctx, db, t)
+}
+
+// FinishTable makes the unique keys and indexes of a loaded table, and sets its sequences. It may be run again; when ctx ends
+// in the middle of an index, that index is made from its beginning the next time.
+func FinishTable(ctx context.Context, db *DB, t *Table) error {
+	for _, s := range CreateIndexes(t, db.Dialect) {
+		if err := db.exec(ctx, s.SQL); err != nil {
+			return fmt.Errorf("create index %s of %s: %w", s.Name, t.FullName(), Classify(err))
+		}
+	}
+	return SetSequences(ctx, db, t)
+}
+
+// Orphans are rows that name a parent which is not there.
+type Orphans struct {
+	Constraint string // "" where SQLite gave it no name
+	Parent     string
+	Rows       int64
+	Enforced   bool // the database keeps new ones out
+}
+
+// ReferTable makes the foreign keys of a table, once all tables are loaded, and says which of them have orphans: rows are
+// never deleted or changed for them. PostgreSQL keeps such a constraint unvalidated: it holds for new rows. It may be run
+// again.
+func ReferTable(ctx context.Context, db *DB, t *Table) ([]Orphans, error) {
+	if db.Dialect == SQLite {
+		return orphansOfSQLite(ctx, db, t)
+	}
+	var found []Orphans
+	for i, fk := range AddForeignKeys(t) {
+		if err := db.exec(ctx, fk.Add); err != nil {
+			return found, fmt.Errorf("add foreign key %s to %s: %w", fk.Name, t.FullName(), Classify(err))
+		}
+		err := db.exec(ctx, fk.Validate)
+		if err == nil {
+			continue
+		}
+		var n int64
+		if e := queryValue(ctx, db, fk.Orphans, &n); e != nil || n == 0 {
+			return found, fmt.Errorf("validate foreign key %s of %s: %w", fk.Name, t.FullName(), Classify(err))
+		}
+		found = append(found, Orphans{fk.Name, t.ForeignKeys[i].RefTable, n, true})
+	}
+	return found, nil
+}
+
+func orphansOfSQLite(ctx context.Context, db *DB, t *Table) ([]Orphans, error) {
+	var found []Orphans
+	err := db.queryAll(ctx, `SELECT "parent", count(*) FROM pragma_foreign_key_check($1) GROUP BY "fkid", "parent" ORDER BY "fkid"`, []any{t.Name},
+		func(scan func(...any) error) error {
+			var o Orphans
+			err := scan(&o.Parent, &o.Rows)
+			found = append(found, o)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("check foreign keys of %s: %w", t.FullName(), Classify(err))
+	}
+	return found, nil
+}

@@ -1,0 +1,20 @@
+// Package all is the list of families. A new one is a folder beside this one, and a line here.
+package all
+
+import (
+	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration"
+)
+
+// Options are what the families share with their process.
+type Options struct {
+	Databases *migration.Databases
+}
+
+// Families lists every family that this build can carry out.
+func Families(o Options) []tasks.Family {
+	return []tasks.Family{
+		migration.New(o.Databases),
+		migration.NewVerifier(o.Databases),
+	}
+}

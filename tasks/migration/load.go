@@ -1,0 +1,242 @@
+package migration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
+)
+
+// Split lists the steps of a stage: chunks of rows, or tables.
+func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, after tasks.Cursor, limit int) ([]tasks.Step, tasks.Cursor, error) {
+	if strings.HasPrefix(stage.Name, stageLoad) {
+		return f.splitLoad(ctx, job, stage, after, limit)
+	}
+	var d schemaDetail
+	if err := json.Unmarshal(stage.Detail, &d); err != nil {
+		return nil, nil, tasks.Permanent(fmt.Errorf("read stage %s: %w", stage.Name, err))
+	}
+	if stage.Name == stageSchema && after == nil {
+		if err := f.prepareTarget(ctx, job, d.Enums); err != nil {
+			return nil, nil, err
+		}
+	}
+	from := 0
+	if after != nil {
+		from, _ = strconv.Atoi(string(after))
+	}
+	var steps []tasks.Step
+	for i := from; i < len(d.Tables) && len(steps) < limit; i++ {
+		steps = append(steps, tasks.Step{ID: strconv.Itoa(i)})
+	}
+	if from+len(steps) < len(d.Tables) {
+		return steps, tasks.Cursor(strconv.Itoa(from + len(steps))), nil
+	}
+	return steps, nil, nil
+}
+
+// prepareTarget makes stint's own tables in the target, and the types that its tables need.
+func (f *Family) prepareTarget(ctx context.Context, job tasks.Job, enums []sqldb.Enum) error {
+	spec, err := parseSpec(job)
+	if err != nil {
+		return err
+	}
+	dst, err := f.dbs.target(ctx, spec.Target)
+	if err != nil {
+		return err
+	}
+	if err := sqldb.EnsureLedger(ctx, dst); err != nil {
+		return err
+	}
+	return sqldb.EnsureTypes(ctx, dst, enums)
+}
+
+// splitLoad decides the next chunks of a table. What was decided is kept in the target, so that the chunks stay the same
+// when the queue is lost and the source has changed meanwhile. The cursor is the number of the next chunk.
+func (f *Family) splitLoad(ctx context.Context, job tasks.Job, stage tasks.Stage, after tasks.Cursor, limit int) ([]tasks.Step, tasks.Cursor, error) {
+	l, err := f.loadOf(ctx, job, stage)
+	if err != nil {
+		return nil, nil, err
+	}
+	last := int64(-1)
+	if after != nil {
+		if last, err = strconv.ParseInt(string(after), 10, 64); err != nil {
+			return nil, nil, tasks.Permanent(fmt.Errorf("read split cursor %q: %w", after, err))
+		}
+	}
+	chunks, err := sqldb.SavedChunks(ctx, l.dst, job.ID, stage.Name, last, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(chunks) == 0 {
+		if chunks, err = l.decide(ctx, job, stage, last, limit); err != nil {
+			return nil, nil, err
+		}
+	}
+	steps := make([]tasks.Step, len(chunks))
+	for i, c := range chunks {
+		body, err := json.Marshal(c)
+		if err != nil {
+			return nil, nil, fmt.Errorf("encode chunk: %w", err)
+		}
+		steps[i] = tasks.Step{ID: strconv.FormatInt(c.Seq, 10), Body: body}
+	}
+	end := chunks[len(chunks)-1]
+	if end.To == nil {
+		return steps, nil, nil
+	}
+	return steps, tasks.Cursor(strconv.FormatInt(end.Seq, 10)), nil
+}
+
+// load is what a load stage works with.
+type load struct {
+	spec     Spec
+	src, dst *sqldb.DB
+	detail   tableDetail
+	walk     sqldb.Walk
+}
+
+func (f *Family) loadOf(ctx context.Context, job tasks.Job, stage tasks.Stage) (*load, error) {
+	l := &load{}
+	var err error
+	if l.spec, err = parseSpec(job); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(stage.Detail, &l.detail); err != nil {
+		return nil, tasks.Permanent(fmt.Errorf("read stage %s: %w", stage.Name, err))
+	}
+	if l.src, err = f.dbs.source(ctx, l.spec.Source); err != nil {
+		return nil, err
+	}
+	if l.dst, err = f.dbs.target(ctx, l.spec.Target); err != nil {
+		return nil, err
+	}
+	l.walk = sqldb.WalkOf(&l.detail.Source)
+	return l, nil
+}
+
+// decide finds the borders of the chunks behind number last and keeps them in the target.
+func (l *load) decide(ctx context.Context, job tasks.Job, stage tasks.Stage, last int64, limit int) ([]sqldb.Chunk, error) {
+	var from sqldb.RowKey
+	if last >= 0 {
+		before, err := sqldb.SavedChunks(ctx, l.dst, job.ID, stage.Name, last-1, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(before) == 0 {
+			return nil, tasks.Permanent(tasks.WithHint(nil, "start the migration again with the same command: the target's ledger says what is left",
+				"chunk %d of stage %s is not in the target's ledger any more", last, stage.Name))
+		}
+		from = before[0].To
+	}
+	borders, err := sqldb.Boundaries(ctx, l.src, &l.detail.Source, l.walk, from, l.spec.ChunkRows, limit)
+	if err != nil {
+		return nil, err
+	}
+	var chunks []sqldb.Chunk
+	for _, b := range borders {
+		last++
+		chunks = append(chunks, sqldb.Chunk{Seq: last, From: from, To: b})
+		from = b
+	}
+	if len(borders) < limit {
+		chunks = append(chunks, sqldb.Chunk{Seq: last + 1, From: from})
+	}
+	return sqldb.SaveChunks(ctx, l.dst, job.ID, stage.Name, chunks)
+}
+
+// Run carries out one attempt of a step.
+func (f *Family) Run(ctx context.Context, a *tasks.Attempt) error {
+	switch {
+	case strings.HasPrefix(a.Stage.Name, stageLoad):
+		return f.runLoad(ctx, a)
+	default:
+		return f.runSchema(ctx, a)
+	}
+}
+
+// runLoad loads a chunk from where the ledger says that it stands.
+func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
+	l, err := f.loadOf(ctx, a.Job, a.Stage)
+	if err != nil {
+		return err
+	}
+	var chunk sqldb.Chunk
+	if err := json.Unmarshal(a.Step.Body, &chunk); err != nil {
+		return tasks.Permanent(fmt.Errorf("read chunk: %w", err))
+	}
+	m, err := sqldb.MapByName(&l.detail.Source, &l.detail.Target)
+	if err != nil {
+		return tasks.Permanent(err)
+	}
+	for {
+		err := l.run(ctx, a, m, chunk)
+		if !errors.Is(err, sqldb.ErrTaken) {
+			return err
+		}
+		// Somebody committed the range that this attempt was about to: the ledger has moved, so read it again.
+		if a.IsDraining() {
+			return tasks.ErrDrained
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// run goes through the ledger's rest of a chunk once.
+func (l *load) run(ctx context.Context, a *tasks.Attempt, m *sqldb.Mapping, chunk sqldb.Chunk) error {
+	from, ended, totals, err := sqldb.Progress(ctx, l.dst, a.Job.ID, a.Stage.Name, a.Step.ID)
+	if err != nil {
+		return err
+	}
+	a.Count(totals)
+	if ended {
+		return nil
+	}
+	if a.IsDraining() {
+		return tasks.ErrDrained
+	}
+	if from == nil {
+		from = chunk.From
+	}
+	batches, err := sqldb.NewBatcher(ctx, l.src, m, l.walk, l.dst.Dialect, from, chunk.To, sqldb.Limits{Rows: l.spec.BatchRows})
+	if err != nil {
+		return err
+	}
+	defer batches.Close()
+	loader, err := sqldb.NewLoader(ctx, l.dst, m, sqldb.LoaderOptions{Job: a.Job.ID, Stage: a.Stage.Name, Step: a.Step.ID,
+		Worker: a.Worker, Attempt: a.ID, Draining: a.Draining})
+	if err != nil {
+		return err
+	}
+	defer loader.Close()
+	for {
+		batch, err := batches.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case a.IsDraining(): // what was read is read again by the next attempt; what was committed is in the ledger
+			batch.Release()
+			return tasks.ErrDrained
+		}
+		done, err := loader.Load(ctx, batch)
+		batch.Release()
+		totals = totals.Add(done.Counters)
+		a.Count(totals)
+		if err != nil {
+			return err
+		}
+		if done.Done {
+			return nil
+		}
+	}
+}

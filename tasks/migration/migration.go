@@ -1,0 +1,205 @@
+// Package migration moves a database into another: tables, rows, keys, indexes, foreign keys and sequences. It offers two
+// families: migrations, and verifications that prove a migration row by row.
+//
+// A migration has these stages:
+//
+//	schema            makes stint's ledger and every table in the target, with primary keys; a step for each table
+//	load:<table>      a step for each chunk of rows; each batch commits together with its row of the ledger
+//	indexes           unique keys, indexes and sequences, once all rows are there; a step for each table
+//	foreign keys      added and validated; SQLite has them since its tables were made, and they are checked
+//
+// What a step did is read from the target itself: from its ledger, or from its catalog. So the loss of the queue, of the
+// store, or of a worker at any moment changes nothing in the result.
+package migration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
+)
+
+// Kind is the word for jobs of this family.
+const Kind = "migration"
+
+// Stages of a migration. Those of the rows are named after their tables.
+const (
+	stageSchema      = "schema"
+	stageLoad        = "load:"
+	stageIndexes     = "indexes"
+	stageForeignKeys = "foreign keys"
+)
+
+// DefaultChunkRows is how many rows a step covers when the spec does not say.
+const DefaultChunkRows = 10_000
+
+// Spec says what to move where. Databases are named, never addressed: only a worker's configuration knows what a name means.
+type Spec struct {
+	Source    string   `json:"source"`               // a connection's name
+	Target    string   `json:"target"`               // a connection's name
+	Tables    []string `json:"tables,omitempty"`     // empty means all
+	ChunkRows int      `json:"chunk_rows,omitempty"` // rows of a step; 0 means DefaultChunkRows
+	BatchRows int      `json:"batch_rows,omitempty"` // rows of a transaction; 0 means the loader's default
+}
+
+// parseSpec reads a job's spec.
+func parseSpec(job tasks.Job) (Spec, error) {
+	var s Spec
+	if err := json.Unmarshal(job.Spec, &s); err != nil {
+		return s, tasks.Permanent(fmt.Errorf("read the spec of job %s: %w", job.ID, err))
+	}
+	if s.Source == "" || s.Target == "" {
+		return s, tasks.Permanent(tasks.WithHint(nil, "name two connections", "the spec of job %s lacks source or target", job.ID))
+	}
+	if s.ChunkRows <= 0 {
+		s.ChunkRows = DefaultChunkRows
+	}
+	return s, nil
+}
+
+// Locate says where a connection's name leads, by the configuration of this process.
+type Locate func(name string) (sqldb.Location, error)
+
+// Databases keeps the databases of a process open, one handle for each name and use. Close it last.
+type Databases struct {
+	locate Locate
+	conns  int
+
+	mu   sync.Mutex
+	open map[string]*sqldb.DB
+}
+
+// NewDatabases makes an empty set. conns bounds the connections of each handle; give it the worker's concurrency.
+func NewDatabases(locate Locate, conns int) *Databases {
+	return &Databases{locate: locate, conns: max(conns, 1) + 1, open: map[string]*sqldb.DB{}}
+}
+
+// source opens a database for reading.
+func (d *Databases) source(ctx context.Context, name string) (*sqldb.DB, error) {
+	return d.get(ctx, name, true)
+}
+
+// target opens a database for writing.
+func (d *Databases) target(ctx context.Context, name string) (*sqldb.DB, error) {
+	return d.get(ctx, name, false)
+}
+
+func (d *Databases) get(ctx context.Context, name string, readOnly bool) (*sqldb.DB, error) {
+	key := fmt.Sprintf("%v:%s", readOnly, name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if db := d.open[key]; db != nil {
+		return db, nil
+	}
+	at, err := d.locate(name)
+	if err != nil {
+		return nil, tasks.Permanent(err)
+	}
+	db, err := sqldb.Open(ctx, at, sqldb.Options{ReadOnly: readOnly, MaxConns: d.conns})
+	if err != nil {
+		return nil, err
+	}
+	d.open[key] = db
+	return db, nil
+}
+
+// Close closes every database.
+func (d *Databases) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, db := range d.open {
+		errs = append(errs, db.Close())
+	}
+	d.open = map[string]*sqldb.DB{}
+	return errors.Join(errs...)
+}
+
+// Family carries out migrations.
+type Family struct{ dbs *Databases }
+
+// New makes the family on a process' databases.
+func New(dbs *Databases) *Family { return &Family{dbs} }
+
+// Kind returns the family's word.
+func (f *Family) Kind() string { return Kind }
+
+// tableDetail is what a load stage knows of its table.
+type tableDetail struct {
+	Source sqldb.Table `json:"source"`
+	Target sqldb.Table `json:"target"`
+}
+
+// schemaDetail is what the other stages know.
+type schemaDetail struct {
+	Tables   []sqldb.Table   `json:"tables"`            // of the target
+	Sources  []string        `json:"sources,omitempty"` // their names in the source
+	Enums    []sqldb.Enum    `json:"enums,omitempty"`
+	Findings []tasks.Finding `json:"findings,omitempty"`
+}
+
+// Plan reads the source's schema and says what the target's will be. It writes nothing.
+func (f *Family) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, error) {
+	spec, err := parseSpec(job)
+	if err != nil {
+		return nil, err
+	}
+	src, err := f.dbs.source(ctx, spec.Source)
+	if err != nil {
+		return nil, err
+	}
+	dst, err := f.dbs.target(ctx, spec.Target)
+	if err != nil {
+		return nil, err
+	}
+	p, err := Draft(ctx, src, dst.Dialect, spec.Tables)
+	if err != nil {
+		return nil, err
+	}
+	return p.stages()
+}
+
+// stages turns a draft into stages.
+func (p *Plan) stages() ([]tasks.Stage, error) {
+	var all, keyed, referring schemaDetail
+	all.Findings, all.Enums = p.Findings(), p.Enums
+	for _, t := range p.Tables {
+		all.Tables = append(all.Tables, t.Target)
+		all.Sources = append(all.Sources, t.Source.FullName())
+		keyed.Tables = append(keyed.Tables, t.Target)
+		if len(t.Target.ForeignKeys) > 0 {
+			referring.Tables = append(referring.Tables, t.Target)
+		}
+	}
+	b := &stageList{}
+	b.add(stageSchema, nil, all, 0)
+	var loads []string
+	for _, t := range p.Tables {
+		name := stageLoad + t.Source.FullName()
+		b.add(name, []string{stageSchema}, tableDetail{t.Source, t.Target}, t.Source.Rows)
+		loads = append(loads, name)
+	}
+	if len(loads) == 0 {
+		loads = []string{stageSchema}
+	}
+	b.add(stageIndexes, loads, keyed, 0)
+	b.add(stageForeignKeys, []string{stageIndexes}, referring, 0)
+	return b.stages, b.err
+}
+
+type stageList struct {
+	stages []tasks.Stage
+	err    error
+}
+
+func (b *stageList) add(name string, after []string, detail any, rows int64) {
+	body, err := json.Marshal(detail)
+	if err != nil {
+		b.err = errors.Join(b.err, fmt.Errorf("encode stage %s: %w", name, err))
+	}
+	b.stages = append(b.stages, tasks.Stage{Name: name, After: after, Detail: body, Rows: rows})
+}

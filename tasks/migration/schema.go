@@ -1,0 +1,97 @@
+package migration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
+)
+
+// runSchema carries out a step on one table's definition. Every statement may be run again.
+func (f *Family) runSchema(ctx context.Context, a *tasks.Attempt) error {
+	if a.IsDraining() {
+		return tasks.ErrDrained
+	}
+	spec, err := parseSpec(a.Job)
+	if err != nil {
+		return err
+	}
+	var d schemaDetail
+	if err := json.Unmarshal(a.Stage.Detail, &d); err != nil {
+		return tasks.Permanent(fmt.Errorf("read stage %s: %w", a.Stage.Name, err))
+	}
+	i, err := strconv.Atoi(a.Step.ID)
+	if err != nil || i < 0 || i >= len(d.Tables) {
+		return tasks.Permanent(fmt.Errorf("stage %s has no step %q", a.Stage.Name, a.Step.ID))
+	}
+	dst, err := f.dbs.target(ctx, spec.Target)
+	if err != nil {
+		return err
+	}
+	err = f.define(ctx, dst, a, &d, i)
+	if err != nil && a.IsDraining() {
+		return tasks.ErrDrained
+	}
+	return err
+}
+
+// define makes what this stage wants of table i. A statement that takes long, such as an index, is cut off by a drain: it
+// leaves nothing behind, and the next attempt makes it anew.
+func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d *schemaDetail, i int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-a.Draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	t := &d.Tables[i]
+	switch a.Stage.Name {
+	case stageSchema:
+		if i == 0 {
+			for _, finding := range d.Findings {
+				a.Report(finding)
+			}
+		}
+		if err := sqldb.EnsureTable(ctx, dst, t); err != nil {
+			return err
+		}
+		return unused(ctx, dst, a.Job.ID, stageLoad+d.Sources[i], t)
+	case stageIndexes:
+		return sqldb.FinishTable(ctx, dst, t)
+	case stageForeignKeys:
+		orphans, err := sqldb.ReferTable(ctx, dst, t)
+		for _, o := range orphans {
+			a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: t.FullName(), Field: o.Constraint, Message: orphanText(o)})
+		}
+		return err
+	}
+	return tasks.Permanent(fmt.Errorf("a migration has no stage %q", a.Stage.Name))
+}
+
+// unused refuses a table that holds rows which this migration has not put there: they could not be told apart afterwards.
+func unused(ctx context.Context, dst *sqldb.DB, job, stage string, t *sqldb.Table) error {
+	chunks, err := sqldb.SavedChunks(ctx, dst, job, stage, -1, 1)
+	if err != nil || len(chunks) > 0 {
+		return err
+	}
+	rows, err := sqldb.HasRows(ctx, dst, t)
+	if err != nil || !rows {
+		return err
+	}
+	return tasks.Permanent(tasks.WithHint(nil, "empty the table, choose other tables with --tables, or migrate into another database",
+		"table %s of the target holds rows already, and not from this migration", t.FullName()))
+}
+
+func orphanText(o sqldb.Orphans) string {
+	text := fmt.Sprintf("%d rows name a row of %s that is not there", o.Rows, o.Parent)
+	if o.Enforced {
+		text += "; the foreign key holds for new rows and stays unvalidated"
+	}
+	return text
+}
