@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,6 +80,7 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 		host, _ := os.Hostname()
 		o.ID = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), store.RandomID()[:6])
 	}
+	o.ID = strings.ReplaceAll(o.ID, "|", "-") // it separates the parts of a lease
 	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, started: time.Now().UTC(),
 		state: store.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
 	w.o.Log = o.Log.With("worker", o.ID)

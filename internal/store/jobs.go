@@ -77,9 +77,9 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	return h, code == 1, nil
 }
 
-// sumOf is the sum of what was asked for, without when.
+// sumOf is the sum of what was asked for, without when and by which build.
 func sumOf(job tasks.Job) string {
-	job.CreatedAt = time.Time{}
+	job.CreatedAt, job.Protocol = time.Time{}, 0
 	b, _ := json.Marshal(job)
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
@@ -106,6 +106,9 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who string) (
 	}
 	v, err := control.Run(ctx, s.rdb, jobKeys(id), string(verb), who).Result()
 	code, h, _, err := parseReply(id, v, err)
+	if err == nil && (verb == Retry || verb == Restart) {
+		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate
+	}
 	switch {
 	case err != nil:
 		return h, fmt.Errorf("%s job: %w", verb, err)
@@ -157,9 +160,23 @@ func (s *Store) Active(ctx context.Context) ([]string, error) {
 	return s.rdb.SMembers(ctx, activeKey).Result()
 }
 
-// Deactivate takes an ended or vanished job out of what the sweep looks through.
+// Deactivate takes an ended or vanished job out of what the sweep looks through, and puts it back when it has been retried
+// or created since the sweep saw it. Who moves a job out of an ended state adds it after the move, so one of both does.
 func (s *Store) Deactivate(ctx context.Context, id string) error {
-	return s.rdb.SRem(ctx, activeKey, id).Err()
+	if err := s.rdb.SRem(ctx, activeKey, id).Err(); err != nil {
+		return fmt.Errorf("drop job from the sweep: %w", err)
+	}
+	state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
+	switch {
+	case errors.Is(err, redis.Nil) || err == nil && tasks.State(state).Ended():
+		return nil
+	case err == nil:
+		err = s.rdb.SAdd(ctx, activeKey, id).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("drop job from the sweep: %w", err)
+	}
+	return nil
 }
 
 // Forget removes a job and all that is kept of it. Its ledger in the target stays.

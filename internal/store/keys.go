@@ -37,7 +37,7 @@ func savedKey(id string) string { return prefix + "{" + id + "}:saved" }
 // failsKey: hash, step key -> how many attempts have failed. Interruptions are not counted.
 func failsKey(id string) string { return prefix + "{" + id + "}:fails" }
 
-// deadKey: hash, step key -> json {stage, step, reason, hint, worker, at}. Steps that failed for good.
+// deadKey: hash, step key -> json {stage, step, reason, hint, worker, at_ms, failed, delivery}. Steps that failed for good.
 func deadKey(id string) string { return prefix + "{" + id + "}:dead" }
 
 // findingsKey: hash, step key -> json list of findings. Bounded; the job hash counts all of them.

@@ -38,6 +38,9 @@ type Begin struct {
 // Begin leases a step to a worker under a new attempt id. A crash afterwards is found by the sweep through the worker's
 // heartbeats. The same attempt may ask again, as go-redis does when a reply was lost.
 func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker string) (Begin, error) {
+	if strings.Contains(worker, "|") {
+		return Begin{}, tasks.Permanent(fmt.Errorf("begin step: worker id %q contains a |", worker))
+	}
 	v, err := beginStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, r.Delivery, r.Epoch, attempt, worker).Slice()
 	if err != nil {
 		return Begin{}, fmt.Errorf("begin step: %w", err)
@@ -176,8 +179,11 @@ func (s *Store) PlanDone(ctx context.Context, r Ref, attempt string, stages []ta
 // SplitDone ends a split attempt: adds its page of steps, once, and moves the split cursor. A nil next ends the stage's split.
 func (s *Store) SplitDone(ctx context.Context, r Ref, attempt string, steps []tasks.Step, next tasks.Cursor) (Handout, error) {
 	last := "0"
-	if next == nil {
+	switch {
+	case next == nil:
 		last = "1"
+	case len(next) == 0:
+		return Handout{}, tasks.Permanent(fmt.Errorf("split: an empty cursor would begin the stage anew; nil ends it"))
 	}
 	args := []any{r.Key, attempt, string(next), last}
 	for _, st := range steps {
@@ -246,7 +252,7 @@ func (s *Store) Sweep(ctx context.Context, job string, livingWorkers []string, t
 
 // Redeliver hands a step out again whose task went astray between the queue and Begin.
 func (s *Store) Redeliver(ctx context.Context, r Ref) (Handout, error) {
-	v, err := redeliver.Run(ctx, s.rdb, jobKeys(r.Job), r.Key, r.Delivery).Result()
+	v, err := redeliver.Run(ctx, s.rdb, jobKeys(r.Job), r.Key, r.Delivery, r.Epoch).Result()
 	_, h, _, err := parseReply(r.Job, v, err)
 	if err != nil {
 		return h, fmt.Errorf("redeliver step: %w", err)

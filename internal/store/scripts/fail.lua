@@ -14,7 +14,7 @@ end
 local i = stage_of(key)
 local stage = i and call('HGET', STAGES, i .. ':name') or ''
 call('HDEL', OUT, key)
-call('HSET', DEAD, key, cjson.encode({stage = stage, step = string.match(key, '/(.*)$') or key, reason = reason, hint = hint, worker = ARGV[7], at = NOW, failed = failed, delivery = n}))
+call('HSET', DEAD, key, cjson.encode({stage = stage, step = string.match(key, '/(.*)$') or key, reason = reason, hint = hint, worker = ARGV[7], at_ms = NOW, failed = failed, delivery = n}))
 event('step_failed', 'step', key, 'stage', stage, 'reason', reason, 'worker', ARGV[7])
 local run = string.find(key, '/', 1, true)
 if run then call('HINCRBY', STAGES, i .. ':failed', 1) end
