@@ -31,9 +31,13 @@ func CreateTypes(s *Schema) []Statement {
 		for i, label := range e.Labels {
 			labels[i] = Postgres.Literal(label)
 		}
-		name := Postgres.QuoteTable(e.Schema, e.Name)
-		sql := once(name, fmt.Sprintf("to_regtype(%s) IS NULL", Postgres.Literal(name)),
-			fmt.Sprintf("CREATE TYPE %s AS ENUM (%s)", name, strings.Join(labels, ", ")))
+		name, schema := Postgres.QuoteTable(e.Schema, e.Name), "current_schema()"
+		if e.Schema != "" {
+			schema = Postgres.Literal(e.Schema)
+		}
+		// A query, and not to_regtype, which may answer from a cache that does not know yet what a rival has made.
+		sql := once(name, fmt.Sprintf("NOT EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace "+
+			"WHERE t.typname = %s AND n.nspname = %s)", Postgres.Literal(e.Name), schema), fmt.Sprintf("CREATE TYPE %s AS ENUM (%s)", name, strings.Join(labels, ", ")))
 		if e.Schema != "" {
 			made = append(made, Statement{e.Schema, createSchema(e.Schema)})
 		}
@@ -42,7 +46,10 @@ func CreateTypes(s *Schema) []Statement {
 	return made
 }
 
-func createSchema(name string) string { return "CREATE SCHEMA IF NOT EXISTS " + Postgres.Quote(name) }
+// createSchema and its like say IF NOT EXISTS and still need once: without it, rivals collide in the catalog.
+func createSchema(name string) string {
+	return once(name, "true", "CREATE SCHEMA IF NOT EXISTS "+Postgres.Quote(name))
+}
 
 // CreateTable returns the statements that make a table where it is not there yet, to be run in order. In PostgreSQL it has
 // its columns and primary key; the rest comes after the load, by CreateIndexes and AddForeignKeys. In SQLite it has all but
@@ -71,8 +78,12 @@ func CreateTable(t *Table, d Dialect) []string {
 	} else if t.Schema != "" {
 		statements = append(statements, createSchema(t.Schema))
 	}
-	return append(statements, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (\n  %s\n)%s", d.QuoteTable(t.Schema, t.Name),
-		strings.Join(parts, ",\n  "), suffix))
+	table := d.QuoteTable(t.Schema, t.Name)
+	sql := fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (\n  %s\n)%s", table, strings.Join(parts, ",\n  "), suffix)
+	if d == Postgres {
+		sql = once(table, "true", sql)
+	}
+	return append(statements, sql)
 }
 
 // rowIDKey reports whether the primary key of an SQLite table is its rowid.

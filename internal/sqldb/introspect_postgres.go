@@ -56,7 +56,7 @@ func (r *pgReader) list(only []string) ([]uint32, error) {
 	var names []string
 	rows, err := r.tx.Query(r.ctx, `
 		SELECT c.oid, CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname::text END, c.relname::text, c.relkind::text,
-		       has_table_privilege(c.oid, 'SELECT')
+		       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
 		  AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
@@ -93,7 +93,8 @@ func (r *pgReader) list(only []string) ([]uint32, error) {
 			continue
 		}
 		if !x.readable {
-			return nil, tasks.Permanent(tasks.WithHint(nil, "GRANT SELECT on it to this user, or leave it out", "no permission to read table %s", names[i]))
+			return nil, tasks.Permanent(tasks.WithHint(nil, "GRANT SELECT on it, and USAGE on its schema, to this user, or leave it out",
+				"no permission to read table %s", names[i]))
 		}
 		r.oids = append(r.oids, x.oid)
 		r.tables[x.oid] = &Table{Schema: x.schema, Name: x.name}
@@ -143,19 +144,25 @@ func (r *pgReader) sequences() error {
 	var oid uint32
 	var name string
 	var last *int64
+	var readable bool
 	// A sequence that was made by hand is owned by no column and has no row here.
 	err := r.each(`
-		SELECT d.refobjid, a.attname::text, pg_sequence_last_value(s.oid)
+		SELECT d.refobjid, a.attname::text, has_sequence_privilege(s.oid, 'SELECT, USAGE'),
+		       CASE WHEN has_sequence_privilege(s.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(s.oid) END
 		FROM pg_class s
 		JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.refclassid = 'pg_class'::regclass
 		     AND d.deptype IN ('a', 'i')
 		JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 		WHERE s.relkind = 'S' AND d.refobjid = ANY($1)`,
-		[]any{&oid, &name, &last}, func() error {
+		[]any{&oid, &name, &readable, &last}, func() error {
 			t := r.tables[oid]
 			c := t.Column(name)
 			if strings.HasPrefix(c.Default, "nextval(") {
 				c.Identity, c.Default = true, ""
+			}
+			if c.Identity && !readable {
+				t.Notes = append(t.Notes, fmt.Sprintf("No permission to read the sequence of column %s of table %s: numbering goes on "+
+					"after its greatest value.", name, t.FullName()))
 			}
 			if c.Identity && last != nil {
 				value := *last

@@ -29,7 +29,9 @@ func introspectSQLite(ctx context.Context, db *DB, only []string) (*Schema, erro
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was written
 	r := &liteReader{ctx: ctx, tx: tx, schema: &Schema{Dialect: SQLite}, create: map[string]string{}, tables: map[string]string{}}
-	if err := r.read(only); err != nil {
+	if err := r.read(only); sqliteCode(err) != 0 {
+		return nil, explainSQLite(db.Location, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("introspect %s: %w", db.Location, err)
 	}
 	return r.schema, nil

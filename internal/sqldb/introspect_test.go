@@ -283,3 +283,40 @@ func chinook(t *testing.T) string {
 	}
 	return path
 }
+
+func TestAVirtualTableOfAnUnknownModuleIsNoObstacle(t *testing.T) {
+	t.Parallel()
+	db := sqliteFile(t, "CREATE TABLE a (n)", "PRAGMA writable_schema = 1",
+		"INSERT INTO sqlite_schema VALUES ('table', 'shapes', 'shapes', 0, 'CREATE VIRTUAL TABLE shapes USING spatial_thing(x)')")
+	s := introspect(t, openAt(t, "sqlite:"+db.Location.Path(), Options{ReadOnly: true}))
+	equal(t, "tables", tableNames(s), []string{"a"})
+	if !hasNote(s.Notes, "virtual table shapes") {
+		t.Errorf("notes: %q", s.Notes)
+	}
+}
+
+func TestAReaderNeedsNoMoreThanTheRightToRead(t *testing.T) {
+	t.Parallel()
+	admin := postgresDB(t, "CREATE ROLE reader_of_one LOGIN", "CREATE TABLE open (id serial PRIMARY KEY)", "CREATE TABLE shut (id int)",
+		"GRANT SELECT ON open TO reader_of_one", "INSERT INTO open DEFAULT VALUES")
+	t.Cleanup(func() { run(t, admin, "DROP OWNED BY reader_of_one", "DROP ROLE reader_of_one") })
+	db := openAt(t, strings.Replace(admin.Location.dsn, "postgres@", "reader_of_one@", 1), Options{ReadOnly: true})
+	s := introspect(t, db, "open")
+	if s.Tables[0].LastValue != nil || !hasNote(s.Tables[0].Notes, "sequence of column id") {
+		t.Errorf("%v, %q", s.Tables[0].LastValue, s.Tables[0].Notes)
+	}
+	if _, err := Introspect(context.Background(), db, nil); err == nil || !strings.Contains(tasks.HintOf(err), "GRANT SELECT") {
+		t.Errorf("a table that cannot be read gives %v, hint %q", err, tasks.HintOf(err))
+	}
+}
+
+func TestRowsHiddenByAPolicyAreAnErrorAndNotMissing(t *testing.T) {
+	t.Parallel()
+	admin := postgresDB(t, "CREATE ROLE half_blind LOGIN", "CREATE TABLE secret (id int)", "INSERT INTO secret VALUES (1), (2)",
+		"ALTER TABLE secret ENABLE ROW LEVEL SECURITY", "CREATE POLICY visible ON secret USING (id = 1)", "GRANT SELECT ON secret TO half_blind")
+	t.Cleanup(func() { run(t, admin, "DROP OWNED BY half_blind", "DROP ROLE half_blind") })
+	db := openAt(t, strings.Replace(admin.Location.dsn, "postgres@", "half_blind@", 1), Options{ReadOnly: true})
+	if _, err := Introspect(context.Background(), db, nil); err == nil || !strings.Contains(err.Error(), "row-level security") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -76,7 +76,7 @@ func setPostgresSequence(ctx context.Context, db *DB, t *Table, c *Column) error
 	table := Postgres.QuoteTable(t.Schema, t.Name)
 	// A column without a sequence gives no row; a sequence never used, in a table without positive values, stays as it is.
 	_, err := db.Pool.Exec(ctx, fmt.Sprintf(`
-		SELECT setval(q.seq, q.last) FROM (
+		SELECT setval(q.seq, least(q.last, d.seqmax)) FROM (
 			SELECT s.seq, greatest((SELECT max(%s) FROM %s)::int8, $3::int8, pg_sequence_last_value(s.seq)) AS last
 			FROM (SELECT pg_get_serial_sequence($1, $2)::regclass AS seq) s WHERE s.seq IS NOT NULL) q
 		JOIN pg_sequence d ON d.seqrelid = q.seq
@@ -130,6 +130,11 @@ func CheckTarget(ctx context.Context, db *DB, t *Table) error {
 		return err
 	}
 	have := &found.Tables[0]
+	for i := range found.Tables { // a name with a dot in it may be two tables'
+		if found.Tables[i].Schema == t.Schema && found.Tables[i].Name == t.Name {
+			have = &found.Tables[i]
+		}
+	}
 	var wrong []string
 	for i := range t.Columns {
 		want := &t.Columns[i]
