@@ -97,15 +97,24 @@ func walkable(t *Table, k *Key) bool {
 	return true
 }
 
+// walked names the table in queries that are ordered by a walk. Without it ORDER BY "a" would mean the column "a"::text of the
+// result, which sorts otherwise.
+const walked = " AS stint_t"
+
 // orderBy returns the columns of the walk as ORDER BY wants them; "" for ctid, whose ranges come in order by themselves.
 func (w Walk) orderBy(d Dialect, t *Table) string {
 	switch w.Kind {
 	case WalkRowID:
-		return " ORDER BY " + t.RowID
+		return " ORDER BY stint_t." + t.RowID
 	case WalkCTID:
 		return ""
 	}
-	return " ORDER BY " + d.QuoteList(w.Columns)
+	var b strings.Builder
+	for i, c := range w.Columns {
+		b.WriteString([]string{" ORDER BY stint_t.", ", stint_t."}[min(i, 1)])
+		b.WriteString(d.Quote(c))
+	}
+	return b.String()
 }
 
 // compare returns a condition such as ("a", "b") >= ($1::integer, $2::text) and adds its arguments. The database compares,
@@ -164,6 +173,16 @@ func (w Walk) where(d Dialect, t *Table, from, to RowKey) (string, []any, error)
 		return "", nil, nil
 	}
 	return " WHERE " + strings.Join(conds, " AND "), args, nil
+}
+
+// behind returns the condition, and the number of rows to skip, for the row that is rows behind a border. It asks for greater
+// keys, not for the same or greater: keys that only an index tells apart ('a' and 'A' under NOCASE) must not be borders twice.
+func (w Walk) behind(d Dialect, t *Table, after RowKey, rows int) (where string, args []any, skip int, err error) {
+	if after == nil {
+		return "", nil, rows, nil
+	}
+	cond, err := w.compare(d, t, ">", after, &args)
+	return " WHERE " + cond, args, rows - 1, err
 }
 
 // Boundaries returns the starts of the next chunks behind the one that starts at after (nil: the first chunk, which has no
@@ -244,11 +263,11 @@ func keysetBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKe
 	}
 	var keys []RowKey
 	for len(keys) < limit {
-		where, args, err := w.where(SQLite, t, after, nil)
+		where, args, skip, err := w.behind(SQLite, t, after, rows)
 		if err != nil {
 			return nil, err
 		}
-		sql := "SELECT " + cols + " FROM " + SQLite.QuoteTable("", t.Name) + where + w.orderBy(SQLite, t) + " LIMIT 1 OFFSET " + strconv.Itoa(rows)
+		sql := "SELECT " + cols + " FROM " + SQLite.QuoteTable("", t.Name) + walked + where + w.orderBy(SQLite, t) + " LIMIT 1 OFFSET " + strconv.Itoa(skip)
 		key, err := sqliteKey(ctx, db, sql, args, w.Parts())
 		if err != nil || key == nil {
 			return keys, err
@@ -261,7 +280,7 @@ func keysetBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKe
 
 // postgresBoundaries finds all borders of a page in one round trip, by recursion.
 func postgresBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, rows, limit int) ([]RowKey, error) {
-	where, args, err := w.where(Postgres, t, after, nil)
+	where, args, skip, err := w.behind(Postgres, t, after, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -282,10 +301,10 @@ func postgresBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after Row
 		}
 	}
 	left, right := "("+d.QuoteList(w.Columns)+")", "("+strings.Join(prev, ", ")+")"
-	tail := w.orderBy(d, t) + " OFFSET " + strconv.Itoa(rows) + " LIMIT 1"
-	sql := "WITH RECURSIVE stint_b AS ((SELECT 1 AS stint_n, " + strings.Join(inner, ", ") + " FROM " + rel + where + tail + ")" +
+	order := w.orderBy(d, t) + " LIMIT 1 OFFSET "
+	sql := "WITH RECURSIVE stint_b AS ((SELECT 1 AS stint_n, " + strings.Join(inner, ", ") + " FROM " + rel + walked + where + order + strconv.Itoa(skip) + ")" +
 		" UNION ALL SELECT stint_b.stint_n + 1, stint_x.* FROM stint_b CROSS JOIN LATERAL (SELECT " + strings.Join(inner, ", ") +
-		" FROM " + rel + " WHERE " + left + " >= " + right + tail + ") stint_x WHERE stint_b.stint_n < " + strconv.Itoa(limit) +
+		" FROM " + rel + walked + " WHERE " + left + " > " + right + order + strconv.Itoa(rows-1) + ") stint_x WHERE stint_b.stint_n < " + strconv.Itoa(limit) +
 		") SELECT " + strings.Join(out, ", ") + " FROM stint_b ORDER BY stint_n"
 	kinds := make([]selected, n)
 	for i, c := range w.Columns {

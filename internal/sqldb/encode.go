@@ -19,6 +19,7 @@ type codec struct {
 	oid      uint32   // PostgreSQL source: the type as it came
 	raw      bool     // both sides are the same type of PostgreSQL: bytes go through as they are
 	affinity affinity // SQLite target
+	grain    int64    // target of times: the microseconds that its precision keeps apart; 0 means 1
 	scratch  []byte
 }
 

@@ -32,8 +32,6 @@ type Loaded struct {
 // Loader writes batches into one table, each in one transaction together with its row of the ledger. It holds one connection.
 // It is for one goroutine. Close it.
 type Loader struct {
-	opts LoaderOptions
-	plan *plan
 	sink loadSink
 }
 
@@ -49,7 +47,7 @@ func NewLoader(ctx context.Context, dst *DB, m *Mapping, opts LoaderOptions) (*L
 	if opts.LockTimeout <= 0 {
 		opts.LockTimeout = DefaultLockTimeout
 	}
-	l := &Loader{opts: opts}
+	l := &Loader{}
 	var err error
 	if dst.Dialect == Postgres {
 		l.sink, err = newPostgresSink(ctx, dst, m, opts)

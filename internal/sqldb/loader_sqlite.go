@@ -135,7 +135,7 @@ func (s *sqliteSink) tryLoad(ctx context.Context, b *Batch) (Loaded, error) {
 	if len(bad) > 0 {
 		p.written -= len(bad)
 		p.quarantined += len(bad)
-		p.checksum = checksumValues(nil) // of the rows that were written it would be another; 0 rows say: not known
+		// The checksum of the rows that were written would be another one; "" says that it is not known.
 		if _, err := s.conn.ExecContext(ctx, "UPDATE stint_ledger SET rows_written = ?, rows_quarantined = ?, checksum = ? "+
 			"WHERE job = ? AND stage = ? AND step = ? AND from_key = ?", p.written, p.quarantined, "", o.Job, o.Stage, o.Step, p.from.String()); err != nil {
 			return Loaded{}, err

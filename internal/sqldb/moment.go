@@ -34,6 +34,9 @@ func (c *codec) appendMoment(dst []byte, v *cell) ([]byte, *BadValue) {
 	if reason, code := m.parse(v.s, c.dst.Kind); reason != "" {
 		return dst, c.bad(v, code, reason)
 	}
+	if c.grain > 1 && m.us%c.grain != 0 {
+		return dst, c.bad(v, codeDateRange, "has more digits behind the second than "+c.dst.Type+" keeps")
+	}
 	switch c.dst.Kind {
 	case KindTime:
 		if m.hasDay || m.hasZone {
@@ -52,6 +55,19 @@ func (c *codec) appendMoment(dst []byte, v *cell) ([]byte, *BadValue) {
 	}
 	us := m.days*usPerDay + m.us - m.offset*1e6
 	return binary.BigEndian.AppendUint64(append(dst, 0, 0, 0, 8), uint64(us)), nil
+}
+
+// grainOf returns how many microseconds a type such as timestamp(3) without time zone rounds to.
+func grainOf(typ string) int64 {
+	_, after, ok := strings.Cut(typ, "(")
+	if !ok || after == "" || after[0] < '0' || after[0] > '6' {
+		return 1
+	}
+	grain := int64(1)
+	for n := after[0]; n < '6'; n++ {
+		grain *= 10
+	}
+	return grain
 }
 
 func appendInfinity(dst []byte, k Kind, positive bool) []byte {

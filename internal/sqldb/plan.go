@@ -37,6 +37,10 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 		if to == SQLite {
 			c.affinity = affinityOf(dst.Type)
 		}
+		switch dst.Kind {
+		case KindTime, KindTimestamp, KindTimestampTZ:
+			c.grain = grainOf(dst.Type)
+		}
 		p.codecs = append(p.codecs, c)
 	}
 	for i := range p.codecs {

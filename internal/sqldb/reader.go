@@ -74,7 +74,7 @@ func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, t
 	if len(r.cols) == 0 {
 		sql.WriteString("1")
 	}
-	sql.WriteString(" FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + tail)
+	sql.WriteString(" FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + walked + tail)
 	var err error
 	if db.Dialect == SQLite {
 		r.src, err = querySQLite(ctx, db, sql.String(), args)
