@@ -22,6 +22,9 @@ import (
 // startTimeout is how long a server may take until it lets clients in, recovery after a Kill included.
 const startTimeout = 2 * time.Minute
 
+// stopTimeout is how long an orderly shutdown may take before it becomes an immediate one.
+const stopTimeout = 30 * time.Second
+
 // Options say how a server runs. The zero value is for tests: fast, and not safe against a power cut.
 type Options struct {
 	// Fsync makes commits durable, as a production server does. Benchmarks and crash tests want it.
@@ -330,7 +333,15 @@ func (s *Server) signal(sig syscall.Signal) error {
 	if err := s.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signal postgres: %w", err)
 	}
-	<-s.exited
+	patience := time.NewTimer(stopTimeout)
+	defer patience.Stop()
+	select {
+	case <-s.exited:
+	case <-patience.C:
+		// A backend that does not hear must not hold up the end of the tests.
+		_ = s.process.Signal(syscall.SIGQUIT) // it may have ended in this moment
+		<-s.exited
+	}
 	s.exited = nil
 	return nil
 }
