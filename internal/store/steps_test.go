@@ -237,9 +237,12 @@ func TestAStaleAttemptChangesNothing(t *testing.T) {
 						_, err := b.End(b.ctx(), r, a, c, []tasks.Finding{{Message: "x"}})
 						return err
 					},
-					"give back":  func() error { _, err := b.GiveBack(b.ctx(), r, a, "w", c, 0, "late"); return err },
-					"fail":       func() error { _, _, err := b.Fail(b.ctx(), r, a, "w", Failure{Permanent: true}); return err },
-					"plan done":  func() error { _, err := b.PlanDone(b.ctx(), Ref{Job: r.Job, Key: "p"}, a, stagesOf([]string{"z"})); return err },
+					"give back": func() error { _, err := b.GiveBack(b.ctx(), r, a, "w", c, 0, "late"); return err },
+					"fail":      func() error { _, _, err := b.Fail(b.ctx(), r, a, "w", Failure{Permanent: true}); return err },
+					"plan done": func() error {
+						_, err := b.PlanDone(b.ctx(), Ref{Job: r.Job, Key: "p"}, a, stagesOf([]string{"z"}))
+						return err
+					},
 					"split done": func() error { _, err := b.SplitDone(b.ctx(), r, a, stepsOf([]string{"z"}), nil); return err },
 				} {
 					b.unchanged(name, func() { wantStale(t, name, call()) })
