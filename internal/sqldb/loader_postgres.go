@@ -35,7 +35,9 @@ func newPostgresSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions
 		return nil, err
 	}
 	s := &postgresSink{opts: opts, m: m, conn: conn, pg: conn.Conn().PgConn()}
-	if err := s.run(ctx, "SET application_name = "+Postgres.Literal(AppName(opts.Worker, opts.Attempt))); err != nil {
+	// The advisory lock is how EndRivals finds the session.
+	if err := s.run(ctx, fmt.Sprintf("SET application_name = %s; SELECT pg_advisory_lock_shared(%d)",
+		Postgres.Literal(AppName(opts.Worker, opts.Attempt)), stepLock(opts.Job, opts.Stage, opts.Step))); err != nil {
 		conn.Release()
 		return nil, err
 	}
@@ -47,7 +49,7 @@ func (s *postgresSink) close() {
 	if !s.pg.IsClosed() && s.pg.TxStatus() == 'I' {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		_ = s.run(ctx, "RESET application_name") // if this fails the connection is broken, and the pool drops it
+		_ = s.run(ctx, "RESET application_name; SELECT pg_advisory_unlock_all()") // if this fails the connection is broken, and the pool drops it
 	}
 	s.conn.Release()
 }

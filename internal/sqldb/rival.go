@@ -2,9 +2,12 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // maxAppName is how many bytes PostgreSQL keeps of a session's name.
@@ -49,4 +52,42 @@ func TerminateRival(ctx context.Context, db *DB, worker, attempt string) (int, e
 		return 0, fmt.Errorf("end the sessions of %s: %w", name, Classify(err))
 	}
 	return n, nil
+}
+
+// stepLock is the number of the advisory lock that every session holds, shared, while it loads a step. It keeps nobody out: it
+// says who is there.
+func stepLock(job, stage, step string) int64 {
+	h := fnv.New64a()
+	for _, part := range []string{"stint", job, stage, step} {
+		_, _ = h.Write([]byte(part + "\x00")) // a hash never fails
+	}
+	return int64(h.Sum64())
+}
+
+// EndRivals ends the sessions of other attempts at a step in a PostgreSQL database, and returns how many there were. What they
+// had not committed is undone, and their locks are free at once. It is for the attempt that holds the step's lease, when it
+// has waited in vain for the ledger: a worker that was stopped within a COPY, or has vanished from the network, holds the
+// ledger's key for ever, and neither a statement's timeout nor a cancel reaches its session. Close the own Loader first.
+//
+// For SQLite there is nothing to end, and it returns 0: its lock goes with the process, and a stopped one is not waited out.
+func EndRivals(ctx context.Context, db *DB, job, stage, step string) (int, error) {
+	if db.Dialect != Postgres {
+		return 0, nil
+	}
+	lock := uint64(stepLock(job, stage, step))
+	var n int
+	err := db.Pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT pg_terminate_backend(l.pid) AS ended FROM pg_locks l "+
+		"WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "+
+		"AND l.classid::bigint = $1 AND l.objid::bigint = $2 AND l.objsubid = 1 AND l.pid <> pg_backend_pid()) x WHERE ended",
+		int64(lock>>32), int64(lock&0xffffffff)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("end the sessions of other attempts: %w", Classify(err))
+	}
+	return n, nil
+}
+
+// IsLockTimeout reports whether an error says that a lock of somebody else was not had in time.
+func IsLockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
 }

@@ -81,10 +81,14 @@ func (db *DB) exec(ctx context.Context, query string, args ...any) error {
 	return db.querier().exec(ctx, query, args...)
 }
 
+// beginShort begins a transaction that the server ends when its client falls silent for a while: a worker that is stopped
+// between two statements must not hold its locks for ever.
+const beginShort = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
+
 // inTransaction runs a function in a transaction: all of it takes effect, or, on an error or a crash, nothing.
 func inTransaction(ctx context.Context, db *DB, do func(q querier) error) error {
 	if db.Dialect == Postgres {
-		return pgx.BeginFunc(ctx, db.Pool, func(tx pgx.Tx) error { return do(postgresQuerier{tx}) })
+		return pgx.BeginTxFunc(ctx, db.Pool, pgx.TxOptions{BeginQuery: beginShort}, func(tx pgx.Tx) error { return do(postgresQuerier{tx}) })
 	}
 	tx, err := db.SQL.BeginTx(ctx, nil) // the connection's _txlock makes it BEGIN IMMEDIATE
 	if err != nil {

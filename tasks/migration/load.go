@@ -177,10 +177,19 @@ func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
 	}
 	for {
 		err := l.run(ctx, a, m, chunk)
-		if !errors.Is(err, sqldb.ErrTaken) {
+		switch {
+		case sqldb.IsLockTimeout(err):
+			// Somebody sits on this step's row of the ledger. It is not the lock that says who may go on, but the lease.
+			if err := a.Checkpoint(ctx, a.Cursor()); err != nil {
+				return err
+			}
+			if n, e := sqldb.EndRivals(ctx, l.dst, a.Job.ID, a.Stage.Name, a.Step.ID); e != nil || n == 0 {
+				return err
+			}
+		case !errors.Is(err, sqldb.ErrTaken):
 			return err
 		}
-		// Somebody committed the range that this attempt was about to: the ledger has moved, so read it again.
+		// Somebody committed the range that this attempt was about to, or has been cut off: read again where the ledger stands.
 		if a.IsDraining() {
 			return tasks.ErrDrained
 		}
