@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stint-run/stint/tasks"
@@ -216,6 +217,35 @@ func SaveChunks(ctx context.Context, db *DB, job, stage string, chunks []Chunk) 
 		return nil, fmt.Errorf("save chunks: %w", Classify(err))
 	}
 	return held, nil
+}
+
+// Unfinished returns those stages of a job of which the target's ledger does not have every chunk, to its end. After a load
+// there should be none; there are some when the target has forgotten what it had confirmed: a server that crashed with
+// synchronous_commit=off, or a replica that took over without the last seconds.
+func Unfinished(ctx context.Context, db *DB, job string, stages []string) ([]string, error) {
+	missing := map[string]int64{} // chunks without their end in the ledger; a stage without its last chunk has one more
+	for _, s := range stages {
+		missing[s] = 1
+	}
+	count := func(query string, sign int64) error {
+		return db.queryAll(ctx, query, []any{job}, func(scan func(...any) error) error {
+			var stage string
+			var n int64
+			err := scan(&stage, &n)
+			if _, ok := missing[stage]; ok {
+				missing[stage] += sign * n
+			}
+			return err
+		})
+	}
+	err := count("SELECT stage, count(*) - sum(CASE WHEN to_key = '' THEN 1 ELSE 0 END) FROM stint_chunks WHERE job = $1 GROUP BY stage", 1)
+	if err == nil {
+		err = count("SELECT stage, count(*) FROM stint_ledger WHERE job = $1 AND done = 1 GROUP BY stage", -1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("add the ledger up: %w", Classify(err))
+	}
+	return slices.DeleteFunc(slices.Clone(stages), func(s string) bool { return missing[s] == 0 }), nil
 }
 
 func batchesOf[T any](all []T, n int) [][]T {

@@ -27,6 +27,11 @@ func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, af
 			return nil, nil, err
 		}
 	}
+	if stage.Name == stageIndexes && after == nil {
+		if err := f.allLoaded(ctx, job, d.Loads); err != nil {
+			return nil, nil, err
+		}
+	}
 	from := 0
 	if after != nil {
 		from, _ = strconv.Atoi(string(after))
@@ -39,6 +44,24 @@ func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, af
 		return steps, tasks.Cursor(strconv.Itoa(from + len(steps))), nil
 	}
 	return steps, nil, nil
+}
+
+// allLoaded sees that the target still has every chunk that it has confirmed.
+func (f *Family) allLoaded(ctx context.Context, job tasks.Job, loads []string) error {
+	spec, err := parseSpec(job)
+	if err != nil {
+		return err
+	}
+	dst, err := f.dbs.target(ctx, spec.Target)
+	if err != nil {
+		return err
+	}
+	missing, err := sqldb.Unfinished(ctx, dst, job.ID, loads)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return tasks.Permanent(tasks.WithHint(nil, "did the server crash with synchronous_commit=off, or a replica take over? Run the same command again: it loads what is missing",
+		"the target has lost batches that it had confirmed, in %s", strings.Join(missing, ", ")))
 }
 
 // prepareTarget makes stint's own tables in the target, and the types that its tables need.

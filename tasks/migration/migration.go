@@ -139,6 +139,7 @@ type schemaDetail struct {
 	Tables   []sqldb.Table   `json:"tables"`            // of the target
 	Sources  []string        `json:"sources,omitempty"` // their names in the source
 	Enums    []sqldb.Enum    `json:"enums,omitempty"`
+	Loads    []string        `json:"loads,omitempty"` // the load stages that must be complete
 	Findings []tasks.Finding `json:"findings,omitempty"`
 }
 
@@ -183,6 +184,7 @@ func (p *Plan) stages() ([]tasks.Stage, error) {
 		b.add(name, []string{stageSchema}, tableDetail{t.Source, t.Target}, t.Source.Rows)
 		loads = append(loads, name)
 	}
+	keyed.Loads = loads
 	if len(loads) == 0 {
 		loads = []string{stageSchema}
 	}
