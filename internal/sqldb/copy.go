@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -15,21 +16,33 @@ const (
 	copyTrailer = "\xff\xff"
 )
 
-// copyReader hands out the rows of a COPY with their frame.
+// copyReader hands out the rows of one COPY with their frame. When the connection breaks, pgx returns while a goroutine of its
+// own may still be reading; stop takes the rows away from it, so that their buffer can be used again.
 type copyReader struct {
+	mu    sync.Mutex
 	parts [3]string
 	at    int
 }
 
-func (r *copyReader) set(data []byte, text bool) {
-	*r = copyReader{parts: [3]string{copyHeader, viewString(data), copyTrailer}}
+func newCopyReader(data []byte, text bool) *copyReader {
+	r := &copyReader{parts: [3]string{copyHeader, viewString(data), copyTrailer}}
 	if text {
 		r.parts[0], r.parts[2] = "", ""
 	}
+	return r
+}
+
+// stop ends the reading: when it returns nobody looks at the rows any more.
+func (r *copyReader) stop() {
+	r.mu.Lock()
+	r.parts, r.at = [3]string{}, len(r.parts)
+	r.mu.Unlock()
 }
 
 // Read implements io.Reader.
 func (r *copyReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	n := 0
 	for n < len(p) && r.at < len(r.parts) {
 		c := copy(p[n:], r.parts[r.at])

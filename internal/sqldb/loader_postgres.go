@@ -20,13 +20,12 @@ const isolationBudget = 500 * time.Millisecond
 
 // postgresSink loads by COPY. A batch costs two round trips: everything up to the end of the COPY, and COMMIT.
 type postgresSink struct {
-	opts   LoaderOptions
-	m      *Mapping
-	conn   *pgxpool.Conn
-	pg     *pgconn.PgConn
-	plan   *plan // that sql was made for
-	sql    string
-	reader copyReader
+	opts LoaderOptions
+	m    *Mapping
+	conn *pgxpool.Conn
+	pg   *pgconn.PgConn
+	plan *plan // that sql was made for
+	sql  string
 }
 
 func newPostgresSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions) (*postgresSink, error) {
@@ -143,8 +142,9 @@ func (s *postgresSink) copy(ctx context.Context, before string, b *Batch, lo, hi
 	if lo == hi {
 		return s.run(ctx, before)
 	}
-	s.reader.set(b.span(lo, hi), b.plan.text)
-	tag, err := s.pg.CopyFrom(ctx, &s.reader, before+s.sql)
+	rows := newCopyReader(b.span(lo, hi), b.plan.text)
+	tag, err := s.pg.CopyFrom(ctx, rows, before+s.sql)
+	rows.stop()
 	if err == nil && tag.RowsAffected() != int64(hi-lo) {
 		err = tasks.Permanent(tasks.WithHint(nil, "a trigger or a rule of the table drops rows; disable it for the load",
 			"the target %s took %d of %d rows without an error", s.m.Target.FullName(), tag.RowsAffected(), hi-lo))

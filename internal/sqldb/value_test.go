@@ -249,9 +249,8 @@ func TestEveryValueArrivesExactlyOrIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var r copyReader
-		r.set(append(binary.BigEndian.AppendUint16(nil, 1), field...), false)
-		_, err = conn.Conn().PgConn().CopyFrom(ctx, &r, "COPY "+table+" FROM STDIN (FORMAT binary)")
+		r := newCopyReader(append(binary.BigEndian.AppendUint16(nil, 1), field...), false)
+		_, err = conn.Conn().PgConn().CopyFrom(ctx, r, "COPY "+table+" FROM STDIN (FORMAT binary)")
 		conn.Release()
 		if err != nil {
 			t.Errorf("%s %#v: the server refuses what we encoded: %v", tc.typ, tc.value, err)
