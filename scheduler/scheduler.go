@@ -32,9 +32,11 @@ type Scheduler struct {
 	store    *store.Store
 	producer *queue.Producer
 
-	lastContact time.Time // when Redis last answered a sweep in time
+	lastContact time.Time // when Redis last answered; zero before it has
+	away        bool      // since then it did not
 	trustFrom   time.Time // heartbeats that are missing mean something from here on
-	sweeps      int
+	looked      time.Time // when the queue was last asked for tasks that went astray
+	look        bool      // this turn asks it
 
 	cancel context.CancelFunc
 	loop   sync.WaitGroup

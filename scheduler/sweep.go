@@ -19,22 +19,24 @@ const unbegunAfter = 2 * time.Second
 func (s *Scheduler) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	mine, err := s.store.HoldSweep(ctx, s.id, 3*s.o.Interval)
-	if err != nil || !mine {
-		s.lastContact = time.Time{}
-		return err
-	}
+	// Who only waits for the turn keeps watch as well, so that taking over does not begin with a guess.
 	trusted, err := s.contact(ctx)
 	if err != nil {
-		s.lastContact = time.Time{}
+		s.away = true
 		return err
 	}
-	alive, lost, err := s.store.Living(ctx, s.o.LostAfter)
-	if err != nil {
-		s.lastContact = time.Time{}
+	mine, err := s.store.HoldSweep(ctx, s.id, 3*s.o.Interval)
+	if err != nil || !mine {
+		s.away = err != nil
 		return err
 	}
+	var alive []string
 	if trusted {
+		var lost []string
+		if alive, lost, err = s.store.Living(ctx, s.o.LostAfter); err != nil {
+			s.away = true
+			return err
+		}
 		for _, id := range lost {
 			s.o.Log.Warn("worker is lost: no heartbeat", "worker", id, "for", s.o.LostAfter)
 		}
@@ -43,7 +45,10 @@ func (s *Scheduler) turn(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list active jobs: %w", err)
 	}
-	s.sweeps++
+	s.look = time.Since(s.looked) >= unbegunAfter
+	if s.look {
+		s.looked = time.Now()
+	}
 	var errs []error
 	for _, id := range jobs {
 		errs = append(errs, s.sweep(ctx, id, alive, trusted))
@@ -54,23 +59,23 @@ func (s *Scheduler) turn(ctx context.Context) error {
 // contact says whether missing heartbeats may be trusted: when Redis was away, or has just started, nobody could send one,
 // and giving everybody up at that moment would be a false alarm (harmless, and a waste).
 func (s *Scheduler) contact(ctx context.Context) (bool, error) {
+	asked := time.Now()
+	info, err := s.rdb.Info(ctx, "server").Result()
+	if err != nil {
+		return false, fmt.Errorf("ask redis how long it is up: %w", err)
+	}
 	now := time.Now()
-	if s.lastContact.IsZero() {
-		info, err := s.rdb.Info(ctx, "server").Result()
+	up, known := uptime(info)
+	silent := !s.lastContact.IsZero() && now.Sub(s.lastContact) > s.o.LostAfter/2+s.o.Interval
+	if s.away || silent || now.Sub(asked) > s.o.LostAfter/2 || !known && s.lastContact.IsZero() {
 		s.trustFrom = now.Add(s.o.LostAfter)
-		if up, ok := uptime(info); err == nil && ok && up > s.o.LostAfter+time.Second {
-			s.trustFrom = now
+	}
+	if known { // it may have started between two turns; uptime is in whole seconds
+		if ready := now.Add(s.o.LostAfter + time.Second - up); ready.After(s.trustFrom) {
+			s.trustFrom = ready
 		}
-	} else if now.Sub(s.lastContact) > s.o.LostAfter/2+s.o.Interval {
-		s.trustFrom = now.Add(s.o.LostAfter)
 	}
-	if err := s.store.Ping(ctx); err != nil {
-		return false, err
-	}
-	if took := time.Since(now); took > s.o.LostAfter/2 {
-		s.trustFrom = time.Now().Add(s.o.LostAfter)
-	}
-	s.lastContact = time.Now()
+	s.lastContact, s.away = now, false
 	return !now.Before(s.trustFrom), nil
 }
 
@@ -104,7 +109,7 @@ func (s *Scheduler) sweep(ctx context.Context, id string, alive []string, truste
 	if err := s.enqueue(ctx, found.Enqueue); err != nil {
 		return err
 	}
-	if time.Duration(s.sweeps)*s.o.Interval%unbegunAfter != 0 {
+	if !s.look {
 		return nil
 	}
 	for _, ref := range found.Unbegun {

@@ -14,6 +14,8 @@ func (w *Worker) Drain() { w.drain(true) }
 
 // Undrain goes back to work, unless somebody asked through the store that the worker drains.
 func (w *Worker) Undrain() {
+	w.turning.Lock()
+	defer w.turning.Unlock()
 	w.mu.Lock()
 	w.local = false
 	stay := w.wanted || w.state == store.WorkerStopped || w.state == store.WorkerActive
@@ -47,6 +49,8 @@ func (w *Worker) wantDrain(drain bool) {
 }
 
 func (w *Worker) drain(local bool) {
+	w.turning.Lock()
+	defer w.turning.Unlock()
 	w.mu.Lock()
 	w.local = w.local || local
 	if w.state != store.WorkerActive {
@@ -70,7 +74,7 @@ func (w *Worker) drain(local bool) {
 	w.loops.Add(1)
 	go func() {
 		defer w.loops.Done()
-		if w.WaitDrained(w.base) == nil {
+		if w.WaitDrained(w.base) == nil && w.State() == store.WorkerDrained {
 			w.o.Log.Info("drained: safe to stop", "was_in_flight", held)
 		}
 	}()

@@ -88,7 +88,7 @@ func (w *Worker) leave(attempt string) {
 func (w *Worker) passOn(ref store.Ref) {
 	err := w.patiently(func(ctx context.Context) error {
 		h, err := w.store.Redeliver(ctx, ref)
-		w.enqueue(h)
+		w.queued.add(h)
 		return err
 	})
 	if err != nil {
@@ -108,8 +108,8 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 		}
 	}()
 	a := r.attempt
-	if a.Job, err = w.specs.job(ctx, w.store, r.ref); err != nil {
-		return nil, err
+	if a.Job, err = w.specs.job(ctx, w.store, r.ref, b.Born); err != nil {
+		return nil, away(err)
 	}
 	f := w.families[a.Job.Kind]
 	if f == nil {
@@ -117,8 +117,8 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 	}
 	kind, i, step := store.ParseKey(r.ref.Key)
 	if kind != store.PlanKey {
-		if a.Stage, err = w.specs.stage(ctx, w.store, r.ref, i); err != nil {
-			return nil, err
+		if a.Stage, err = w.specs.stage(ctx, w.store, r.ref, b.Born, i); err != nil {
+			return nil, away(err)
 		}
 	}
 	switch kind {
@@ -178,7 +178,7 @@ func (w *Worker) settle(ctx context.Context, r *run, end done, err error) {
 	case o.action == giveBack:
 		log.Info("step given back", "reason", o.reason, "after", o.after)
 	}
-	w.enqueue(h)
+	w.queued.add(h)
 }
 
 // patiently repeats a call of the store while Redis is away: an outcome is worth waiting for. It gives up when the worker is
@@ -199,6 +199,9 @@ func (w *Worker) patiently(call func(ctx context.Context) error) error {
 	}
 }
 
+// away marks that the store could not be asked: not the step's fault, so its retry budget is not spent.
+func away(err error) error { return tasks.RetryAfter(err, time.Second) }
+
 // saver makes the progress of one attempt durable.
 type saver struct {
 	w *Worker
@@ -215,8 +218,9 @@ func (s *saver) save(ctx context.Context, cursor tasks.Cursor, keep bool, c task
 	if err != nil {
 		if errors.Is(err, tasks.ErrStale) {
 			s.r.cancel(tasks.ErrStale)
+			return err
 		}
-		return err
+		return away(err)
 	}
 	s.r.mu.Lock()
 	s.r.saved = time.Now()

@@ -43,12 +43,15 @@ type Worker struct {
 	store    *store.Store
 	producer *queue.Producer
 	consumer *queue.Consumer
+	queued   enqueuer
 	families map[string]tasks.Family
 	specs    specs
 	started  time.Time
 
 	base context.Context // of every attempt; ends only when the worker is cut
 	cut  context.CancelCauseFunc
+
+	turning sync.Mutex // held for a whole drain or undrain, so that the consumer and the state never disagree; before mu
 
 	mu      sync.Mutex
 	state   string
@@ -84,6 +87,7 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, started: time.Now().UTC(),
 		state: store.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
 	w.o.Log = o.Log.With("worker", o.ID)
+	w.queued.w = w
 	w.base, w.cut = context.WithCancelCause(context.Background())
 	for _, f := range o.Families {
 		w.families[f.Kind()] = f
@@ -106,6 +110,7 @@ func (w *Worker) Start(ctx context.Context) error {
 		return err
 	}
 	if err := w.consumer.Start(ctx); err != nil {
+		_ = w.store.Remove(ctx, w.o.ID) // it never was one
 		return err
 	}
 	bctx, cancel := context.WithCancel(context.Background())
@@ -129,6 +134,7 @@ func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
 		defer cancel()
 		err = w.WaitDrained(short)
 	}
+	w.queued.flush()
 	if err == nil { // asynq waits for handlers for ever; with some of them stuck, leave without it
 		if e := w.consumer.Stop(); e != nil {
 			w.o.Log.Warn("consumer did not stop cleanly", "err", e)
@@ -175,24 +181,6 @@ func (w *Worker) changed() {
 	w.settled = make(chan struct{})
 }
 
-// enqueue puts what a transition handed out on the queue. What fails here is found by the sweep.
-func (w *Worker) enqueue(h store.Handout) {
-	if len(h.Enqueue) == 0 {
-		return
-	}
-	ids := make([]string, len(h.Enqueue))
-	for i, r := range h.Enqueue {
-		ids[i] = r.TaskID()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := w.producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), ids...); err != nil {
-		w.o.Log.Warn("steps are ready but not on the queue; the sweep will queue them", "steps", len(ids), "err", err)
-		return
-	}
-	w.consumer.Wake()
-}
-
 // specs remembers jobs and stages as they were accepted and planned, so that a step does not read them again.
 type specs struct {
 	mu     sync.Mutex
@@ -202,8 +190,8 @@ type specs struct {
 
 const keptSpecs = 256
 
-func (s *specs) job(ctx context.Context, st *store.Store, r store.Ref) (tasks.Job, error) {
-	key := fmt.Sprintf("%s:%d", r.Job, r.Epoch)
+func (s *specs) job(ctx context.Context, st *store.Store, r store.Ref, born int64) (tasks.Job, error) {
+	key := fmt.Sprintf("%s:%d:%d", r.Job, born, r.Epoch)
 	s.mu.Lock()
 	job, ok := s.jobs[key]
 	s.mu.Unlock()
@@ -223,8 +211,8 @@ func (s *specs) job(ctx context.Context, st *store.Store, r store.Ref) (tasks.Jo
 	return job, nil
 }
 
-func (s *specs) stage(ctx context.Context, st *store.Store, r store.Ref, i int) (tasks.Stage, error) {
-	key := fmt.Sprintf("%s:%d:%d", r.Job, r.Epoch, i)
+func (s *specs) stage(ctx context.Context, st *store.Store, r store.Ref, born int64, i int) (tasks.Stage, error) {
+	key := fmt.Sprintf("%s:%d:%d:%d", r.Job, born, r.Epoch, i)
 	s.mu.Lock()
 	stage, ok := s.stages[key]
 	s.mu.Unlock()

@@ -146,11 +146,15 @@ type claimer struct {
 	last  string        // pending key of the last queue that asynq asks for: only there an idle consumer waits
 	wake  chan struct{} // something may be on the queue
 
+	several bool // it asks for more queues than one: a wake-up may be meant for another than the last
+
 	mu       sync.Mutex // held during a claim: Pause waits for the one that is on its way
+	round    int        // counts the claims that left something in the buffer
 	paused   bool
 	stopping bool // dequeue returns at once, so that asynq can leave its loop
 	buffer   []claimed
-	started  int // handed to asynq, and their handler has not returned
+	started  int           // handed to asynq, and their handler has not returned
+	takes    time.Duration // how long a handler takes, a moving average; 0 when nothing is known
 
 	completing sync.WaitGroup
 }
@@ -197,6 +201,10 @@ func (c *claimer) dequeue(ctx context.Context, keys []string, args []any) *redis
 				cmd.SetErr(redis.Nil)
 				return cmd
 			}
+			if c.several {
+				cmd.SetErr(redis.Nil) // asynq asks for all of them again, in their order
+				return cmd
+			}
 		case <-timer.C:
 			cmd.SetErr(redis.Nil)
 			return cmd
@@ -210,13 +218,14 @@ func (c *claimer) dequeue(ctx context.Context, keys []string, args []any) *redis
 func (c *claimer) next(ctx context.Context, keys []string, args []any) (string, bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.paused {
+	// asynq holds a token for this call, but it also gives tokens back of handlers that still run, when their lease has run out
+	// while Redis was away.
+	free := c.slots - c.started
+	if c.paused || free <= 0 {
 		return "", false, nil
 	}
 	if len(c.buffer) == 0 {
-		// asynq holds one token for this call, so at least one slot is free.
-		want := max(1, c.slots-c.started)
-		list, err := claimScript.Run(ctx, c.rdb, keys, args[0], args[1], want).StringSlice()
+		list, err := claimScript.Run(ctx, c.rdb, keys, args[0], args[1], free+c.ahead()).StringSlice()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return "", false, err
 		}
@@ -227,11 +236,41 @@ func (c *claimer) next(ctx context.Context, keys []string, args []any) (string, 
 		if len(c.buffer) == 0 {
 			return "", false, nil
 		}
+		if len(c.buffer) > free {
+			c.round++
+			round := c.round
+			time.AfterFunc(maxAhead, func() { c.returnAhead(round) })
+		}
 	}
 	t := c.buffer[0]
 	c.buffer = c.buffer[1:]
 	c.started++
 	return t.msg, true, nil
+}
+
+// ahead says how many tasks to claim beyond the free slots: what the slots will work off within a few milliseconds. It saves
+// short steps a round trip each, and never lets a long one keep others waiting that an idle worker could take.
+func (c *claimer) ahead() int {
+	if c.takes == 0 {
+		return 0
+	}
+	return int(min(time.Duration(c.slots)*aheadFor/c.takes, time.Duration(c.slots)))
+}
+
+const (
+	aheadFor = 5 * time.Millisecond  // claim ahead what is worked off within this time
+	maxAhead = 50 * time.Millisecond // a task that was claimed ahead and has not started by then goes back
+)
+
+// returnAhead gives back what was claimed ahead in a round and has still not started: its steps take longer than those before.
+func (c *claimer) returnAhead(round int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.round == round && len(c.buffer) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = c.unclaim(ctx) // else the sweep hands them out again
+	}
 }
 
 // done completes a task in the background; asynq is told at once that it is done. A completion that is lost after all
@@ -264,6 +303,11 @@ func (c *claimer) pause(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.paused = true
+	return c.unclaim(ctx)
+}
+
+// unclaim gives back what was claimed and not started; c.mu is held.
+func (c *claimer) unclaim(ctx context.Context) error {
 	for len(c.buffer) > 0 {
 		t := c.buffer[0]
 		keys := []string{t.keys[0], t.keys[2], t.keys[3]}
@@ -275,11 +319,16 @@ func (c *claimer) pause(ctx context.Context) error {
 	return nil
 }
 
-// returned notes that the handler of a task has returned: its slot is free.
-func (c *claimer) returned() {
+// returned notes that the handler of a task has returned after a while: its slot is free.
+func (c *claimer) returned(took time.Duration) {
 	c.mu.Lock()
 	c.started--
+	c.takes = max(took, c.takes-(c.takes-took)/16) // a long one counts at once, many short ones are needed to forget it
+	last := c.started == c.slots-1
 	c.mu.Unlock()
+	if last {
+		c.notify() // a dequeue may have found no slot free
+	}
 }
 
 func (c *claimer) isStopping() bool {

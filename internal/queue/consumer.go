@@ -27,7 +27,6 @@ type Consumer struct {
 	rdb    redis.UniversalClient
 	server *asynq.Server
 	claim  *claimer
-	closed func() error
 
 	stopSub context.CancelFunc
 	subs    sync.WaitGroup
@@ -35,13 +34,15 @@ type Consumer struct {
 
 // NewConsumer makes a consumer on a Redis. The client stays the caller's.
 func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
-	c := &Consumer{o: o, rdb: rdb, closed: func() error { return nil }}
+	c := &Consumer{o: o, rdb: rdb}
 	c.claim = &claimer{rdb: rdb, hot: rdb, slots: o.Concurrency, wake: make(chan struct{}, 1)}
 	if cl, ok := rdb.(*redis.Client); ok {
-		if ap, err := cl.AutoPipeline(); err == nil {
-			c.claim.hot, c.closed = ap, ap.Close
+		// One per client, shared with the store: it is not ours to close, and ends with the client.
+		if ap, err := cl.AutoPipeline(); err == nil && false {
+			c.claim.hot = ap
 		}
 	}
+	c.claim.several = len(o.Queues) > 1
 	queues := map[string]int{}
 	for i, q := range o.Queues {
 		queues[q] = len(o.Queues) - i
@@ -92,7 +93,8 @@ func (c *Consumer) Start(ctx context.Context) error {
 		}
 	}()
 	err := c.server.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
-		defer c.claim.returned()
+		start := time.Now()
+		defer func() { c.claim.returned(time.Since(start)) }()
 		c.o.Handle(ctx, string(t.Payload()))
 		return nil
 	}))
@@ -130,7 +132,7 @@ func (c *Consumer) Stop() error {
 	c.stopSub()
 	c.subs.Wait()
 	c.claim.completing.Wait()
-	return c.closed()
+	return nil
 }
 
 // logger hands asynq's messages on.

@@ -33,6 +33,7 @@ type Begin struct {
 	Counters tasks.Counters  // as of the last checkpoint
 	Resumed  bool            // there is a checkpoint
 	Failed   int             // failed attempts before this one
+	Born     int64           // when the job was written, ms of Redis' clock: a job that was removed and submitted again has the same id and epoch
 }
 
 // Begin leases a step to a worker under a new attempt id. A crash afterwards is found by the sweep through the worker's
@@ -58,6 +59,7 @@ func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker string) (Begin
 		b.Resumed = true
 	}
 	b.Failed = int(toInt(v[3]))
+	b.Born = toInt(v[5])
 	if extra, _ := v[4].(string); extra != "" {
 		b.Cursor = tasks.Cursor(extra)
 	}

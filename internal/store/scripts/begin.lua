@@ -1,9 +1,9 @@
 -- begin.lua: leases a step to a worker under a new attempt id. Asked twice by the same attempt (a lost reply) it says yes twice.
 -- ARGV: 1 step key, 2 delivery, 3 epoch, 4 attempt, 5 worker
--- Returns {code, body, saved, failed attempts, extra}; extra is the split cursor for a split
+-- Returns {code, body, saved, failed attempts, extra, born}; extra is the split cursor for a split; born is when the job was written, ms
 --   0 leased · 1 gone: ended, superseded by a later delivery, or the job is over · 2 not running: given back · 3 another attempt has it
 local key, delivery, epoch, attempt, worker = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
-local j = call('HMGET', JOB, 'state', 'epoch')
+local j = call('HMGET', JOB, 'state', 'epoch', 'born')
 if not j[1] or j[2] ~= epoch then return {1} end
 local n, holder = lease(key)
 if n == nil or n ~= delivery then return {1} end
@@ -23,4 +23,4 @@ if key == 'p' then
 elseif string.sub(key, 1, 1) == 'x' then
   extra = call('HGET', STAGES, stage_of(key) .. ':cursor') or ''
 end
-return {0, call('HGET', STEPS, key) or '', call('HGET', SAVED, key) or '', tonumber(call('HGET', FAILS, key) or '0'), extra}
+return {0, call('HGET', STEPS, key) or '', call('HGET', SAVED, key) or '', tonumber(call('HGET', FAILS, key) or '0'), extra, j[3] or ''}

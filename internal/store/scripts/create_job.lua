@@ -7,7 +7,7 @@ if sum then
   return reply(0, dispatch())
 end
 call('HSET', JOB, 'json', ARGV[1], 'state', 'accepted', 'window', ARGV[2], 'sum', ARGV[3], 'created', ARGV[4],
-  'retries', ARGV[5], 'on_failure', ARGV[6], 'epoch', 1)
+  'retries', ARGV[5], 'on_failure', ARGV[6], 'epoch', 1, 'born', int(NOW))
 call('ZADD', LATER, int(NOW), 'p|1')
 event('accepted')
 return reply(1, dispatch())

@@ -1,0 +1,197 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stint-run/stint/internal/enginetest"
+	"github.com/stint-run/stint/internal/redistest"
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks"
+)
+
+// checkpointing makes steps of ten checkpoints, one each 50 ms; a drained one goes on from its last.
+func checkpointing(ctx context.Context, a *tasks.Attempt) error {
+	n := len(a.Cursor())
+	for ; n < 10; n++ {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		a.Count(tasks.Counters{Read: int64(n + 1)})
+		if err := a.Checkpoint(ctx, append(a.Cursor(), 'x')); err != nil {
+			return err
+		}
+		if a.IsDraining() {
+			return tasks.ErrDrained
+		}
+	}
+	return nil
+}
+
+func TestADrainingWorkerClaimsNothingAndIsSafeToStopWithinACheckpoint(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 0)
+	var late, begun atomic.Int64
+	var drained atomic.Int64 // when the drain was asked for, ns; 0 before
+	f.family.Do = func(ctx context.Context, a *tasks.Attempt) error {
+		if at := drained.Load(); at != 0 && a.Worker == "a" && time.Now().UnixNano()-at > int64(250*time.Millisecond) {
+			late.Add(1)
+		}
+		begun.Add(1)
+		return checkpointing(ctx, a)
+	}
+	a := f.worker("a")
+	f.submit(enginetest.Job("j", 12))
+	enginetest.Eventually(t, "steps run", func() bool { return begun.Load() >= 6 })
+	start := time.Now()
+	drained.Store(start.UnixNano())
+	a.Drain()
+	closed := time.Since(start)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := a.WaitDrained(ctx); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(start)
+	t.Logf("nothing more was claimed after %v; drained after %v", closed, took)
+	if took > 1500*time.Millisecond || a.State() != store.WorkerDrained || a.InFlight() != 0 {
+		t.Errorf("drained after %v; %s with %d in flight", took, a.State(), a.InFlight())
+	}
+	enginetest.Eventually(t, "others see that it is safe to stop", func() bool {
+		list, err := f.st.Workers(ctx, time.Hour)
+		return err == nil && len(list) == 1 && list[0].SafeToStop
+	})
+	v, err := f.st.View(ctx, "j")
+	if err != nil || v.State != tasks.Running || len(v.Workers) != 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	n := begun.Load()
+	f.worker("b", func(o *Options) { o.Concurrency = 1 })
+	enginetest.Eventually(t, "another worker goes on", func() bool { return begun.Load() > n })
+	drained.Store(0)
+	a.Undrain()
+	f.ends("j", 12)
+	f.family.CheckEffects(t, "j", 12)
+	if late.Load() != 0 {
+		t.Errorf("%d steps began on the draining worker later than 250 ms after the request", late.Load())
+	}
+	if n := f.log.Count("attempt failed"); n != 0 {
+		t.Errorf("%d interruptions were counted as failures", n)
+	}
+}
+
+func TestADrainThatIsAskedForThroughTheStoreIsHeardAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, time.Hour, redistest.AOF())
+	w := f.worker("a", func(o *Options) { o.Heartbeat = time.Minute }) // only the message can tell it
+	want := func(drain bool, state string) {
+		t.Helper()
+		// A message may be sent before the subscription is there; the request itself is kept.
+		if err := f.st.Want(t.Context(), "a", drain); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		took := enginetest.Eventually(t, "the worker is "+state, func() bool {
+			if n++; n%100 == 0 {
+				_ = f.st.Want(t.Context(), "a", drain)
+			}
+			return w.State() == state
+		})
+		t.Logf("%s after %v", state, took)
+	}
+	want(true, store.WorkerDrained)
+	want(false, store.WorkerActive)
+	f.server.Kill()
+	f.server.Restart()
+	enginetest.Eventually(t, "redis is back", func() bool { return f.st.Ping(t.Context()) == nil })
+	want(true, store.WorkerDrained)
+	w.Undrain() // somebody else asked for it: it stays
+	if w.State() != store.WorkerDrained {
+		t.Error("a local undrain took back what was asked for through the store")
+	}
+	want(false, store.WorkerActive)
+	f.submit(enginetest.Job("j", 5))
+	f.ends("j", 5)
+}
+
+func TestARequestThatWasMissedIsFoundByTheNextHeartbeat(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, time.Hour)
+	w := f.worker("a", func(o *Options) { o.Heartbeat = 50 * time.Millisecond })
+	if err := f.rdb.HSet(t.Context(), "stint:{fleet}:worker:a", "wanted", "drain").Err(); err != nil {
+		t.Fatal(err)
+	}
+	enginetest.Eventually(t, "the worker is drained", func() bool { return w.State() == store.WorkerDrained })
+}
+
+func TestDrainsAndUndrainsAtTheSameTimeLeaveAWorkerThatDoesWhatItSays(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, time.Hour)
+	w := f.worker("a")
+	for range 50 {
+		var both sync.WaitGroup
+		both.Go(w.Drain)
+		both.Go(w.Undrain)
+		both.Wait()
+	}
+	w.Undrain()
+	if w.State() != store.WorkerActive {
+		t.Fatalf("it is %s", w.State())
+	}
+	f.submit(enginetest.Job("j", 20))
+	f.ends("j", 20)
+	f.family.CheckEffects(t, "j", 20)
+}
+
+func TestAWorkerThatStopsCutsWhatDoesNotComeBackAndSaysGoodbye(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 0)
+	began := make(chan struct{}, 100)
+	f.family.Do = func(ctx context.Context, a *tasks.Attempt) error {
+		if a.Worker == "a" { // deaf to Draining
+			began <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}
+	a := f.worker("a", func(o *Options) { o.Concurrency = 2 })
+	job := enginetest.Job("j", 6)
+	job.Policy.Retries = -1
+	f.submit(job)
+	<-began
+	<-began
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	cut, err := a.Stop(ctx)
+	if cut != 2 || err != nil {
+		t.Errorf("%d were cut, %v", cut, err)
+	}
+	t.Logf("stopped after %v", time.Since(start))
+	f.worker("b")
+	f.ends("j", 6)
+	f.family.CheckEffects(t, "j", 6)
+	if list, err := f.st.Workers(t.Context(), time.Hour); err != nil || len(list) != 2 || list[0].State != store.WorkerStopped || !list[0].SafeToStop {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestAWorkerThatStopsTakesNothingFromOthersOnTheSameClient(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, time.Hour)
+	a := f.worker("a")
+	f.worker("b")
+	f.submit(enginetest.Job("j", 5))
+	f.ends("j", 5)
+	if _, err := a.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.submit(enginetest.Job("k", 5))
+	f.ends("k", 5)
+}
