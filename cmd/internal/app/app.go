@@ -74,6 +74,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 }
 
 func (a *App) connect(ctx context.Context) error {
+	redis.SetLogger(driverLog{a.o.Log})
 	if a.o.Redis == nil {
 		local, err := localredis.StartOrJoin(ctx, a.o.Local)
 		if err != nil {
@@ -90,7 +91,7 @@ func (a *App) connect(ctx context.Context) error {
 	client := redis.NewClient(tuned(a.o.Redis, a.o.Concurrency))
 	a.use(client)
 	if err := client.Ping(ctx).Err(); err != nil {
-		return tasks.WithHint(errors.Join(ErrUnreachable, err), "is it running, and is redis.url right? Without redis.url stint starts a queue of its own", "redis at %s cannot be reached", a.o.Redis.Addr)
+		return tasks.WithHint(&unreachable{err}, "is it running, and is redis.url right? Without redis.url stint starts a queue of its own", "redis at %s cannot be reached", a.o.Redis.Addr)
 	}
 	return nil
 }
@@ -110,6 +111,20 @@ func tuned(o *redis.Options, concurrency int) *redis.Options {
 
 // ErrUnreachable: a server that the command needs does not answer.
 var ErrUnreachable = errors.New("cannot be reached")
+
+// unreachable is the driver's word for ErrUnreachable.
+type unreachable struct{ err error }
+
+func (u *unreachable) Error() string   { return u.err.Error() }
+func (u *unreachable) Unwrap() []error { return []error{u.err, ErrUnreachable} }
+
+// driverLog takes what the Redis client says by itself: each attempt to connect of each connection, which nobody wants to read
+// besides the error that they lead to.
+type driverLog struct{ log *slog.Logger }
+
+func (d driverLog) Printf(ctx context.Context, format string, args ...any) {
+	d.log.DebugContext(ctx, "redis client: "+fmt.Sprintf(format, args...))
+}
 
 // StartScheduler sweeps until Stop.
 func (a *App) StartScheduler() {

@@ -87,6 +87,9 @@ func complain(w io.Writer, err error, asJSON bool) {
 		return
 	}
 	hint := tasks.HintOf(err)
+	if hint == "" && errors.Is(err, store.ErrNotFound) {
+		hint = "stint jobs lists those that there are"
+	}
 	if asJSON {
 		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error(), "hint": hint, "exit_code": exitCode(err)}})
 		return

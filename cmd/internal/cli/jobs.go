@@ -77,8 +77,15 @@ func (c *command) withApp(run func(cmd *cobra.Command, args []string, a *app.App
 }
 
 func (c *command) jobCommand(use, short string, run func(cmd *cobra.Command, a *app.App, id string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeJobs,
+	return &cobra.Command{Use: use, Short: short, Args: oneJob, ValidArgsFunction: c.completeJobs,
 		RunE: c.withApp(func(cmd *cobra.Command, args []string, a *app.App) error { return run(cmd, a, args[0]) })}
+}
+
+func oneJob(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usage(tasks.WithHint(nil, "stint jobs lists them; then: stint jobs "+cmd.Use, "give the id of one job"))
+	}
+	return nil
 }
 
 // completeJobs completes job ids in the shell.

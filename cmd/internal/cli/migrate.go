@@ -83,7 +83,7 @@ func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
 	if m.dryRun {
 		return c.dryRun(cmd.Context(), from, to, m.tables)
 	}
-	if err := reachable(cmd.Context(), from, to); err != nil {
+	if err := reachable(cmd.Context(), from, to, m.tables); err != nil {
 		return err
 	}
 	job, err := c.migrationJob(m, from, to)
@@ -124,17 +124,30 @@ func (c *command) both(m *move) (from, to database, err error) {
 }
 
 // reachable opens both databases once, so that what is wrong with them is said before anything starts.
-func reachable(ctx context.Context, from, to database) error {
+func reachable(ctx context.Context, from, to database, tables []string) error {
 	src, err := from.open(ctx, true)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
+	if len(tables) > 0 {
+		if _, err := sqldb.Introspect(ctx, src, tables); err != nil {
+			return typo(err)
+		}
+	}
 	dst, err := to.open(ctx, false)
 	if err != nil {
 		return err
 	}
 	return dst.Close()
+}
+
+// typo marks an error that follows from what was typed: a table that is not there.
+func typo(err error) error {
+	if tasks.IsPermanent(err) {
+		return usage(err)
+	}
+	return err
 }
 
 // migrationJob is the job of a migration. The same databases and tables give the same id, so that the same command goes on
@@ -214,7 +227,8 @@ func (c *command) draft(ctx context.Context, from, to database, tables []string)
 	defer src.Close()
 	if path := to.at.Path(); path != "" {
 		if _, err := os.Stat(path); err != nil {
-			return migration.Draft(ctx, src, to.at.Dialect, tables)
+			p, err := migration.Draft(ctx, src, to.at.Dialect, tables)
+			return p, typo(err)
 		}
 	}
 	dst, err := to.open(ctx, true)
@@ -224,7 +238,7 @@ func (c *command) draft(ctx context.Context, from, to database, tables []string)
 	defer dst.Close()
 	p, err := migration.Draft(ctx, src, to.at.Dialect, tables)
 	if err != nil {
-		return nil, err
+		return nil, typo(err)
 	}
 	for _, t := range p.Tables {
 		if err := sqldb.CheckTarget(ctx, dst, &t.Target); err != nil {

@@ -71,7 +71,7 @@ func (r *jobReport) write(w io.Writer) {
 		fmt.Fprintf(w, "and %s more\n", thousands(n))
 	}
 	for _, d := range r.FailedSteps {
-		fmt.Fprintf(w, "failed: step %s of %s after %d attempts: %s\n", d.Step, d.Stage, d.Failed, printable(d.Reason))
+		fmt.Fprintf(w, "failed: %s after %s: %s\n", stepText(d.Stage, d.Step), plural(d.Failed, "attempt"), printable(d.Reason))
 		if d.Hint != "" {
 			fmt.Fprintf(w, "  hint: %s\n", d.Hint)
 		}
@@ -84,6 +84,18 @@ func (r *jobReport) write(w io.Writer) {
 		fmt.Fprintf(w, " in %s (%s rows/s)", short(msec(r.DurationMS)), thousands(v.Counters.Written*1000/r.DurationMS))
 	}
 	fmt.Fprintln(w)
+}
+
+// stepText names a step as people do.
+func stepText(stage, step string) string {
+	kind, _, _ := store.ParseKey(step)
+	switch {
+	case stage == "":
+		return "planning"
+	case kind == store.SplitKey:
+		return "dividing " + stage + " into steps"
+	}
+	return "step " + step + " of " + stage
 }
 
 func findingText(f tasks.Finding) string {

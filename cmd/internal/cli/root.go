@@ -93,6 +93,9 @@ func (c *command) load(cmd *cobra.Command) error {
 	if err != nil {
 		return usage(err)
 	}
+	if o, _ := origins.Of("log.level"); o.Place == (config.Place{}) && cmd.Annotations[serviceAnnotation] == "" {
+		cfg.Log.Level = "warn" // the comings and goings of a worker within a command are for services' logs
+	}
 	c.log = c.logger(cfg.Log)
 	for _, p := range origins.Warnings() {
 		c.log.Warn(p.String())

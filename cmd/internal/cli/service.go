@@ -16,6 +16,11 @@ const drainHelp = `
 SIGTERM or Ctrl-C drains: it claims nothing more, what runs comes back at its next checkpoint, and the process ends with 0. A
 second signal cuts what has not come back; its steps run elsewhere.`
 
+// serviceAnnotation marks commands that run until they are told to stop, and log what they do.
+const serviceAnnotation = "service"
+
+func isService() map[string]string { return map[string]string{serviceAnnotation: "yes"} }
+
 func workerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Int("concurrency", 0, "steps that run at once")
@@ -30,7 +35,7 @@ func (c *command) worker() *cobra.Command {
 		Short:   "Run steps",
 		Long:    "Claims steps from the queue and runs them, until it is told to stop." + drainHelp,
 		Example: "  stint worker --concurrency 4\n  stint worker --label zone=a",
-		Args:    cobra.NoArgs,
+		Args:    cobra.NoArgs, Annotations: isService(),
 		RunE: c.service(func(ctx context.Context, a *app.App) error {
 			return a.StartWorker(ctx)
 		}),
@@ -45,8 +50,8 @@ func (c *command) scheduler() *cobra.Command {
 		Short:   "Find what was lost, and hand it out again",
 		Long:    "Looks for workers that have vanished and for tasks that went astray. Any number may run; one at a time does the work.",
 		Example: "  stint scheduler",
-		Args:    cobra.NoArgs,
-		RunE:    c.service(func(ctx context.Context, a *app.App) error { a.StartScheduler(); return nil }),
+		Args:    cobra.NoArgs, Annotations: isService(),
+		RunE: c.service(func(ctx context.Context, a *app.App) error { a.StartScheduler(); return nil }),
 	}
 }
 
@@ -56,7 +61,7 @@ func (c *command) up() *cobra.Command {
 		Short:   "Run everything in one process: scheduler and worker",
 		Long:    "Runs the scheduler and a worker in one process, on the embedded queue unless the configuration names a Redis." + drainHelp,
 		Example: "  stint up",
-		Args:    cobra.NoArgs,
+		Args:    cobra.NoArgs, Annotations: isService(),
 		RunE: c.service(func(ctx context.Context, a *app.App) error {
 			a.StartScheduler()
 			return a.StartWorker(ctx)

@@ -51,6 +51,14 @@ func thousands(n int64) string {
 	return b.String()
 }
 
+// plural writes 1 attempt, 2 attempts.
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
 // short rounds a duration to what people want to read.
 func short(d time.Duration) string {
 	switch {

@@ -66,7 +66,7 @@ func (c *command) verifySpec(ctx context.Context, m *move, args []string) (migra
 	if err != nil {
 		return migration.VerifySpec{}, err
 	}
-	if err := reachable(ctx, from, to); err != nil {
+	if err := reachable(ctx, from, to, m.tables); err != nil {
 		return migration.VerifySpec{}, err
 	}
 	job, err := c.migrationJob(m, from, to) // the migration that would have filled it: its quarantine counts
@@ -155,6 +155,6 @@ func (v *verification) write(w io.Writer) {
 	case v.Equal:
 		fmt.Fprintf(w, "equal: %s rows compared, no difference\n", thousands(v.Rows))
 	default:
-		fmt.Fprintf(w, "different: %s differences in %s rows\n", thousands(v.Differences), thousands(v.Rows))
+		fmt.Fprintf(w, "different: %s in %s rows\n", plural(int(v.Differences), "difference"), thousands(v.Rows))
 	}
 }

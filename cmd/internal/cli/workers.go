@@ -79,7 +79,7 @@ func (s *selection) choose(ws []store.Worker, ids []string) ([]string, error) {
 	}
 	for _, id := range ids {
 		if !slices.ContainsFunc(ws, func(w store.Worker) bool { return w.ID == id }) {
-			return nil, fmt.Errorf("worker %s: %w", id, store.ErrNotFound)
+			return nil, fmt.Errorf("%w%w", tasks.WithHint(nil, "stint workers lists those that there are", "there is no worker %s", id), silent{store.ErrNotFound})
 		}
 	}
 	return chosen, nil
