@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 )
 
 // ColumnPair says that a column of the source goes into a column of the target.
@@ -90,8 +89,19 @@ type Batch struct {
 	pooled  bool
 }
 
-// batchPool keeps the buffers of batches: a worker holds as many as it has attempts, not as many as it loads batches.
-var batchPool = sync.Pool{New: func() any { return new(Batch) }}
+// freeBatches keeps the buffers of a few batches. They are too large, and used too often, to be grown anew after each garbage
+// collection, as a sync.Pool would have it.
+var freeBatches = make(chan *Batch, 4)
+
+func newBatch() *Batch {
+	select {
+	case b := <-freeBatches:
+		b.pooled = false
+		return b
+	default:
+		return new(Batch)
+	}
+}
 
 // Release gives the batch's buffers back; it must not be used afterwards. Batches that are not released are merely garbage.
 func (b *Batch) Release() {
@@ -105,11 +115,17 @@ func (b *Batch) Release() {
 		kept.data = nil // one giant row must not stay for ever
 	}
 	*b = kept
-	batchPool.Put(b)
+	select {
+	case freeBatches <- b:
+	default:
+	}
 }
 
-// Batcher cuts a range of a table into batches. It is for one goroutine. Close it.
+// Batcher cuts a range of a table into batches. It reads and encodes one batch ahead, while its caller loads the one before, so
+// it holds the memory of two. It is for one goroutine. Close it.
 type Batcher struct {
+	cancel  context.CancelFunc
+	ahead   chan readAhead // the batch that is being read, nil when none is
 	rows    *Rows
 	plan    *plan
 	limits  Limits
@@ -132,22 +148,50 @@ func NewBatcher(ctx context.Context, src *DB, m *Mapping, w Walk, to Dialect, fr
 	if limits.Bytes <= 0 {
 		limits.Bytes = DefaultBatchBytes
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	rows, err := readColumns(ctx, src, m.Source, w, p.selected, from, end)
 	if err != nil {
+		cancel()
 		return nil, Classify(err)
 	}
 	p.opened(rows.cols)
-	return &Batcher{rows: rows, plan: p, limits: limits, from: from, end: end}, nil
+	return &Batcher{cancel: cancel, rows: rows, plan: p, limits: limits, from: from, end: end}, nil
 }
 
-// Next reads and encodes the next batch, and io.EOF after the last. The last batch has Last set; it may be empty, as that of
-// an empty chunk is: it must be loaded all the same, for it is what tells the ledger that the chunk is done.
+// readAhead is what reading a batch came to.
+type readAhead struct {
+	batch *Batch
+	err   error
+}
+
+// Next returns the next batch, and io.EOF after the last. The last batch has Last set; it may be empty, as that of an empty
+// chunk is: it must be loaded all the same, for it is what tells the ledger that the chunk is done.
 func (b *Batcher) Next() (*Batch, error) {
+	var got readAhead
+	if b.ahead != nil {
+		got = <-b.ahead
+		b.ahead = nil
+	} else {
+		got.batch, got.err = b.read()
+	}
+	if got.err == nil && !got.batch.Last {
+		ahead := make(chan readAhead, 1)
+		b.ahead = ahead
+		go func() {
+			batch, err := b.read()
+			ahead <- readAhead{batch, err}
+		}()
+	}
+	return got.batch, got.err
+}
+
+// read reads and encodes the next batch.
+func (b *Batcher) read() (*Batch, error) {
 	if b.ended {
 		return nil, io.EOF
 	}
-	batch := batchPool.Get().(*Batch)
-	batch.pooled, batch.plan, batch.From, batch.parts = false, b.plan, b.from, b.rows.walk.Parts()
+	batch := newBatch()
+	batch.plan, batch.From, batch.parts = b.plan, b.from, b.rows.walk.Parts()
 	for {
 		if !b.pending && !b.rows.Next() {
 			if err := b.rows.Err(); err != nil {
@@ -203,5 +247,13 @@ func mayPart(a, b RowKey) bool {
 	return false
 }
 
-// Close ends the reading.
-func (b *Batcher) Close() error { return b.rows.Close() }
+// Close ends the reading, and waits for the batch that is being read ahead.
+func (b *Batcher) Close() error {
+	b.cancel()
+	if b.ahead != nil {
+		got := <-b.ahead
+		got.batch.Release()
+		b.ahead = nil
+	}
+	return b.rows.Close()
+}
