@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ redis.call("LPUSH", KEYS[2], ARGV[2])
 return 1
 `)
 
-func (b *batch) flush(ctx context.Context, rdb redis.UniversalClient, channel string) error {
+func (b *batch) flush(ctx context.Context, rdb redis.UniversalClient, queue string) error {
 	if len(b.keys) == 0 {
 		return nil // plain asynq has sent them one by one
 	}
@@ -75,21 +76,22 @@ func (b *batch) flush(ctx context.Context, rdb redis.UniversalClient, channel st
 			for i := range b.keys {
 				p.EvalSha(ctx, shaEnqueue, b.keys[i], b.args[i]...)
 			}
-			p.Publish(ctx, channel, len(b.keys))
+			wakeScript.EvalSha(ctx, p, []string{idleKey(queue)}, wakeChannel(queue))
 			return nil
 		})
 		if err == nil || try > 0 || !redis.HasErrorPrefix(err, "NOSCRIPT") {
 			return err
 		}
-		if err := enqueueScript.Load(ctx, rdb).Err(); err != nil {
+		if err := errors.Join(enqueueScript.Load(ctx, rdb).Err(), wakeScript.Load(ctx, rdb).Err()); err != nil {
 			return err
 		}
 	}
 }
 
 // claimScript claims up to ARGV[3] tasks at once, each the way asynq's own dequeue does it.
-// KEYS: 1 pending, 2 paused, 3 active, 4 lease · ARGV: 1 lease expires (unix s), 2 prefix of task keys, 3 how many
-// Returns the messages; a task whose hash is gone is dropped instead of staying active for ever.
+// KEYS: 1 pending, 2 paused, 3 active, 4 lease, 5 idle mark · ARGV: 1 lease expires (unix s), 2 prefix of task keys, 3 how many
+// Returns id, message, ...; a task whose hash is gone is dropped instead of staying active for ever. Who gets nothing leaves a
+// mark that there is an idle consumer to be woken.
 var claimScript = redis.NewScript(`
 local msgs = {}
 if redis.call("EXISTS", KEYS[2]) == 1 then return msgs end
@@ -108,7 +110,17 @@ for _ = 1, tonumber(ARGV[3]) do
 		redis.call("LREM", KEYS[3], 1, id)
 	end
 end
+if #msgs == 0 then redis.call("SET", KEYS[5], 1, "EX", 5) end
 return msgs`)
+
+// wakeScript wakes idle consumers, if there are any: telling those that are busy would only cost them.
+// KEYS: 1 idle mark · ARGV: 1 channel
+var wakeScript = redis.NewScript(`
+if redis.call("DEL", KEYS[1]) == 1 then redis.call("PUBLISH", ARGV[1], "") end
+return redis.status_reply("OK")`)
+
+// idleKey is where a queue's idle mark is, beside asynq's own keys of the queue, so that both live on the same node.
+func idleKey(queue string) string { return "stint:{" + queue + "}:idle" }
 
 // unclaimScript gives claimed tasks back, to be the next that are claimed.
 // KEYS: 1 pending, 2 active, 3 lease · ARGV: 1 prefix of task keys, 2.. ids
@@ -141,7 +153,6 @@ type claimed struct {
 // claimer answers asynq's dequeue from what it has claimed ahead, and completes tasks in the background.
 type claimer struct {
 	rdb   redis.UniversalClient
-	hot   redis.Scripter
 	slots int           // concurrency: never more are claimed than may start at once
 	last  string        // pending key of the last queue that asynq asks for: only there an idle consumer waits
 	wake  chan struct{} // something may be on the queue
@@ -225,7 +236,8 @@ func (c *claimer) next(ctx context.Context, keys []string, args []any) (string, 
 		return "", false, nil
 	}
 	if len(c.buffer) == 0 {
-		list, err := claimScript.Run(ctx, c.rdb, keys, args[0], args[1], free+c.ahead()).StringSlice()
+		queue := strings.TrimSuffix(strings.TrimPrefix(keys[0], "asynq:{"), "}:pending")
+		list, err := claimScript.Run(ctx, c.rdb, append(keys[:4:4], idleKey(queue)), args[0], args[1], free+c.ahead()).StringSlice()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return "", false, err
 		}
@@ -283,7 +295,7 @@ func (c *claimer) done(ctx context.Context, keys []string, args []any) *redis.Cm
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completionTries)
 		defer cancel()
 		for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-			if err := doneScript.Run(ctx, c.hot, k, a...).Err(); err == nil || errors.Is(err, redis.Nil) {
+			if err := doneScript.Run(ctx, c.rdb, k, a...).Err(); err == nil || errors.Is(err, redis.Nil) {
 				return
 			}
 			select {

@@ -35,13 +35,7 @@ type Consumer struct {
 // NewConsumer makes a consumer on a Redis. The client stays the caller's.
 func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
 	c := &Consumer{o: o, rdb: rdb}
-	c.claim = &claimer{rdb: rdb, hot: rdb, slots: o.Concurrency, wake: make(chan struct{}, 1)}
-	if cl, ok := rdb.(*redis.Client); ok {
-		// One per client, shared with the store: it is not ours to close, and ends with the client.
-		if ap, err := cl.AutoPipeline(); err == nil && false {
-			c.claim.hot = ap
-		}
-	}
+	c.claim = &claimer{rdb: rdb, slots: o.Concurrency, wake: make(chan struct{}, 1)}
 	c.claim.several = len(o.Queues) > 1
 	queues := map[string]int{}
 	for i, q := range o.Queues {
@@ -109,7 +103,8 @@ func (c *Consumer) Start(ctx context.Context) error {
 // Wake looks at the queues at once.
 func (c *Consumer) Wake() { c.claim.notify() }
 
-// Pause stops claiming. When it returns, nothing more will be handed to the handler until Resume; what runs goes on. An
+// Pause stops claiming. When it returns, nothing more is claimed until Resume; what runs goes on, and the handler of the
+// one task that asynq was given last may only be about to start: who must not start anything looks at that itself. An
 // error means that some tasks that were claimed ahead could not be given back: the sweep will.
 func (c *Consumer) Pause(ctx context.Context) error {
 	err := c.claim.pause(ctx)

@@ -56,7 +56,7 @@ func (p *Producer) Enqueue(ctx context.Context, queue string, ids ...string) err
 			return fmt.Errorf("enqueue: %w", err)
 		}
 	}
-	if err := b.flush(ctx, p.rdb, wakeChannel(queue)); err != nil {
+	if err := b.flush(ctx, p.rdb, queue); err != nil {
 		return fmt.Errorf("enqueue: %w", err)
 	}
 	return nil

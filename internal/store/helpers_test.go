@@ -50,13 +50,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	rdb := redistest.Client(t)
-	b := &bench{Store: New(rdb), t: t, rdb: rdb, job: tasks.Job{ID: "mig-1", Kind: "test", Spec: json.RawMessage(`{"a":1}`), Window: 4}}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Errorf("close the store: %v", err)
-		}
-	})
-	return b
+	return &bench{Store: New(rdb), t: t, rdb: rdb, job: tasks.Job{ID: "mig-1", Kind: "test", Spec: json.RawMessage(`{"a":1}`), Window: 4}}
 }
 
 // planned makes a bench whose job has these stages; "b<a" waits for a, "d<b,c" for both.

@@ -63,7 +63,7 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	if err != nil {
 		return h, false, fmt.Errorf("create job: %w", err)
 	}
-	v, err := createJob.Run(ctx, s.rdb, jobKeys(job.ID), string(body), job.Window, sum, ms, retries, job.Policy.OnFailure).Result()
+	v, err := createJob.Run(ctx, s.rdb, []string{jobKey(job.ID)}, string(body), job.Window, sum, ms, retries, job.Policy.OnFailure).Result()
 	code, h, _, err := parseReply(job.ID, v, err)
 	if err == nil {
 		err = s.rdb.SAdd(ctx, activeKey, job.ID).Err() // again: a sweep in between may have dropped the entry
@@ -104,7 +104,7 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who string) (
 			return Handout{}, fmt.Errorf("%s job: %w", verb, err)
 		}
 	}
-	v, err := control.Run(ctx, s.rdb, jobKeys(id), string(verb), who).Result()
+	v, err := control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who).Result()
 	code, h, _, err := parseReply(id, v, err)
 	if err == nil && (verb == Retry || verb == Restart) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate

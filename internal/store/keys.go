@@ -46,12 +46,6 @@ func findingsKey(id string) string { return prefix + "{" + id + "}:findings" }
 // eventsKey: stream, capped. What happened to the job, for people and for watchers.
 func eventsKey(id string) string { return prefix + "{" + id + "}:events" }
 
-// jobKeys lists the keys of a job in the order in which every script expects them (scripts/lib.lua names them).
-func jobKeys(id string) []string {
-	return []string{jobKey(id), stagesKey(id), readyPrefix(id), laterKey(id), stepsKey(id), outKey(id), savedKey(id),
-		failsKey(id), deadKey(id), findingsKey(id), eventsKey(id)}
-}
-
 // jobsKey: sorted set, job id -> created in ms. Every job that is known.
 const jobsKey = prefix + "jobs"
 

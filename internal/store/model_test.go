@@ -60,7 +60,6 @@ func TestTheScriptsDoWhatTheModelSays(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Client(t)
 	s := New(rdb)
-	defer s.Close()
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++

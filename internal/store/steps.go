@@ -42,7 +42,7 @@ func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker string) (Begin
 	if strings.Contains(worker, "|") {
 		return Begin{}, tasks.Permanent(fmt.Errorf("begin step: worker id %q contains a |", worker))
 	}
-	v, err := beginStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, r.Delivery, r.Epoch, attempt, worker).Slice()
+	v, err := beginStep.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, r.Delivery, r.Epoch, attempt, worker).Slice()
 	if err != nil {
 		return Begin{}, fmt.Errorf("begin step: %w", err)
 	}
@@ -98,7 +98,7 @@ func (s *Store) Save(ctx context.Context, r Ref, attempt string, cursor tasks.Cu
 	if keep {
 		flag = "0"
 	}
-	code, err := saveStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, attempt, formatCounters(c), flag, string(cursor)).Int()
+	code, err := saveStep.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, attempt, formatCounters(c), flag, string(cursor)).Int()
 	switch {
 	case err != nil:
 		return false, fmt.Errorf("save checkpoint: %w", err)
@@ -118,13 +118,13 @@ func (s *Store) End(ctx context.Context, r Ref, attempt string, c tasks.Counters
 		}
 		list = string(b)
 	}
-	v, err := endStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, attempt, formatCounters(c), list, len(findings), KeptFindings).Result()
+	v, err := endStep.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, attempt, formatCounters(c), list, len(findings), KeptFindings).Result()
 	return fenced(r.Job, "end step", v, err)
 }
 
 // GiveBack returns a step to be handed out again after d, without spending its retry budget.
 func (s *Store) GiveBack(ctx context.Context, r Ref, attempt, worker string, c tasks.Counters, after time.Duration, reason string) (Handout, error) {
-	v, err := giveBack.Run(ctx, s.hot, jobKeys(r.Job), r.Key, attempt, formatCounters(c), after.Milliseconds(), reason, worker).Result()
+	v, err := giveBack.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, attempt, formatCounters(c), after.Milliseconds(), reason, worker).Result()
 	return fenced(r.Job, "give back step", v, err)
 }
 
@@ -142,7 +142,7 @@ func (s *Store) Fail(ctx context.Context, r Ref, attempt, worker string, f Failu
 	if f.Permanent {
 		permanent = "1"
 	}
-	v, err := failStep.Run(ctx, s.hot, jobKeys(r.Job), r.Key, attempt, f.Reason, f.Hint, permanent, f.After.Milliseconds(), worker).Result()
+	v, err := failStep.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, attempt, f.Reason, f.Hint, permanent, f.After.Milliseconds(), worker).Result()
 	code, h, _, err := parseReply(r.Job, v, err)
 	switch {
 	case err != nil:
@@ -174,7 +174,7 @@ func (s *Store) PlanDone(ctx context.Context, r Ref, attempt string, stages []ta
 		}
 		args = append(args, st.Name, strings.Join(after, ","), string(st.Detail), st.Rows)
 	}
-	v, err := planDone.Run(ctx, s.hot, jobKeys(r.Job), args...).Result()
+	v, err := planDone.Run(ctx, s.rdb, []string{jobKey(r.Job)}, args...).Result()
 	return fenced(r.Job, "end planning", v, err)
 }
 
@@ -194,7 +194,7 @@ func (s *Store) SplitDone(ctx context.Context, r Ref, attempt string, steps []ta
 		}
 		args = append(args, st.ID, string(st.Body))
 	}
-	v, err := splitDone.Run(ctx, s.hot, jobKeys(r.Job), args...).Result()
+	v, err := splitDone.Run(ctx, s.rdb, []string{jobKey(r.Job)}, args...).Result()
 	return fenced(r.Job, "end split", v, err)
 }
 
@@ -228,7 +228,7 @@ func (s *Store) Sweep(ctx context.Context, job string, livingWorkers []string, t
 	for _, w := range livingWorkers {
 		args = append(args, w)
 	}
-	v, err := sweepJob.Run(ctx, s.rdb, jobKeys(job), args...).Result()
+	v, err := sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, args...).Result()
 	code, h, raw, err := parseReply(job, v, err)
 	if err != nil {
 		return Swept{}, fmt.Errorf("sweep job %s: %w", job, err)
@@ -254,7 +254,7 @@ func (s *Store) Sweep(ctx context.Context, job string, livingWorkers []string, t
 
 // Redeliver hands a step out again whose task went astray between the queue and Begin.
 func (s *Store) Redeliver(ctx context.Context, r Ref) (Handout, error) {
-	v, err := redeliver.Run(ctx, s.rdb, jobKeys(r.Job), r.Key, r.Delivery, r.Epoch).Result()
+	v, err := redeliver.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, r.Delivery, r.Epoch).Result()
 	_, h, _, err := parseReply(r.Job, v, err)
 	if err != nil {
 		return h, fmt.Errorf("redeliver step: %w", err)

@@ -63,23 +63,12 @@ var (
 // Store is a connection to the truth. It may be used by any number of goroutines.
 type Store struct {
 	rdb redis.UniversalClient
-	hot redis.Scripter // where the scripts of a step run: the same server, commands of many goroutines in one round trip
 }
 
-// New makes a store on a Redis. The client stays the caller's, and is to be closed after the store.
+// New makes a store on a Redis. The client stays the caller's.
 func New(rdb redis.UniversalClient) *Store {
-	s := &Store{rdb: rdb, hot: rdb}
-	if c, ok := rdb.(*redis.Client); ok {
-		// One per client, shared by all who ask: whoever closed it would close it for the others. It ends with its client.
-		if ap, err := c.AutoPipeline(); err == nil && false {
-			s.hot = ap
-		}
-	}
-	return s
+	return &Store{rdb: rdb}
 }
-
-// Close ends what New started; not the client.
-func (s *Store) Close() error { return nil }
 
 // Ping asks Redis whether it is there.
 func (s *Store) Ping(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }

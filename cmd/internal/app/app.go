@@ -68,7 +68,6 @@ func New(ctx context.Context, o Options) (*App, error) {
 		return nil, errors.Join(err, a.Stop(ctx))
 	}
 	a.Store = store.New(a.Redis)
-	a.onStop("store", func(context.Context) error { return a.Store.Close() })
 	a.Producer = queue.NewProducer(a.Redis)
 	return a, nil
 }

@@ -93,8 +93,7 @@ func New(t testing.TB, server *redistest.Server, connections ...Connection) *Rig
 		client := redis.NewClient(server.Options())
 		r.Store = store.New(client)
 		t.Cleanup(func() {
-			_ = r.Store.Close() // the server is about to go, too
-			_ = client.Close()
+			_ = client.Close() // the server is about to go, too
 		})
 	}
 	if len(connections) > 0 {

@@ -1,9 +1,11 @@
 -- lib.lua: what every script of a job shares. It is put in front of each script, so that a transition stays one call.
 --
--- KEYS: 1 job, 2 stages, 3 ready prefix, 4 later, 5 steps, 6 out, 7 saved, 8 fails, 9 dead, 10 findings, 11 events
--- Times are ms of Redis' own clock. Step keys and values: see keys.go.
-local JOB, STAGES, READY, LATER, STEPS, OUT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local SAVED, FAILS, DEAD, FINDINGS, EVENTS = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+-- KEYS: 1 the job. Its other keys follow from it and share its hash tag; keys.go says what each of them is. They are put
+-- together here, as parsing eleven keys for each call would cost more than most scripts do.
+-- Times are ms of Redis' own clock.
+local JOB = KEYS[1]
+local STAGES, READY, LATER, STEPS, OUT = JOB .. ':stages', JOB .. ':ready:', JOB .. ':later', JOB .. ':steps', JOB .. ':out'
+local SAVED, FAILS, DEAD, FINDINGS, EVENTS = JOB .. ':saved', JOB .. ':fails', JOB .. ':dead', JOB .. ':findings', JOB .. ':events'
 local call = redis.call
 
 local function now_ms()
