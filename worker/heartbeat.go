@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
@@ -114,7 +116,7 @@ func (w *Worker) listen(ctx context.Context) {
 	defer w.loops.Done()
 	sub := w.store.Listen(ctx)
 	defer sub.Close()
-	ch := sub.Channel()
+	ch := sub.ChannelWithSubscriptions()
 	for {
 		select {
 		case <-ctx.Done():
@@ -123,8 +125,13 @@ func (w *Worker) listen(ctx context.Context) {
 			if !ok {
 				return
 			}
-			if m.Payload == w.o.ID {
+			switch m := m.(type) {
+			case *redis.Subscription: // now, or anew after Redis was away: what was said before was not heard
 				w.beatSoon()
+			case *redis.Message:
+				if m.Payload == w.o.ID {
+					w.beatSoon()
+				}
 			}
 		}
 	}
