@@ -1,6 +1,6 @@
 # make test    what CI runs: the services that tests need, format, vet, staticcheck, all tests with the race detector
 # make lint    the same without the tests
-# make bench   benchmarks, of the packages in PKG
+# make bench   stint beside its peers and the limits of this machine; results in bench/results
 # make build   bin/stint, one static binary
 
 GO ?= go
@@ -32,7 +32,7 @@ race:
 	$(GO) test -race -timeout $(TIMEOUT) $(PKG)
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(PKG)
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/stint ./cmd/stint
