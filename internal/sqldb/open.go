@@ -184,8 +184,8 @@ func explainSQLite(at Location, err error) error {
 	case sqliteCode(err) == sqlitelib.SQLITE_BUSY:
 		return tasks.WithHint(err, "find out which program holds it open", "%s is locked by another process", at.path)
 	case sqliteCode(err) == sqlitelib.SQLITE_CANTOPEN || sqliteCode(err) == sqlitelib.SQLITE_READONLY:
-		return tasks.WithHint(err, "a file in WAL mode needs the right to write beside it, even for reading: give that right, "+
-			"or work on a copy", "cannot open %s", at.path)
+		return tasks.WithHint(err, "SQLite writes beside its file, even for reading one in WAL mode: give this user the right to write "+
+			"the folder, or work on a copy", "cannot open %s", at.path)
 	}
 	return tasks.WithHint(err, "check the file with the sqlite3 shell: PRAGMA integrity_check", "cannot read %s", at.path)
 }

@@ -42,9 +42,6 @@ func Draft(ctx context.Context, src *sqldb.DB, to sqldb.Dialect, tables []string
 // Findings are what the report says about the plan.
 func (p *Plan) Findings() []tasks.Finding {
 	var list []tasks.Finding
-	for _, v := range p.Views {
-		list = append(list, tasks.Finding{Level: tasks.LevelNote, Subject: v, Message: "the view was left out: a migration moves tables"})
-	}
 	for _, n := range p.Notes {
 		list = append(list, tasks.Finding{Level: tasks.LevelNote, Message: n})
 	}

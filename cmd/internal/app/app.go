@@ -77,7 +77,7 @@ func (a *App) connect(ctx context.Context) error {
 	if a.o.Redis == nil {
 		local, err := localredis.StartOrJoin(ctx, a.o.Local)
 		if err != nil {
-			return err
+			return &unreachable{err}
 		}
 		a.Local = local
 		a.onStop("embedded queue", func(context.Context) error { return local.Close() })

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,8 +74,8 @@ func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
 	if err := c.load(cmd); err != nil {
 		return err
 	}
-	if m.chunkRows < 1 || m.batchRows < 0 {
-		return usage(fmt.Errorf("--chunk-rows and --batch-rows count rows: give a positive number"))
+	if m.chunkRows < 1 || m.batchRows < 0 || m.window < 0 {
+		return usage(fmt.Errorf("--chunk-rows, --batch-rows and --window: give a positive number"))
 	}
 	from, to, err := c.both(m)
 	if err != nil {
@@ -117,10 +118,20 @@ func (c *command) both(m *move) (from, to database, err error) {
 	if to, err = c.database("--to", m.to); err != nil {
 		return
 	}
-	if from.at.ID() == to.at.ID() {
+	if from.at.ID() == to.at.ID() || sameFile(from.at.Path(), to.at.Path()) {
 		err = usage(tasks.WithHint(nil, "name two databases", "--from and --to are the same database: %s", from.at))
 	}
 	return
+}
+
+// sameFile reports whether two paths lead to one file, by links or otherwise.
+func sameFile(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // reachable opens both databases once, so that what is wrong with them is said before anything starts.
@@ -183,13 +194,17 @@ func (c *command) begin(ctx context.Context, a *app.App, job tasks.Job) error {
 		if e != nil {
 			return e
 		}
-		if !v.State.Ended() {
+		switch {
+		case v.State.Ended():
+			if err := a.Store.Forget(ctx, job.ID); err != nil {
+				return err
+			}
+			state, created, err = a.Submit(ctx, job)
+		case bytes.Equal(v.Spec, job.Spec): // only the window differs, which may come from this machine's number of processors
+			state, err = v.State, nil
+		default:
 			return tasks.WithHint(err, fmt.Sprintf("wait for it, or stop it with: stint jobs cancel %s", job.ID), "this migration is %s with other settings", v.State)
 		}
-		if err := a.Store.Forget(ctx, job.ID); err != nil {
-			return err
-		}
-		state, created, err = a.Submit(ctx, job)
 	}
 	switch {
 	case err != nil:
@@ -198,7 +213,7 @@ func (c *command) begin(ctx context.Context, a *app.App, job tasks.Job) error {
 		c.say("job %s", job.ID)
 		return nil
 	case state.Ended():
-		c.say("job %s was %s before; the ledger says what is left", job.ID, state)
+		c.say("job %s ended before, %s; the ledger says what is left", job.ID, state)
 		_, err = a.Control(ctx, job.ID, store.Restart)
 	case state == tasks.Paused:
 		c.say("job %s was paused; it goes on", job.ID)
@@ -241,6 +256,11 @@ func (c *command) draft(ctx context.Context, from, to database, tables []string)
 		return nil, typo(err)
 	}
 	for _, t := range p.Tables {
+		if there, err := sqldb.HasTable(ctx, dst, &t.Target); err != nil {
+			return nil, err
+		} else if !there {
+			continue
+		}
 		if err := sqldb.CheckTarget(ctx, dst, &t.Target); err != nil {
 			return nil, err
 		}

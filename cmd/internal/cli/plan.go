@@ -97,7 +97,7 @@ func planView(p *migration.Plan, from, to database) planFile {
 		v.Stages = append(v.Stages, s)
 	}
 	for _, f := range p.Findings() {
-		v.Notes = append(v.Notes, strings.TrimSpace(f.Subject+" "+f.Message))
+		v.Notes = append(v.Notes, findingText(f))
 	}
 	return v
 }
@@ -116,7 +116,7 @@ func writePlan(w io.Writer, p *migration.Plan, from, to database) {
 	}
 	t.write(w)
 	for _, f := range p.Findings() {
-		fmt.Fprintf(w, "note: %s\n", strings.TrimSpace(f.Subject+" "+f.Message))
+		fmt.Fprintf(w, "note: %s\n", findingText(f))
 	}
 	fmt.Fprintln(w, "\nNothing was written.")
 }

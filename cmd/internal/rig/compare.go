@@ -37,6 +37,32 @@ func (d *Database) Close() {
 	}
 }
 
+// Execute runs statements in a database: sqlite:FILE, which is made where it is not there, or postgres://.
+func Execute(ctx context.Context, url string, statements ...string) error {
+	d := &Database{}
+	var err error
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		d.lite, err = sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	} else {
+		d.post, err = pgx.Connect(ctx, url)
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for _, s := range statements {
+		if d.post != nil {
+			_, err = d.post.Exec(ctx, s)
+		} else {
+			_, err = d.lite.ExecContext(ctx, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Texts runs a query of one text column and hands each row to a function.
 func (d *Database) Texts(ctx context.Context, query string, row func(text string)) error {
 	if d.post != nil {

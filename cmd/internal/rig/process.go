@@ -37,14 +37,6 @@ var keeper = sync.OnceValue(func() chan func() {
 	return calls
 })
 
-// launch starts a command that dies with this process.
-func launch(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = dieWithStarter()
-	done := make(chan error)
-	keeper() <- func() { done <- cmd.Start() }
-	return <-done
-}
-
 // Start starts a command of stint with the rig's configuration.
 func (r *Rig) Start(command string, args ...string) *Process {
 	r.T.Helper()
@@ -58,32 +50,17 @@ func (r *Rig) StartEnv(env []string, command string, args ...string) *Process {
 	r.names[command]++
 	name := fmt.Sprintf("%s-%d", command, r.names[command])
 	r.mu.Unlock()
-	p := &Process{Name: name, out: filepath.Join(r.Dir, name+".out"), log: filepath.Join(r.Dir, name+".log"), exited: make(chan struct{})}
-	stdout, err := os.Create(p.out)
-	if err != nil {
-		r.T.Fatalf("start %s: %v", name, err)
-	}
-	defer stdout.Close()
-	stderr, err := os.Create(p.log)
-	if err != nil {
-		r.T.Fatalf("start %s: %v", name, err)
-	}
-	defer stderr.Close()
-	p.cmd = exec.Command(r.bin, append([]string{command, "--config", r.config}, args...)...)
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = r.Dir, stdout, stderr
+	c := &Command{Path: r.bin, Args: append([]string{command, "--config", r.config}, args...), Dir: r.Dir}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "STINT_") {
-			p.cmd.Env = append(p.cmd.Env, v)
+			c.Env = append(c.Env, v)
 		}
 	}
-	p.cmd.Env = append(p.cmd.Env, env...)
-	if err := launch(p.cmd); err != nil {
+	c.Env = append(c.Env, env...)
+	p, err := c.Start(name, filepath.Join(r.Dir, name+".out"), filepath.Join(r.Dir, name+".log"))
+	if err != nil {
 		r.T.Fatalf("start %s: %v", name, err)
 	}
-	go func() {
-		_ = p.cmd.Wait() // its exit code says it
-		close(p.exited)
-	}()
 	r.mu.Lock()
 	r.procs = append(r.procs, p)
 	r.mu.Unlock()
