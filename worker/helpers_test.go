@@ -3,6 +3,7 @@ package worker
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,6 +31,8 @@ func TestMain(m *testing.M) {
 		child(url)
 		return
 	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // these tests mostly wait
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
