@@ -1,6 +1,7 @@
 # make test    what CI runs: the services that tests need, format, vet, staticcheck, all tests with the race detector
 # make lint    the same without the tests
 # make bench   stint beside its peers and the limits of this machine; results in bench/results
+# make soak    the promises at full size, for hours: 20 runs of a million rows, 50 drains, 30 kills; SCORE chooses some
 # make build   bin/stint, one static binary
 
 GO ?= go
@@ -9,7 +10,7 @@ PKG ?= ./...
 TIMEOUT ?= 15m
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: test bench lint build deps fmt vet staticcheck race clean
+.PHONY: test bench soak lint build deps fmt vet staticcheck race clean
 
 test: deps lint race
 
@@ -33,6 +34,10 @@ race:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench
+
+SCORE ?= Score
+soak: deps
+	$(GO) test ./cmd/stint -run '$(SCORE)' -long -v -parallel 1 -timeout 24h
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/stint ./cmd/stint

@@ -101,6 +101,16 @@ func (d *Database) Number(ctx context.Context, query string) (n int64, err error
 	return n, err
 }
 
+// Count counts the rows of a table.
+func Count(ctx context.Context, url, table string) (int64, error) {
+	d, err := Look(ctx, url)
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	return d.Number(ctx, "SELECT count(*) FROM "+table)
+}
+
 // Table is how a table looks in SQLite and in PostgreSQL: an expression that gives a row as the same text in both. The text
 // begins with what makes a row unique and a space.
 type Table struct {
