@@ -432,9 +432,6 @@ func (c *codec) driverValue(v *cell) (driver.Value, *BadValue) {
 	if c.from == Postgres && c.affinity != affinityText && c.affinity != affinityBlob && !c.keepsText(p.s) {
 		return nil, c.bad(&p, codeRange, "would be changed by the affinity of the column, "+c.dst.Type)
 	}
-	if c.from == SQLite {
-		return p.s, nil // a string of the driver's own, which outlives the row
-	}
 	return strings.Clone(p.s), nil
 }
 

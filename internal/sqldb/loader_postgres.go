@@ -261,11 +261,11 @@ func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, r
 func (s *postgresSink) isolateRows(ctx context.Context, b *Batch, row int) (found []badRow, next int, sum uint64, size int, err error) {
 	hash := xxhash.New()
 	deadline := time.Now().Add(isolationBudget)
-	width, suspect := b.RowsEncoded-row, false
+	start, width, suspect := row, b.RowsEncoded-row, false
 	savepoint := ""
 	for row < b.RowsEncoded {
 		over := time.Now().After(deadline) || isClosed(s.opts.Draining)
-		if over && (row == b.RowsEncoded || b.canCutAt(b.readIndex(row))) && row > 0 && savepoint != "" {
+		if over && row > start && b.canCutAt(b.readIndex(row)) { // never before it has moved: each part has a From of its own
 			break
 		}
 		end := min(row+width, b.RowsEncoded)

@@ -63,23 +63,16 @@ func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, t
 	r := &Rows{table: t, walk: w, cols: append([]selected(nil), cols...), n: len(cols)}
 	r.addKey(db.Dialect)
 	r.cells = make([]cell, len(r.cols))
-	var sql strings.Builder
-	sql.WriteString("SELECT ")
+	expressions := make([]string, len(r.cols))
 	for i := range r.cols {
-		if i > 0 {
-			sql.WriteString(", ")
-		}
-		sql.WriteString(r.cols[i].expression(db.Dialect, t))
+		expressions[i] = r.cols[i].expression(db.Dialect, t)
 	}
-	if len(r.cols) == 0 {
-		sql.WriteString("1")
-	}
-	sql.WriteString(" FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + walked + tail)
+	rest := " FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + walked + tail
 	var err error
 	if db.Dialect == SQLite {
-		r.src, err = querySQLite(ctx, db, sql.String(), args)
+		r.src, err = openSQLiteRows(ctx, db, expressions, rest, args)
 	} else {
-		r.src, err = queryPostgres(ctx, db, sql.String(), args, r.cols)
+		r.src, err = queryPostgres(ctx, db, "SELECT "+strings.Join(expressions, ", ")+rest, args, r.cols)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.FullName(), err)

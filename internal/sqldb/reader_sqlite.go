@@ -7,7 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
+
+// openSQLiteRows starts a query, in the faster way where it can.
+func openSQLiteRows(ctx context.Context, db *DB, expressions []string, rest string, args []any) (rowSource, error) {
+	if len(expressions) <= maxTapColumns {
+		if t, err := tapSQLite(ctx, db, expressions, rest, args); err != nil || t != nil {
+			return t, err
+		}
+	}
+	return querySQLite(ctx, db, "SELECT "+strings.Join(expressions, ", ")+rest, args)
+}
 
 // sqliteRows reads below database/sql, straight from the driver: its scanning would cost as much as the reading.
 type sqliteRows struct {
