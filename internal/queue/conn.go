@@ -95,7 +95,7 @@ func (b *batch) flush(ctx context.Context, rdb redis.UniversalClient, queue stri
 var claimScript = redis.NewScript(`
 local msgs = {}
 if redis.call("EXISTS", KEYS[2]) == 1 then return msgs end
-for _ = 1, tonumber(ARGV[3]) do
+while #msgs < 2 * tonumber(ARGV[3]) do
 	local id = redis.call("RPOPLPUSH", KEYS[1], KEYS[3])
 	if not id then break end
 	local key = ARGV[2] .. id

@@ -294,7 +294,10 @@ func TestATaskWhoseHashIsGoneIsDropped(t *testing.T) {
 	var h handled
 	produce(t, NewProducer(rdb), "q", "a")
 	consume(t, rdb, 1, func(_ context.Context, id string) { h.add(id) })
-	eventually(t, "the real one has run", func() bool { return h.times("a") == 1 && length(t, rdb, "active") == 0 })
+	took := eventually(t, "the real one has run", func() bool { return h.times("a") == 1 && length(t, rdb, "active") == 0 })
+	if took > idleWait/2 {
+		t.Errorf("after %v: each ghost costs an idle wait", took)
+	}
 	if h.count() != 1 || rdb.Exists(t.Context(), "asynq:{q}:t:ghost").Val() != 0 {
 		t.Error("the ghost lives")
 	}
