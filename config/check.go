@@ -3,11 +3,9 @@ package config
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +15,7 @@ import (
 // MaxConcurrency is the most steps that one worker may run at once. More is a typing error or a second worker.
 const MaxConcurrency = 10_000
 
-var queueName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+var labelName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
 // Check returns all that cannot be right in c as an *Error, nil when nothing is wrong. Load has called it already; it is
 // for those who change a Config afterwards. It opens no connection.
@@ -47,30 +45,10 @@ func (k *checker) oneOf(key, value string, words ...string) {
 	k.add(key, hint, "want %s, got %q", strings.Join(words, ", "), value)
 }
 
-func (k *checker) address(key, value string) {
-	host, port, err := net.SplitHostPort(value)
-	if err != nil {
-		k.add(key, "", "want HOST:PORT, got %q", value)
-		return
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		k.add(key, "", "the port of %q is not between 0 and 65535", value)
-	}
-	if strings.ContainsAny(host, " /") {
-		k.add(key, "", "want HOST:PORT, got %q", value)
-	}
-}
-
 func (c *Config) problems() []Problem {
 	var k checker
 	if c.Data == "" {
 		k.add("data", "name a folder", "is empty")
-	}
-	if c.Server != "" {
-		u, err := url.Parse(c.Server)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			k.add("server", "", "want http://HOST:PORT or https://HOST, got %q", NewURL(c.Server))
-		}
 	}
 	if !c.Redis.URL.IsZero() {
 		if _, err := redis.ParseURL(c.Redis.URL.Reveal()); err != nil {
@@ -85,28 +63,19 @@ func (c *Config) problems() []Problem {
 	if n := c.Worker.Concurrency; n < 1 || n > MaxConcurrency {
 		k.add("worker.concurrency", "", "want 1 to %d, got %d", MaxConcurrency, n)
 	}
-	for _, q := range c.Worker.Queues {
-		if !queueName.MatchString(q) {
-			k.add("worker.queues", "use letters, digits, _, - and .", "%q is no name for a queue", q)
-		}
-	}
 	for _, l := range c.Worker.Labels {
-		if name, _, found := strings.Cut(l, "="); !found || !queueName.MatchString(name) {
+		if name, _, found := strings.Cut(l, "="); !found || !labelName.MatchString(name) {
 			k.add("worker.labels", "", "want NAME=VALUE, got %q", l)
 		}
 	}
 	k.positive("worker.drain_timeout", c.Worker.DrainTimeout)
 	k.positive("worker.heartbeat", c.Worker.Heartbeat)
-	if c.Worker.Admin != "" {
-		k.address("worker.admin", c.Worker.Admin)
-	}
 	k.positive("scheduler.sweep", c.Scheduler.Sweep)
 	k.positive("scheduler.lost_after", c.Scheduler.LostAfter)
 	if c.Worker.Heartbeat > 0 && c.Scheduler.LostAfter > 0 && c.Scheduler.LostAfter < 2*c.Worker.Heartbeat {
 		k.add("scheduler.lost_after", "raise it, or lower worker.heartbeat",
 			"%s is less than twice the heartbeat of %s: one that is late would cost a worker its steps", c.Scheduler.LostAfter, c.Worker.Heartbeat)
 	}
-	k.address("api.address", c.API.Address)
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) != nil {
 		k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -118,29 +87,37 @@ func (c *Config) problems() []Problem {
 
 func (c Connections) check(k *checker) {
 	for _, conn := range c {
-		key := connectionKey(conn.Name, "url")
-		scheme := conn.URL.Scheme()
-		form, known := connectionSchemes[scheme]
-		switch {
-		case conn.URL.IsZero():
-			k.add(key, "write one of "+schemeList(), "is missing")
-			continue
-		case !known:
-			k.add(key, "write one of "+schemeList(), "no connection is made by the scheme %q", scheme)
-			continue
-		}
-		if fileSchemes[scheme] {
-			if len(conn.URL.Reveal()) == len(scheme)+1 {
-				k.add(key, "write "+form, "names no path")
-			}
-			if !conn.Password.IsZero() {
-				k.add(connectionKey(conn.Name, "password"), "remove it", "a path has no password")
-			}
-			continue
-		}
-		if u, err := url.Parse(conn.URL.Reveal()); err != nil || u.Opaque != "" || u.Host == "" && u.RawQuery == "" {
+		conn.check(k)
+	}
+}
+
+func (c Connection) check(k *checker) {
+	key, scheme := connectionKey(c.Name, "url"), c.URL.Scheme()
+	form, known := connectionSchemes[scheme]
+	switch {
+	case c.URL.IsZero():
+		k.add(key, "write one of "+schemeList(), "is missing")
+	case slices.Contains(laterSchemes, scheme):
+		k.add(key, "write one of "+schemeList(), "the scheme %q is not yet supported", scheme)
+	case !known:
+		k.add(key, "write one of "+schemeList(), "no connection is made by the scheme %q", scheme)
+	case postgresSchemes[scheme]:
+		u, err := url.Parse(c.URL.Reveal())
+		if err != nil || u.Opaque != "" || u.Host == "" && u.RawQuery == "" {
 			// The error's own text may quote the URL.
-			k.add(key, "write "+form, "%s is no address", conn.URL)
+			k.add(key, "write "+form, "%s is no address", c.URL)
+		} else if c.Schema != "" && hasSearchPath(u.Query()) {
+			k.add(connectionKey(c.Name, "schema"), "leave one of them away", "the url has a search_path already")
+		}
+	default: // a file
+		if len(c.URL.Reveal()) == len(scheme)+1 {
+			k.add(key, "write "+form, "names no path")
+		}
+		if !c.Password.IsZero() {
+			k.add(connectionKey(c.Name, "password"), "remove it", "a path has no password")
+		}
+		if c.Schema != "" {
+			k.add(connectionKey(c.Name, "schema"), "remove it", "only PostgreSQL has schemas")
 		}
 	}
 }

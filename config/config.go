@@ -27,20 +27,15 @@ import (
 // Config is what a person has set. The zero value is not usable; Default is. Only cmd reads it: the other packages get
 // small Options of their own.
 type Config struct {
-	// Server is the URL of the API that commands talk to; "" means that a command runs its own engine.
-	Server string `key:"server"`
-	// TokenFile is the path of the file with the token for Server; "" means none.
-	TokenFile string `key:"token_file"`
 	// Data is the folder of the embedded queue and of everything else that this machine keeps.
 	Data string `key:"data"`
 
 	Redis     Redis     `key:"redis"`
 	Worker    Worker    `key:"worker"`
 	Scheduler Scheduler `key:"scheduler"`
-	API       API       `key:"api"`
 	Log       Log       `key:"log"`
 
-	// Connections are the databases and services that jobs name.
+	// Connections are the databases that jobs name.
 	Connections Connections `key:"connections"`
 }
 
@@ -75,16 +70,12 @@ func (r Redis) Options() (*redis.Options, error) {
 type Worker struct {
 	// Concurrency is how many steps run at once, at least 1.
 	Concurrency int `key:"concurrency"`
-	// Queues are the names of the queues it takes from; none means the default queue.
-	Queues []string `key:"queues"`
 	// Labels are name=value pairs by which workers are chosen.
 	Labels []string `key:"labels"`
 	// DrainTimeout is how long a draining worker waits for its steps before it cuts them.
 	DrainTimeout time.Duration `key:"drain_timeout"`
 	// Heartbeat is the time between two signs of life.
 	Heartbeat time.Duration `key:"heartbeat"`
-	// Admin is the host:port of its admin endpoints; port 0 takes a free one, "" turns them off.
-	Admin string `key:"admin"`
 }
 
 // LabelMap returns Labels by name.
@@ -106,14 +97,6 @@ type Scheduler struct {
 	LostAfter time.Duration `key:"lost_after"`
 }
 
-// API says where the HTTP API and the dashboard listen.
-type API struct {
-	// Address is a host:port. Beyond the loopback interface the API insists on tokens.
-	Address string `key:"address"`
-	// Tokens is the path of the file with the hashed tokens; "" means none, which is for loopback only.
-	Tokens string `key:"tokens"`
-}
-
 // Log says what is logged.
 type Log struct {
 	// Level is debug, info, warn or error.
@@ -122,16 +105,22 @@ type Log struct {
 	Format string `key:"format" jsonschema:"enum=auto,enum=text,enum=json"`
 }
 
-// Connection is a database or a service by the name that jobs know it by.
+// Connection is a database by the name that jobs know it by.
 type Connection struct {
 	Name     string // case counts
-	URL      URL    // sqlite:, postgres://, mysql://, sqlserver://, csv:, ndjson:, http:// or https://
+	URL      URL    // sqlite:, postgres:// or postgresql://
 	Password Secret // goes into URL; "" means the one in the URL
-	Schema   string // of a database; "" means its default
+	Schema   string // PostgreSQL only: where names without a schema are found and made; "" means the URL's or the default
 }
 
-// DSN returns the URL with the password in it. It is for the driver alone, never for a log or a report.
-func (c Connection) DSN() string { return c.URL.withPassword(c.Password) }
+// DSN returns the URL with the password and the schema in it. It is for the driver alone, never for a log or a report.
+func (c Connection) DSN() string {
+	dsn := c.URL.withPassword(c.Password)
+	if c.Schema == "" || !postgresSchemes[c.URL.Scheme()] {
+		return dsn
+	}
+	return withSearchPath(dsn, c.Schema)
+}
 
 // Connections are in the order in which their names first appeared.
 type Connections []Connection
@@ -156,10 +145,8 @@ func Default(env Env) *Config {
 			// Below the 30 s after which Kubernetes kills: the cut should be ours, with the steps given back.
 			DrainTimeout: 25 * time.Second,
 			Heartbeat:    time.Second,
-			Admin:        "127.0.0.1:0",
 		},
 		Scheduler: Scheduler{Sweep: 500 * time.Millisecond, LostAfter: 3 * time.Second},
-		API:       API{Address: "127.0.0.1:7080"},
 		Log:       Log{Level: "info", Format: "auto"},
 	}
 }

@@ -63,12 +63,11 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 			t.Errorf("%s is not in the sample", key)
 		}
 	}
-	if got := c.Connections[1].DSN(); got != "postgres://loader:s3cret@db.internal:5432/ledger?sslmode=require" {
+	if got := c.Connections[1].DSN(); got != "postgres://loader:s3cret@db.internal:5432/ledger?sslmode=require&search_path=public" {
 		t.Errorf("the cloud connection is %s", got)
 	}
 	want := config.Default(env)
-	c.Connections, c.Data, c.Worker.Concurrency = nil, want.Data, want.Worker.Concurrency
-	c.Worker.Labels, c.Worker.Queues = nil, nil
+	c.Connections, c.Data, c.Worker.Concurrency, c.Worker.Labels = nil, want.Data, want.Worker.Concurrency, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("the sample says\n%+v\nthe defaults are\n%+v", c, want)
 	}
@@ -77,8 +76,8 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 func TestLaterLayersWin(t *testing.T) {
 	t.Parallel()
 	file := write(t, map[string]string{
-		"stint.yaml":         "worker: {concurrency: 2, queues: [a, b], drain_timeout: 10s}\nlog:\n  level: warn\n",
-		"stint.staging.yaml": "worker:\n  concurrency: 3\n  queues: [c]\n",
+		"stint.yaml":         "worker: {concurrency: 2, labels: [a=1, b=2], drain_timeout: 10s}\nlog:\n  level: warn\n",
+		"stint.staging.yaml": "worker:\n  concurrency: 3\n  labels: [c=3]\n",
 	})
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.Duration("worker-drain-timeout", time.Hour, "")
@@ -95,7 +94,6 @@ func TestLaterLayersWin(t *testing.T) {
 	dir := filepath.Dir(file)
 	for key, want := range map[string][2]string{
 		"worker.concurrency":   {"4", "env STINT_WORKER_CONCURRENCY"},
-		"worker.queues":        {"c", filepath.Join(dir, "stint.staging.yaml:3:11")},
 		"worker.drain_timeout": {"7s", "flag --worker-drain-timeout"},
 		"worker.labels":        {"zone=a,disk=fast", "flag --label"},
 		"worker.heartbeat":     {"1s", "default"},
@@ -110,6 +108,10 @@ func TestLaterLayersWin(t *testing.T) {
 	if c.Worker.Concurrency != 4 || c.Worker.DrainTimeout != 7*time.Second || c.Worker.LabelMap()["disk"] != "fast" {
 		t.Errorf("the struct differs: %+v", c.Worker)
 	}
+	_, origins = load(t, config.Options{File: file, Environment: "staging"})
+	if o, _ := origins.Of("worker.labels"); o.Value != "c=3" || o.Place.String() != filepath.Join(dir, "stint.staging.yaml:3:11") {
+		t.Errorf("the list of one file over that of another: got %q from %s", o.Value, o.Place)
+	}
 }
 
 func TestConnectionsAreMergedByNameAndKeepTheirCase(t *testing.T) {
@@ -120,7 +122,7 @@ func TestConnectionsAreMergedByNameAndKeepTheirCase(t *testing.T) {
 			"  - {name: cloud, url: 'postgres://u@h/db', schema: Main}\n",
 		"stint.prod.yaml": "connections:\n" +
 			"  - {name: cloud, url: 'postgres://u@prod/db', password: 'file:@@DIR@@/pw'}\n" +
-			"  - {name: events, url: 'ndjson:events'}\n",
+			"  - {name: events, url: 'sqlite:events.db'}\n",
 		"pw": "a b\r\n",
 	})
 	c, origins := load(t, config.Options{
@@ -131,7 +133,7 @@ func TestConnectionsAreMergedByNameAndKeepTheirCase(t *testing.T) {
 	for _, conn := range c.Connections {
 		got = append(got, conn.Name+" "+conn.DSN()+" "+conn.Schema)
 	}
-	want := []string{"Legacy sqlite:new.db ", "cloud postgres://u:a%20b@prod/db Main", "events ndjson:events "}
+	want := []string{"Legacy sqlite:new.db ", "cloud postgres://u:a%20b@prod/db?search_path=%22Main%22 Main", "events sqlite:events.db "}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -152,8 +154,7 @@ worker:
   concurrency: many
   drain_timeout: 5 parsecs
   heartbeat: 2s
-  queues: {a: b}
-  labels: [zone]
+  labels: {a: b}
 log: verbose
 scheduler:
   lost_after: 3s
@@ -163,33 +164,31 @@ connections:
   - {name: a b, url: 'sqlite:x'}
   - {name: c, url: 'oracle://x', user: me}
   - {name: d}
-  - {name: d, url: 'csv:x'}
-  - {url: 'csv:x'}
-  - {name: e, url: 'csv:', password: x}
+  - {name: d, url: 'sqlite:x'}
+  - {url: 'sqlite:x'}
+  - {name: e, url: 'sqlite:', password: x}
   - {name: f, url: 'postgres:x'}
 `})
 	const want = `stint.yaml:2:3: unknown key "redis.urll" (did you mean "redis.url"?)
 stint.yaml:3:13: redis.password: token @@NOPE@@ has no value (set it below tokens: or as the variable NOPE)
 stint.yaml:5:16: worker.concurrency: want a whole number, got "many"
 stint.yaml:6:18: worker.drain_timeout: want a duration such as 500ms, 30s or 5m, got "5 parsecs"
-stint.yaml:8:11: worker.queues: want one value
-stint.yaml:9:11: worker.labels: want NAME=VALUE, got "zone"
-stint.yaml:10:6: log: want keys and values below it
-stint.yaml:12:15: scheduler.lost_after: 3s is less than twice the heartbeat of 2s: one that is late would cost a worker its steps (raise it, or lower worker.heartbeat)
-stint.yaml:13:3: key "lost_after" stands in line 12 already
-stint.yaml:14:1: unknown key "concurrency" (did you mean "worker.concurrency"?)
-stint.yaml:16:12: connections: "a b" is no name for a connection (use letters, digits, _, - and .)
-stint.yaml:17:20: connections.c.url: no connection is made by the scheme "oracle" (write one of FORMS)
-stint.yaml:17:34: unknown key "connections.c.user" (a connection has name, url, password and schema)
-stint.yaml:18:12: connections.d.url: is missing (write one of FORMS)
-stint.yaml:19:12: connections: the connection "d" is in this file twice
-stint.yaml:20:5: connections: a connection has no name (add name:)
-stint.yaml:21:20: connections.e.url: names no path (write csv:DIR)
-stint.yaml:21:38: connections.e.password: a path has no password (remove it)
-stint.yaml:22:20: connections.f.url: postgres:x is no address (write postgres://HOST/DATABASE)
+stint.yaml:8:11: worker.labels: want one value
+stint.yaml:9:6: log: want keys and values below it
+stint.yaml:11:15: scheduler.lost_after: 3s is less than twice the heartbeat of 2s: one that is late would cost a worker its steps (raise it, or lower worker.heartbeat)
+stint.yaml:12:3: key "lost_after" stands in line 11 already
+stint.yaml:13:1: unknown key "concurrency" (did you mean "worker.concurrency"?)
+stint.yaml:15:12: connections: "a b" is no name for a connection (use letters, digits, _, - and .)
+stint.yaml:16:20: connections.c.url: no connection is made by the scheme "oracle" (write one of FORMS)
+stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password and schema)
+stint.yaml:17:12: connections.d.url: is missing (write one of FORMS)
+stint.yaml:18:12: connections: the connection "d" is in this file twice
+stint.yaml:19:5: connections: a connection has no name (add name:)
+stint.yaml:20:20: connections.e.url: names no path (write sqlite:FILE)
+stint.yaml:20:41: connections.e.password: a path has no password (remove it)
+stint.yaml:21:20: connections.f.url: postgres:x is no address (write postgres://HOST/DATABASE)
 `
-	forms := "csv:DIR, http://HOST/PATH, https://HOST/PATH, mysql://HOST/DATABASE, ndjson:DIR, postgres://HOST/DATABASE, " +
-		"postgresql://HOST/DATABASE, sqlite:FILE, sqlserver://HOST?database=NAME"
+	forms := "postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE"
 	if got := strings.ReplaceAll(problems(t, config.Options{File: file}), forms, "FORMS"); got != strings.Replace(want, "postgres:x", "[redacted]", 1) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -220,11 +219,12 @@ func TestMistakesInVariablesAndFlagsNameThem(t *testing.T) {
 	}
 	got := problems(t, config.Options{
 		File: write(t, map[string]string{"stint.yaml": ""}), Flags: flags, Environment: "prod",
-		Env: config.Env{"STINT_WORKER_CONCURRENCY=x", "STINT_REDIS_PASSWORD=env:GONE", "STINT_REDIS_URL=redis://me:pw@h:port"},
+		Env: config.Env{"STINT_WORKER_CONCURRENCY=x", "STINT_WORKER_LABELS=zone", "STINT_REDIS_PASSWORD=env:GONE", "STINT_REDIS_URL=redis://me:pw@h:port"},
 	})
 	for _, want := range []string{
 		`flag --environment: there is no stint.prod.yaml`,
 		`env STINT_WORKER_CONCURRENCY: worker.concurrency: want a whole number, got "x"`,
+		`env STINT_WORKER_LABELS: worker.labels: want NAME=VALUE, got "zone"`,
 		`env STINT_REDIS_PASSWORD: redis.password: the variable GONE is not set`,
 		`env STINT_REDIS_URL: redis.url: [redacted] is no address of a Redis`,
 		`flag --log-level: log.level: want debug, info, warn, error, got "wran" (did you mean "warn"?)`,
@@ -261,15 +261,12 @@ func TestWhatIsMostLikelyNotMeantIsAWarning(t *testing.T) {
 func TestTokensAreFilledOnceAndCannotBringInKeys(t *testing.T) {
 	t.Parallel()
 	file := write(t, map[string]string{
-		"stint.yaml": "tokens: {A: 'base', B: 'x\nlog: {level: debug}', C: '@@A@@'}\n" +
-			"worker:\n  queues: ['@@A@@', 'q.@@C@@']\n  labels: ['v=@@B@@', 'w=@@@@A@@@@', 'e=@@FROM_ENV@@']\n",
-		"stint.prod.yaml": "tokens: {A: 'over', C: deep}\n",
+		"stint.yaml": "tokens: {A: 'a=base', B: 'x\nlog: {level: debug}', C: '@@A@@'}\n" +
+			"worker:\n  labels: ['@@A@@', 'q=q.@@C@@', 'v=@@B@@', 'w=@@@@A@@@@', 'e=@@FROM_ENV@@']\n",
+		"stint.prod.yaml": "tokens: {A: 'a=over', C: deep}\n",
 	})
 	c, _ := load(t, config.Options{File: file, Environment: "prod", Env: config.Env{"A=env", "FROM_ENV=yes"}})
-	if want := []string{"over", "q.deep"}; !reflect.DeepEqual(c.Worker.Queues, want) {
-		t.Errorf("got %q, want %q", c.Worker.Queues, want)
-	}
-	if want := []string{"v=x log: {level: debug}", "w=@@A@@", "e=yes"}; !reflect.DeepEqual(c.Worker.Labels, want) {
+	if want := []string{"a=over", "q=q.deep", "v=x log: {level: debug}", "w=@@A@@", "e=yes"}; !reflect.DeepEqual(c.Worker.Labels, want) {
 		t.Errorf("got %q, want %q", c.Worker.Labels, want)
 	}
 	if c.Log.Level != "info" {
@@ -282,7 +279,7 @@ func TestSecretsDoNotGetOut(t *testing.T) {
 	const word = "hunter2"
 	c, origins := load(t, config.Options{
 		File: write(t, map[string]string{"stint.yaml": "redis: {url: 'redis://me:hunter2@h:6379/1?client_name=hunter2', password: hunter2}\n" +
-			"connections: [{name: a, url: 'sqlserver://sa:hunter2@h?password=hunter2', password: hunter2}]\n"}),
+			"connections: [{name: a, url: 'postgres://sa:hunter2@h?password=hunter2', password: hunter2}]\n"}),
 	})
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))

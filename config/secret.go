@@ -68,7 +68,7 @@ func (u URL) String() string {
 	}
 	if !strings.Contains(u.value, "://") {
 		scheme, path, found := strings.Cut(u.value, ":")
-		if !fileSchemes[strings.ToLower(scheme)] || !found {
+		if !found || u.Scheme() != "sqlite" {
 			return redacted
 		}
 		path, query, _ := strings.Cut(path, "?")
@@ -90,9 +90,6 @@ func (u URL) String() string {
 	b.WriteString(p.Host + p.EscapedPath() + maskQuery(p.RawQuery))
 	return b.String()
 }
-
-// fileSchemes are those whose address is a path.
-var fileSchemes = map[string]bool{"sqlite": true, "csv": true, "ndjson": true}
 
 // maskQuery keeps the names of a query and hides its values.
 func maskQuery(query string) string {

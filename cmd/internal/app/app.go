@@ -32,7 +32,6 @@ type Options struct {
 
 	Concurrency  int
 	Labels       map[string]string
-	Queues       []string
 	Heartbeat    time.Duration
 	DrainTimeout time.Duration
 	Sweep        time.Duration
@@ -137,7 +136,7 @@ func (a *App) StartWorker(ctx context.Context) error {
 	concurrency := max(a.o.Concurrency, 1)
 	dbs := migration.NewDatabases(a.Locate, concurrency)
 	a.onStop("databases", func(context.Context) error { return dbs.Close() })
-	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: concurrency,
+	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Concurrency: concurrency,
 		Heartbeat: a.o.Heartbeat, Families: all.Families(all.Options{Databases: dbs}), Log: a.o.Log})
 	if err := w.Start(ctx); err != nil {
 		return fmt.Errorf("start worker: %w", err)

@@ -39,8 +39,6 @@ type command struct {
 	Env
 	file        string
 	environment string
-	server      string
-	tokenFile   string
 	output      string
 	quiet       bool
 
@@ -88,7 +86,7 @@ Start with "stint demo": it needs nothing but this program.`,
 // load reads the configuration for a command.
 func (c *command) load(cmd *cobra.Command) error {
 	cfg, origins, err := config.Load(config.Options{File: c.file, Environment: c.environment, Flags: cmd.Flags(), Env: c.Vars,
-		FlagKeys: map[string]string{"concurrency": "worker.concurrency", "drain-timeout": "worker.drain_timeout", "label": "worker.labels", "queue": "worker.queues"}})
+		FlagKeys: map[string]string{"concurrency": "worker.concurrency", "drain-timeout": "worker.drain_timeout", "label": "worker.labels"}})
 	c.config, c.origins = cfg, origins
 	if err != nil {
 		return usage(err)
@@ -128,7 +126,7 @@ func (c *command) open(cmd *cobra.Command) (*app.App, error) {
 
 func (c *command) appOptions() app.Options {
 	cfg := c.config
-	o := app.Options{Data: cfg.Data, Version: Version(), Log: c.log, Concurrency: cfg.Worker.Concurrency, Labels: cfg.Worker.LabelMap(), Queues: cfg.Worker.Queues,
+	o := app.Options{Data: cfg.Data, Version: Version(), Log: c.log, Concurrency: cfg.Worker.Concurrency, Labels: cfg.Worker.LabelMap(),
 		Heartbeat: cfg.Worker.Heartbeat, DrainTimeout: cfg.Worker.DrainTimeout, Sweep: cfg.Scheduler.Sweep, LostAfter: cfg.Scheduler.LostAfter,
 		Local:       localredis.Options{Dir: cfg.Data, Mode: localredis.Mode(cfg.Redis.Mode), Fsync: localredis.Fsync(cfg.Redis.Fsync), Log: c.log},
 		Connections: map[string]string{}}

@@ -25,7 +25,6 @@ func workerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Int("concurrency", 0, "steps that run at once")
 	f.StringSlice("label", nil, "`name=value`, by which workers are chosen; may be repeated")
-	f.StringSlice("queue", nil, "take from these queues only")
 	f.Duration("drain-timeout", 0, "how long a draining worker waits for its steps before it cuts them")
 }
 

@@ -1,0 +1,80 @@
+package config_test
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stint-run/stint/config"
+)
+
+func TestTheSchemaGoesIntoTheURLAndTheRestStaysAsWritten(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		url, password, schema string
+		dsn, path             string // path is what the server is told
+	}{
+		{"postgres://u@h/db", "", "sales", "postgres://u@h/db?search_path=sales", "sales"},
+		{"postgresql://u@h:5433/db?sslmode=disable", "p w", "sales", "postgresql://u:p%20w@h:5433/db?sslmode=disable&search_path=sales", "sales"},
+		{"postgres://u@h/db?options=-c%20geqo%3Doff&", "", "x", "postgres://u@h/db?options=-c%20geqo%3Doff&search_path=x", "x"},
+		{"postgres:///db?host=/tmp", "", "x", "postgres:///db?host=/tmp&search_path=x", "x"},
+		{"postgres://u@h/db?", "", "Sales", "postgres://u@h/db?search_path=%22Sales%22", `"Sales"`},
+		{"postgres://u@h/db", "", `a b+c="d",é`, "postgres://u@h/db?search_path=%22a%20b%2Bc%3D%22%22d%22%22%2C%C3%A9%22", `"a b+c=""d"",é"`},
+		{"postgres://u@h/db?search_path=a,b", "", "", "postgres://u@h/db?search_path=a,b", "a,b"},
+	} {
+		conn := config.Connection{Name: "x", URL: config.NewURL(c.url), Password: config.NewSecret(c.password), Schema: c.schema}
+		dsn := conn.DSN()
+		if dsn != c.dsn {
+			t.Errorf("%s and %q: got %s, want %s", c.url, c.schema, dsn, c.dsn)
+		}
+		parsed, err := pgx.ParseConfig(dsn)
+		if err != nil {
+			t.Errorf("%s: %v", dsn, err)
+			continue
+		}
+		if got := parsed.RuntimeParams["search_path"]; got != c.path || parsed.Database != "db" || parsed.Password != c.password {
+			t.Errorf("the driver reads %s as search_path %s of database %s", dsn, got, parsed.Database)
+		}
+		if c.url == "postgres://u@h/db?options=-c%20geqo%3Doff&" && parsed.RuntimeParams["options"] != "-c geqo=off" {
+			t.Errorf("the options have become %q", parsed.RuntimeParams["options"])
+		}
+	}
+}
+
+func TestASchemaThatCannotCountIsRefused(t *testing.T) {
+	t.Parallel()
+	const twice = "the url has a search_path already (leave one of them away)"
+	for url, want := range map[string]string{
+		"postgres://u@h/db?search_path=a":                   twice,
+		"postgresql://u@h/db?sslmode=disable&Search_Path=a": twice,
+		"postgres://u@h/db?options=-c%20search_path%3Da":    twice,
+		"postgres://u@h/db?options=--search-path%3Da":       twice,
+		"sqlite:x.db": "only PostgreSQL has schemas (remove it)",
+		"postgres://u@h/db?application_name=search_path":      "",
+		"postgres://u@h/db?options=-c%20statement_timeout=1s": "",
+	} {
+		file := write(t, map[string]string{"stint.yaml": "connections:\n  - name: c\n    url: " + url + "\n    schema: s\n"})
+		if want == "" {
+			load(t, config.Options{File: file})
+			continue
+		}
+		if got, want := problems(t, config.Options{File: file}), "stint.yaml:4:13: connections.c.schema: "+want+"\n"; got != want {
+			t.Errorf("%s: got %swant %s", url, got, want)
+		}
+	}
+}
+
+func TestASchemeThatIsToComeIsNotTakenForAMistake(t *testing.T) {
+	t.Parallel()
+	for scheme, url := range map[string]string{
+		"mysql": "mysql://u@h/db", "sqlserver": "sqlserver://h?database=x", "csv": "csv:dir", "ndjson": "ndjson:dir",
+		"http": "http://h/x", "https": "HTTPS://h/x",
+	} {
+		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "', schema: s, password: 'env:PW'}]\n"})
+		want := "stint.yaml:1:30: connections.c.url: the scheme \"" + scheme + "\" is not yet supported " +
+			"(write one of postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE)\n"
+		if got := problems(t, config.Options{File: file, Env: config.Env{"PW=x"}}); got != want {
+			t.Errorf("got %swant %s", got, want)
+		}
+	}
+}
