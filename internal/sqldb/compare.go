@@ -98,7 +98,8 @@ func (m *Mapping) targetOf(source string) string {
 // mistake in our encoding shows. Both sides are streamed; memory does not grow with the range.
 //
 // Each difference goes to report, which returns false to stop. Rows that the job (may be "") has quarantined are expected to be
-// missing. A table that cannot be walked by key is compared as a whole, so from and to must be nil then.
+// missing. A table that cannot be walked by key is compared as a whole, so from and to must be nil then. It holds up to one
+// connection of the source and two of the target at a time.
 func CompareRange(ctx context.Context, src, dst *DB, m *Mapping, w Walk, from, to RowKey, job string, report func(Difference) bool) (CompareResult, error) {
 	c, err := newComparison(ctx, src, dst, m, w, job, report)
 	if err != nil {

@@ -319,3 +319,34 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	b.ReportMetric(float64(benchRows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
+
+func BenchmarkLoadSQLiteIntoSQLite(b *testing.B) {
+	ctx := context.Background()
+	src, table := legacySQLite(b, benchRows)
+	for b.Loop() {
+		at, err := ParseURL("sqlite:" + filepath.Join(b.TempDir(), "target.db"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		dst, err := Open(ctx, at, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := EnsureLedger(ctx, dst); err != nil {
+			b.Fatal(err)
+		}
+		if err := tryRun(dst, `CREATE TABLE ledger_entries (id INTEGER PRIMARY KEY, property_id INTEGER NOT NULL, entry_guid TEXT NOT NULL,
+ amount DECIMAL(12,2) NOT NULL, booked_at DATETIME, memo TEXT, is_void BOOLEAN NOT NULL)`); err != nil {
+			b.Fatal(err)
+		}
+		m, err := MapByName(table, table)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := loadAll(ctx, src, dst, m, "job", 100_000, 1); err != nil {
+			b.Fatal(err)
+		}
+		dst.Close()
+	}
+	b.ReportMetric(float64(benchRows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}

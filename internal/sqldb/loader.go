@@ -42,7 +42,10 @@ type loadSink interface {
 	close()
 }
 
-// NewLoader gets a Loader its connection.
+// NewLoader gets a Loader its connection. An attempt that loads holds one connection of the source (its Batcher) and one of the
+// target, and asks for a second one of the target when it calls Progress meanwhile: give the target's pool twice as many
+// connections as there are attempts at once, or call Progress before NewLoader, as attempts that hold one and wait for another
+// would wait for each other.
 func NewLoader(ctx context.Context, dst *DB, m *Mapping, opts LoaderOptions) (*Loader, error) {
 	if opts.LockTimeout <= 0 {
 		opts.LockTimeout = DefaultLockTimeout
