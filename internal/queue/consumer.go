@@ -40,7 +40,7 @@ func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
 	queues := map[string]int{}
 	for i, q := range o.Queues {
 		queues[q] = len(o.Queues) - i
-		c.claim.last = "asynq:{" + q + "}:pending"
+		c.claim.last = pendingKey(q)
 	}
 	c.server = asynq.NewServerFromRedisClient(&conn{UniversalClient: rdb, claim: c.claim}, asynq.Config{
 		Concurrency:       o.Concurrency,

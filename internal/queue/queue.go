@@ -74,7 +74,7 @@ const (
 
 // Find says where a task is.
 func (p *Producer) Find(ctx context.Context, queue, id string) (Presence, error) {
-	state, err := p.rdb.HGet(ctx, "asynq:{"+queue+"}:t:"+id, "state").Result()
+	state, err := p.rdb.HGet(ctx, taskPrefix(queue)+id, "state").Result()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return Missing, nil
@@ -88,7 +88,5 @@ func (p *Producer) Find(ctx context.Context, queue, id string) (Presence, error)
 
 // Depth returns how many tasks wait on a queue.
 func (p *Producer) Depth(ctx context.Context, queue string) (int64, error) {
-	return p.rdb.LLen(ctx, "asynq:{"+queue+"}:pending").Result()
+	return p.rdb.LLen(ctx, pendingKey(queue)).Result()
 }
-
-func wakeChannel(queue string) string { return "stint:wake:" + queue }

@@ -23,4 +23,8 @@ if key == 'p' then
 elseif string.sub(key, 1, 1) == 'x' then
   extra = call('HGET', STAGES, stage_of(key) .. ':cursor') or ''
 end
-return {0, call('HGET', STEPS, key) or '', call('HGET', SAVED, key) or '', tonumber(call('HGET', FAILS, key) or '0'), extra, j[3] or ''}
+local saved, failed = '', 0
+if kept() then
+  saved, failed = call('HGET', SAVED, key) or '', tonumber(call('HGET', FAILS, key) or '0')
+end
+return {0, call('HGET', STEPS, key) or '', saved, failed, extra, j[3] or ''}

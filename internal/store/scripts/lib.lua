@@ -39,13 +39,21 @@ local function ended(state) return state == 'succeeded' or state == 'failed' or 
 
 local function stage_of(key) return string.match(key, '^x?(%d+)') end
 
+-- kept: whether any step of the job has a checkpoint or a failure to remember; most never have, and then one look saves three.
+local some
+local function kept()
+  if some == nil then some = call('EXISTS', SAVED, FAILS) > 0 end
+  return some
+end
+
 -- count: adds what an attempt has done since its last checkpoint to its stage. total is "r|w|q|b", absolute for the step.
 local COUNTERS = {'read', 'written', 'quarantined', 'bytes'}
 local function count(key, total)
   local i = stage_of(key)
   if not i or total == '' then return end
+  if total == '0|0|0|0' and not kept() then return end
   local r0, w0, q0, b0 = 0, 0, 0, 0
-  local saved = call('HGET', SAVED, key)
+  local saved = kept() and call('HGET', SAVED, key)
   if saved then r0, w0, q0, b0 = string.match(saved, '^(%d+)|(%d+)|(%d+)|(%d+)|') end
   local r, w, q, b = string.match(total, '^(%d+)|(%d+)|(%d+)|(%d+)$')
   local before, after = {r0, w0, q0, b0}, {r, w, q, b}
@@ -59,8 +67,10 @@ end
 local function forget(key)
   call('HDEL', OUT, key)
   call('HDEL', STEPS, key)
-  call('HDEL', SAVED, key)
-  call('HDEL', FAILS, key)
+  if kept() then
+    call('HDEL', SAVED, key)
+    call('HDEL', FAILS, key)
+  end
 end
 
 -- again: the step is ready at a time, under the next delivery number, so that a task of the old one finds itself superseded.
@@ -109,11 +119,15 @@ local function close_if_done(i)
   if #rest == 0 and call('HGET', JOB, 'open') == '' and tonumber(call('HGET', JOB, 'stages_left')) == 0 then finish('succeeded') end
 end
 
+-- The job's state and epoch as dispatch has seen them: it is the last that a script does, so reply need not ask again.
+local seen
+
 -- dispatch: moves steps from ready to out while fewer than window are out and the job is running.
 -- Returns a flat list: key, delivery, key, delivery, ...
 local function dispatch()
   local list = {}
-  local j = call('HMGET', JOB, 'state', 'window', 'open')
+  local j = call('HMGET', JOB, 'state', 'window', 'open', 'epoch')
+  seen = {j[1], j[4]}
   local state, window = j[1], tonumber(j[2])
   if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' then return list end
   local room = window - call('HLEN', OUT)
@@ -147,6 +161,6 @@ end
 
 -- reply: the code of a script, the state of the job after it, its epoch, and what to put on the queue.
 local function reply(code, list)
-  local j = call('HMGET', JOB, 'state', 'epoch')
+  local j = seen or call('HMGET', JOB, 'state', 'epoch')
   return {code, j[1] or '', tonumber(j[2] or '0'), list or {}}
 end
