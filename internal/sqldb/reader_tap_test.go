@@ -79,3 +79,18 @@ func TestTextOfARowStaysAsItIsWhenTheBufferGrows(t *testing.T) {
 		}
 	}
 }
+
+func TestASourceThatIsOpenedForReadingOnlyIsReadTheFastWay(t *testing.T) {
+	t.Parallel()
+	db := sqliteFile(t, numbered, numberedRows(10))
+	source := openAt(t, "sqlite:"+db.Location.Path(), Options{ReadOnly: true})
+	table := tableIn(t, source, "t")
+	r, err := Read(context.Background(), source, table, WalkOf(table), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, tap := r.src.(*tapRows); !tap || !r.Next() {
+		t.Errorf("read by %T: %v", r.src, r.Err())
+	}
+}
