@@ -74,7 +74,7 @@ func heldBy(v *store.JobView, worker string) (held []store.OutView) {
 func TestScoreDrain(t *testing.T) {
 	t.Parallel()
 	count := size(runs, 4, 50)
-	src := rig.Plain(t, size(rows, 600_000, 3_000_000))
+	src := rig.Plain(t, size(rows, 300_000, 3_000_000))
 	w := newWork(t, src, 20, "--chunk-rows", "100000")
 	r := w.r
 	w.view()
@@ -131,7 +131,7 @@ func TestScoreDrain(t *testing.T) {
 func TestScoreRecovery(t *testing.T) {
 	t.Parallel()
 	count := size(runs, 2, 30)
-	src := rig.Plain(t, size(rows, 600_000, 3_000_000))
+	src := rig.Plain(t, size(rows, 300_000, 3_000_000))
 	w := newWork(t, src, 40, "--chunk-rows", "100000", "--batch-rows", "2000")
 	r := w.r
 	w.view()

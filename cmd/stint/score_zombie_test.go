@@ -29,7 +29,7 @@ func TestScoreZombie(t *testing.T) {
 	for _, within := range []string{"between two batches", "inside of a COPY"} {
 		t.Run(within, func(t *testing.T) {
 			t.Parallel()
-			src := rig.Plain(t, size(rows, 600_000, 3_000_000))
+			src := rig.Plain(t, size(rows, 300_000, 3_000_000))
 			target := pgtest.New(t)
 			r := rig.New(t, redistest.New(t), rig.Connection{Name: "legacy", URL: src.URL()}, rig.Connection{Name: "cloud", URL: target})
 			r.Start("scheduler")

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	_ "modernc.org/sqlite" // sources are SQLite files
 )
 
 // Database answers plain SQL: the eyes of the rig.

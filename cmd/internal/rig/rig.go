@@ -44,7 +44,7 @@ func Build(t testing.TB) string {
 		}
 		_ = os.Chmod(dir, 0o755) // scripts run it as another user
 		built.path = filepath.Join(dir, "stint")
-		if out, err := exec.Command("go", "build", "-o", built.path, "github.com/stint-run/stint/cmd/stint").CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-o", dir+"/", "github.com/stint-run/stint/cmd/stint", "github.com/stint-run/stint/cmd/internal/rig/sqlrun").CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("%w\n%s", err, out)
 		}
 	})

@@ -1,16 +1,12 @@
 package rig
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
-
-	_ "modernc.org/sqlite" // sources are SQLite files
 )
 
 // sourceSchema holds what is awkward to move: a self-reference that points forward, a composite key, a table without any key
@@ -109,7 +105,7 @@ func sharedSource(t testing.TB, name, schema string, fill ...string) Source {
 	}
 	s := Source{Path: filepath.Join(sources.dir, name+".db")}
 	start := time.Now()
-	if err := s.fill(schema, fill); err != nil {
+	if err := s.fill(filepath.Join(filepath.Dir(Build(t)), "sqlrun"), schema, fill); err != nil {
 		t.Fatalf("make the source %s: %v", name, err)
 	}
 	t.Logf("source %s: %d rows made in %v", name, s.Rows, time.Since(start).Round(time.Millisecond))
@@ -117,28 +113,13 @@ func sharedSource(t testing.TB, name, schema string, fill ...string) Source {
 	return s
 }
 
-func (s *Source) fill(schema string, fill []string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
-	defer cancel()
-	db, err := sql.Open("sqlite", s.Path+"?_pragma=journal_mode(off)&_pragma=synchronous(off)")
-	if err != nil {
-		return err
+// fill makes the file in a process of its own.
+func (s *Source) fill(tool, schema string, fill []string) error {
+	c := &Command{Path: tool, Args: append([]string{s.Path, schema}, fill...), Dir: filepath.Dir(s.Path)}
+	out, log, code := c.Run(20 * time.Minute)
+	if code != 0 {
+		return fmt.Errorf("sqlrun ended with %d: %s", code, log)
 	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return err
-	}
-	for _, statement := range fill {
-		r, err := db.ExecContext(ctx, statement)
-		if err != nil {
-			return err
-		}
-		n, err := r.RowsAffected()
-		if err != nil {
-			return err
-		}
-		s.Rows += n
-	}
-	return nil
+	_, err := fmt.Sscan(string(out), &s.Rows)
+	return err
 }
