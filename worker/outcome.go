@@ -3,6 +3,7 @@ package worker
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/stint-run/stint/tasks"
@@ -52,11 +53,21 @@ func decide(err, cause error, failed int) outcome {
 	case errors.Is(cause, errCut):
 		return outcome{action: giveBack, reason: "cut"}
 	case patience:
-		return outcome{action: giveBack, after: after, reason: err.Error()}
+		return outcome{action: giveBack, after: after, reason: brief(err)}
 	case tasks.IsPermanent(err):
-		return outcome{action: failStep, reason: err.Error(), hint: tasks.HintOf(err), permanent: true}
+		return outcome{action: failStep, reason: brief(err), hint: tasks.HintOf(err), permanent: true}
 	}
-	return outcome{action: failStep, reason: err.Error(), hint: tasks.HintOf(err), after: backoff(failed)}
+	return outcome{action: failStep, reason: brief(err), hint: tasks.HintOf(err), after: backoff(failed)}
+}
+
+// brief is an error's text, short enough to be kept in Redis for a job's lifetime. The log has all of it.
+func brief(err error) string {
+	const most = 2000
+	text := err.Error()
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + " ... (cut; see the worker's log)"
 }
 
 // backoff is full jitter over an exponential from 1 s, at most 2 minutes: Brooker, "Exponential Backoff And Jitter", 2015.

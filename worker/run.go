@@ -121,6 +121,16 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 			return nil, away(err)
 		}
 	}
+	if kind != store.RunKey { // what only reads is not asked to come back, but cut off: the next attempt does it anew
+		var stop context.CancelFunc
+		ctx, stop = untilDraining(ctx, r.draining)
+		defer stop()
+		defer func() {
+			if err != nil && a.IsDraining() {
+				err = tasks.ErrDrained
+			}
+		}()
+	}
 	switch kind {
 	case store.PlanKey:
 		stages, err := f.Plan(ctx, a.Job)
@@ -139,6 +149,19 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 	return func(ctx context.Context) (store.Handout, error) {
 		return w.store.End(ctx, r.ref, a.ID, a.Counters(), a.Findings())
 	}, err
+}
+
+// untilDraining gives a context that also ends when the attempt is wanted back.
+func untilDraining(ctx context.Context, draining <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // settle does what the outcome table says and hands out what comes next.

@@ -125,6 +125,9 @@ func (w *Worker) Start(ctx context.Context) error {
 // Stop drains, waits for the attempts until ctx ends, cuts what is left, and says good-bye. It returns how many attempts
 // had to be cut: their steps go on elsewhere when this worker's heartbeats have ended.
 func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
+	if w.stopBeat == nil {
+		return 0, nil // it was never started
+	}
 	w.Drain()
 	err = w.WaitDrained(ctx)
 	if err != nil {

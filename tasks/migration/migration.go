@@ -73,9 +73,9 @@ type Databases struct {
 	open map[string]*sqldb.DB
 }
 
-// NewDatabases makes an empty set. conns bounds the connections of each handle; give it the worker's concurrency.
-func NewDatabases(locate Locate, conns int) *Databases {
-	return &Databases{locate: locate, conns: max(conns, 1) + 1, open: map[string]*sqldb.DB{}}
+// NewDatabases makes an empty set for so many attempts at once; each may need two connections of a database.
+func NewDatabases(locate Locate, attempts int) *Databases {
+	return &Databases{locate: locate, conns: 2*max(attempts, 1) + 2, open: map[string]*sqldb.DB{}}
 }
 
 // source opens a database for reading.
