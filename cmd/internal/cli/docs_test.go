@@ -50,6 +50,14 @@ func TestEveryKeyOfTheConfigurationIsDocumented(t *testing.T) {
 			t.Errorf("docs/configuration.md has no line for %s", key)
 		}
 	}
+	_, keys, _ := strings.Cut(text, "## Keys")
+	keys, _, _ = strings.Cut(keys, "A connection has these parts")
+	for line := range strings.Lines(keys) {
+		rest, found := strings.CutPrefix(line, "| `")
+		if key, _, _ := strings.Cut(rest, "`"); found && !slices.Contains(config.Keys(), key) {
+			t.Errorf("docs/configuration.md explains %s, which is no key", key)
+		}
+	}
 }
 
 func TestEveryStateIsDocumented(t *testing.T) {
