@@ -38,7 +38,7 @@ func (s *Scheduler) turn(ctx context.Context) error {
 			return err
 		}
 		for _, id := range lost {
-			s.o.Log.Warn("worker is lost: no heartbeat", "worker", id, "for", s.o.LostAfter)
+			s.o.Log.Warn("worker is lost: no heartbeat", "worker", id, "for", s.o.LostAfter.String())
 		}
 	}
 	jobs, err := s.store.Active(ctx)

@@ -197,9 +197,9 @@ func (w *Worker) settle(ctx context.Context, r *run, end done, err error) {
 	case final:
 		log.Error("step failed for good", "err", err, "hint", o.hint)
 	case o.action == failStep:
-		log.Warn("attempt failed; the step will be tried again", "err", err, "after", o.after, "failed", r.attempt.Failed+1)
+		log.Warn("attempt failed; the step will be tried again", "err", err, "after", o.after.String(), "failed", r.attempt.Failed+1)
 	case o.action == giveBack:
-		log.Info("step given back", "reason", o.reason, "after", o.after)
+		log.Info("step given back", "reason", o.reason, "after", o.after.String())
 	}
 	w.queued.add(h)
 }

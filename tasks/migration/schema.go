@@ -67,7 +67,7 @@ func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d 
 	case stageForeignKeys:
 		orphans, err := sqldb.ReferTable(ctx, dst, t)
 		for _, o := range orphans {
-			a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: t.FullName(), Field: o.Constraint, Message: orphanText(o)})
+			a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: t.FullName(), Message: orphanText(o)})
 		}
 		return err
 	}
@@ -90,8 +90,11 @@ func unused(ctx context.Context, dst *sqldb.DB, job, stage string, t *sqldb.Tabl
 
 func orphanText(o sqldb.Orphans) string {
 	text := fmt.Sprintf("%d rows name a row of %s that is not there", o.Rows, o.Parent)
+	if o.Constraint != "" {
+		text = "foreign key " + o.Constraint + ": " + text
+	}
 	if o.Enforced {
-		text += "; the foreign key holds for new rows and stays unvalidated"
+		text += "; it holds for new rows and stays unvalidated"
 	}
 	return text
 }

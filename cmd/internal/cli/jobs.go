@@ -213,6 +213,9 @@ func (c *command) rejects(cmd *cobra.Command, a *app.App, id string) error {
 	if err != nil {
 		return err
 	}
+	if rejects == nil {
+		rejects = []sqldb.Quarantined{}
+	}
 	return c.print(rejects, func(w io.Writer) {
 		t := newTable("TABLE", "KEY", "COLUMN", "CODE", "REASON")
 		for _, r := range rejects {

@@ -128,7 +128,7 @@ func (c *command) verifyNow(ctx context.Context, a *app.App, spec migration.Veri
 	if err != nil {
 		return nil, err
 	}
-	v := &verification{Rows: view.Counters.Read, Quarantined: view.Counters.Quarantined, List: []tasks.Finding{}}
+	v := &verification{Rows: view.Counters.Read - view.Counters.Quarantined, Quarantined: view.Counters.Quarantined, List: []tasks.Finding{}}
 	v.Differences = view.Findings
 	for _, f := range findings {
 		if f.Level == tasks.LevelNote {

@@ -54,6 +54,7 @@ type selection struct {
 	all        bool
 	version    string
 	notVersion string
+	label      string // name=value
 }
 
 func (s *selection) flags(cmd *cobra.Command) {
@@ -61,19 +62,25 @@ func (s *selection) flags(cmd *cobra.Command) {
 	f.BoolVar(&s.all, "all", false, "every worker")
 	f.StringVar(&s.version, "version", "", "workers of this version")
 	f.StringVar(&s.notVersion, "not-version", "", "workers of any other version")
+	f.StringVar(&s.label, "label", "", "workers with this label, `name=value`")
 }
 
 // choose lists the living workers that are meant. An id that nobody has is an error.
 func (s *selection) choose(ws []store.Worker, ids []string) ([]string, error) {
-	if len(ids) == 0 && !s.all && s.version == "" && s.notVersion == "" {
-		return nil, usage(tasks.WithHint(nil, "give ids, --version, --not-version or --all", "which workers?"))
+	if len(ids) == 0 && !s.all && s.version == "" && s.notVersion == "" && s.label == "" {
+		return nil, usage(tasks.WithHint(nil, "give ids, --version, --not-version, --label or --all", "which workers?"))
 	}
-	var chosen []string
+	name, value, ok := strings.Cut(s.label, "=")
+	if s.label != "" && !ok {
+		return nil, usage(fmt.Errorf("--label %q: want name=value", s.label))
+	}
+	chosen := []string{}
 	for _, w := range ws {
 		if w.State == store.WorkerStopped || (w.State == store.WorkerLost && !slices.Contains(ids, w.ID)) {
 			continue
 		}
-		if s.all || slices.Contains(ids, w.ID) || (s.version != "" && w.Version == s.version) || (s.notVersion != "" && w.Version != s.notVersion) {
+		labelled, has := w.Labels[name]
+		if s.all || slices.Contains(ids, w.ID) || (s.label != "" && has && labelled == value) || (s.version != "" && w.Version == s.version) || (s.notVersion != "" && w.Version != s.notVersion) {
 			chosen = append(chosen, w.ID)
 		}
 	}
