@@ -191,11 +191,13 @@ func TestAnotherSchedulerTakesOverWhenTheFirstIsGone(t *testing.T) {
 	first := r.scheduler(Options{})
 	enginetest.Eventually(t, "the first has the turn", func() bool { return r.rdb.Get(t.Context(), "stint:sweeper").Val() == first.id })
 	second := r.scheduler(Options{})
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for range 20 {
 		if got := r.rdb.Get(t.Context(), "stint:sweeper").Val(); got != first.id {
 			t.Fatalf("%s has the turn while the first lives", got)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-tick.C
 	}
 	first.cancel() // killed: it does not say good-bye
 	first.loop.Wait()

@@ -82,11 +82,13 @@ func produce(t *testing.T, p *Producer, queue string, ids ...string) {
 func eventually(t *testing.T, what string, check func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
 	for !check() {
 		if time.Since(start) > 20*time.Second {
 			t.Fatalf("not in time: %s", what)
 		}
-		time.Sleep(2 * time.Millisecond)
+		<-tick.C
 	}
 	return time.Since(start)
 }

@@ -340,9 +340,11 @@ func TestARedisThatIsKilledUnderLoadLosesNoTask(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		again := time.NewTicker(5 * time.Millisecond)
+		defer again.Stop()
 		for i := 0; i < all; i += 10 {
 			for p.Enqueue(context.Background(), "q", ids(i, i+10)...) != nil { // not acknowledged: again
-				time.Sleep(5 * time.Millisecond)
+				<-again.C
 			}
 			sent.Add(10)
 		}

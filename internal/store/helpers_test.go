@@ -297,13 +297,14 @@ func wantStale(t *testing.T, what string, err error) {
 // eventually repeats a check until it holds.
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
 		if check() {
 			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
