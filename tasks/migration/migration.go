@@ -181,7 +181,7 @@ func (p *Plan) stages() ([]tasks.Stage, error) {
 	var loads []string
 	for _, t := range p.Tables {
 		name := stageLoad + t.Source.FullName()
-		b.add(name, []string{stageSchema}, tableDetail{t.Source, t.Target}, t.Source.Rows)
+		b.add(name, []string{stageSchema}, tableDetail(t), t.Source.Rows)
 		loads = append(loads, name)
 	}
 	keyed.Loads = loads

@@ -77,7 +77,7 @@ func (f *Verifier) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, erro
 		if err := sqldb.CheckTarget(ctx, dst, &t.Target); err != nil {
 			return nil, tasks.Permanent(err)
 		}
-		detail := tableDetail{t.Source, t.Target}
+		detail := tableDetail(t)
 		b.add(stageRows+t.Source.FullName(), nil, detail, t.Source.Rows)
 		b.add(stageExtras+t.Source.FullName(), []string{stageRows + t.Source.FullName()}, detail, 0)
 	}
