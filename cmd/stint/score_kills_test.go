@@ -48,7 +48,8 @@ func disturbed(t *testing.T, r *rig.Rig, src rig.Source, random *rand.Rand, n in
 		r.Ready(w)
 	}
 	chunk := max(n/300, 100)
-	job := r.Submit("legacy", "cloud", "--chunk-rows", strconv.Itoa(chunk), "--batch-rows", strconv.Itoa(max(chunk/4, 1)))
+	job := r.Submit("legacy", "cloud", "--chunk-rows", strconv.Itoa(chunk), "--batch-rows", strconv.Itoa(max(chunk/4, 1)),
+		"--window", "12") // enough for each of the three to be in the middle of two steps
 	kinds := []string{"kill", "kill", "kill", "kill", "kill", "drain", "drain"}
 	random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	at := make([]int64, len(kinds)) // each at a share of the rows, so that it hits on any machine
@@ -63,7 +64,10 @@ func disturbed(t *testing.T, r *rig.Rig, src rig.Source, random *rand.Rand, n in
 		if kind == "kill" {
 			old.Kill()
 		} else {
-			if r.Ready(old); old.Signal(syscall.SIGTERM) != nil {
+			if code := r.Start("workers", "drain", old.ID, "--wait", "--timeout", "1m").Wait(2 * time.Minute); code != 0 {
+				t.Errorf("workers drain --wait ended with %d, want 0", code)
+			}
+			if old.Signal(syscall.SIGTERM) != nil {
 				t.Fatal("cannot signal a worker")
 			}
 			if code := old.Wait(time.Minute); code != 0 {
