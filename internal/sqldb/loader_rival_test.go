@@ -107,7 +107,7 @@ func TestARivalThatIsFrozenIsNotWaitedForAndCanBeEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer frozen.Release()
-	for _, sql := range []string{"SET application_name = " + Postgres.Literal(AppName("frozen", "a1")), "BEGIN",
+	for _, sql := range []string{fmt.Sprintf("SELECT pg_advisory_lock_shared(%d)", stepLock("job", "stage", "1")), "BEGIN",
 		ledgerInsert + "'job', 'stage', '1', '', '', 1, 10, 10, 0, 0, '', 'frozen', 'a1')", "INSERT INTO t VALUES (1, 'half')"} {
 		if _, err := frozen.Exec(ctx, sql); err != nil {
 			t.Fatal(err)
@@ -119,14 +119,11 @@ func TestARivalThatIsFrozenIsNotWaitedForAndCanBeEnded(t *testing.T) {
 	if _, ok := tasks.RetryAfterOf(err); !ok {
 		t.Fatalf("waiting for a frozen rival ended with %v", err)
 	}
-	if n, err := TerminateRival(ctx, dst, "somebody else", ""); n != 0 || err != nil {
-		t.Fatal(n, err)
+	if n, err := EndRivals(ctx, dst, "job", "stage", "2"); n != 0 || err != nil {
+		t.Fatalf("another step has %d rivals: %v", n, err)
 	}
-	if n, err := TerminateRival(ctx, dst, "frozen", "a2"); n != 0 || err != nil {
-		t.Fatal(n, err)
-	}
-	if n, err := TerminateRival(ctx, dst, "frozen", ""); n != 1 || err != nil {
-		t.Fatal(n, err)
+	if n, err := EndRivals(ctx, dst, "job", "stage", "1"); n != 1 || err != nil {
+		t.Fatalf("%d sessions were ended, want the frozen one: %v", n, err)
 	}
 	if err := persist(ctx, src, dst, m, Chunk{}, o, Limits{}); err != nil {
 		t.Fatal(err)

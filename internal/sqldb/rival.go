@@ -35,25 +35,6 @@ func appWord(s string, n int) string {
 	return fmt.Sprintf("%.*s~%08x", n-9, clean, h.Sum32())
 }
 
-// TerminateRival ends the sessions that an attempt has in a PostgreSQL database, or, with attempt "", all that a worker has, and
-// returns how many there were. What they had not committed is undone, and their locks are free at once. It is for a worker
-// that is gone or frozen: one that was stopped within a COPY holds the ledger's key for ever, and neither a statement's
-// timeout nor a cancel reaches it. For SQLite there is nothing to end, and it returns 0.
-func TerminateRival(ctx context.Context, db *DB, worker, attempt string) (int, error) {
-	if db.Dialect != Postgres {
-		return 0, nil
-	}
-	name := AppName(worker, attempt)
-	var n int
-	err := db.Pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity "+
-		"WHERE datname = current_database() AND pid <> pg_backend_pid() AND "+
-		"(application_name = $1 OR $2 AND starts_with(application_name, $1))) x WHERE ended", name, attempt == "").Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("end the sessions of %s: %w", name, Classify(err))
-	}
-	return n, nil
-}
-
 // stepLock is the number of the advisory lock that every session holds, shared, while it loads a step. It keeps nobody out: it
 // says who is there.
 func stepLock(job, stage, step string) int64 {
