@@ -30,14 +30,15 @@ func (s *Scheduler) turn(ctx context.Context) error {
 		s.away = err != nil
 		return err
 	}
-	var alive []string
+	look := store.Look{Trusted: trusted, Unbegun: unbegunAfter}
 	if trusted {
-		var lost []string
-		if alive, lost, err = s.store.Living(ctx, s.o.LostAfter); err != nil {
+		fleet, err := s.store.Living(ctx, s.o.LostAfter)
+		if err != nil {
 			s.away = true
 			return err
 		}
-		for _, id := range lost {
+		look.Living, look.AsOf = fleet.Alive, fleet.AsOf
+		for _, id := range fleet.Lost {
 			s.o.Log.Warn("worker is lost: no heartbeat", "worker", id, "for", s.o.LostAfter.String())
 		}
 	}
@@ -47,11 +48,11 @@ func (s *Scheduler) turn(ctx context.Context) error {
 	}
 	s.look = time.Since(s.looked) >= unbegunAfter
 	if s.look {
-		s.looked = time.Now()
+		s.looked, look.Old = time.Now(), 2*s.o.LostAfter
 	}
 	var errs []error
 	for _, id := range jobs {
-		errs = append(errs, s.sweep(ctx, id, alive, trusted))
+		errs = append(errs, s.sweep(ctx, id, look))
 	}
 	return errors.Join(errs...)
 }
@@ -93,8 +94,8 @@ func uptime(info string) (time.Duration, bool) {
 }
 
 // sweep looks through one job: steps of lost workers, steps that are due, and, now and then, tasks that went astray.
-func (s *Scheduler) sweep(ctx context.Context, id string, alive []string, trusted bool) error {
-	found, err := s.store.Sweep(ctx, id, alive, trusted, unbegunAfter)
+func (s *Scheduler) sweep(ctx context.Context, id string, look store.Look) error {
+	found, err := s.store.Sweep(ctx, id, look)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return s.store.Deactivate(ctx, id)
@@ -117,7 +118,29 @@ func (s *Scheduler) sweep(ctx context.Context, id string, alive []string, truste
 			return err
 		}
 	}
+	for _, l := range found.Old {
+		if err := s.revokeForgotten(ctx, l, look.Old); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// revokeForgotten takes a lease back that nobody will ever settle: a Redis that lost its last moments says that a worker holds
+// it, and the worker has long been done with it. Running it again is harmless: the sink's ledger knows better.
+func (s *Scheduler) revokeForgotten(ctx context.Context, l store.Lease, younger time.Duration) error {
+	forgotten, err := s.store.Forgotten(ctx, l, younger)
+	if err != nil || !forgotten {
+		return err
+	}
+	h, err := s.store.Revoke(ctx, l)
+	if errors.Is(err, tasks.ErrStale) {
+		return nil
+	}
+	if err == nil {
+		s.o.Log.Warn("redis says that a worker holds a step of which it knows nothing; handed out again", "job", l.Ref.Job, "step", l.Ref.Key, "worker", l.Worker)
+	}
+	return errors.Join(err, s.enqueue(ctx, h.Enqueue))
 }
 
 // findTask asks the queue for the task of a step that nobody has begun: a lost one is queued again, one that somebody

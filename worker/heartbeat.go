@@ -17,7 +17,10 @@ func (w *Worker) beat(ctx context.Context) error {
 	host, _ := os.Hostname()
 	w.mu.Lock()
 	me := store.Worker{ID: w.o.ID, Version: w.o.Version, Protocol: tasks.Protocol, State: w.state, Host: host, PID: os.Getpid(), Labels: w.o.Labels,
-		Queues: w.o.Queues, Concurrency: w.o.Concurrency, InFlight: len(w.running), StartedAt: w.started}
+		Queues: w.o.Queues, Concurrency: w.o.Concurrency, InFlight: len(w.running), StartedAt: w.started, Held: make([]string, 0, len(w.running))}
+	for attempt := range w.running {
+		me.Held = append(me.Held, attempt)
+	}
 	w.mu.Unlock()
 	drain, wasLost, err := w.store.Beat(ctx, me)
 	if err != nil {

@@ -212,7 +212,7 @@ func (b *bench) control(verb Verb) {
 
 func (b *bench) sweep(living ...string) Swept {
 	b.t.Helper()
-	s, err := b.Sweep(b.ctx(), b.job.ID, living, true, never)
+	s, err := b.Sweep(b.ctx(), b.job.ID, Look{Living: living, Trusted: true, Unbegun: never})
 	b.must(s.Handout, err)
 	return s
 }

@@ -110,7 +110,7 @@ func TestWhatIsAskedOfAnUnknownJobIsNotFound(t *testing.T) {
 	if _, err := b.Stage(b.ctx(), "mig-0", 0); !errors.Is(err, ErrNotFound) {
 		t.Errorf("stage: %v", err)
 	}
-	if _, err := b.Sweep(b.ctx(), "mig-0", nil, true, soon); !errors.Is(err, ErrNotFound) {
+	if _, err := b.Sweep(b.ctx(), "mig-0", Look{Living: nil, Trusted: true, Unbegun: soon}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("sweep: %v", err)
 	}
 	if got := b.begin(Ref{"mig-0", 1, "p", 1}, "a", "w"); got.Code != Gone {

@@ -367,7 +367,7 @@ func (m *model) sweep() {
 			}
 		}
 	}
-	s, err := m.s.Sweep(m.b.ctx(), m.b.job.ID, living, true, soon)
+	s, err := m.s.Sweep(m.b.ctx(), m.b.job.ID, Look{Living: living, Trusted: true, Unbegun: soon})
 	if err != nil || fmt.Sprint(s.Lost) != fmt.Sprint(lost) {
 		m.rt.Fatalf("lost %v, %v; want %v", s.Lost, err, lost)
 	}

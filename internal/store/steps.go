@@ -210,48 +210,6 @@ func fenced(job, what string, v any, err error) (Handout, error) {
 	return h, nil
 }
 
-// Swept is what the sweep found in one job.
-type Swept struct {
-	Handout
-	Lost    map[string]string // step key -> the worker that vanished with it
-	Unbegun []Ref             // out for a while without anybody having begun them
-}
-
-// Sweep looks through one job: gives back what lost workers held and hands out what is due. With trusted false the list of
-// living workers is not used. Any number of processes may sweep at the same time.
-func (s *Store) Sweep(ctx context.Context, job string, livingWorkers []string, trusted bool, unbegunAfter time.Duration) (Swept, error) {
-	flag := "0"
-	if trusted {
-		flag = "1"
-	}
-	args := []any{flag, unbegunAfter.Milliseconds()}
-	for _, w := range livingWorkers {
-		args = append(args, w)
-	}
-	v, err := sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, args...).Result()
-	code, h, raw, err := parseReply(job, v, err)
-	if err != nil {
-		return Swept{}, fmt.Errorf("sweep job %s: %w", job, err)
-	}
-	if code == 1 {
-		return Swept{}, ErrNotFound
-	}
-	w := Swept{Handout: h, Lost: map[string]string{}}
-	list, _ := raw[4].([]any)
-	for i := 0; i+1 < len(list); i += 2 {
-		key, _ := list[i].(string)
-		who, _ := list[i+1].(string)
-		w.Lost[key] = who
-	}
-	list, _ = raw[5].([]any)
-	epoch, _ := raw[2].(int64)
-	for i := 0; i+1 < len(list); i += 2 {
-		key, _ := list[i].(string)
-		w.Unbegun = append(w.Unbegun, Ref{Job: job, Epoch: epoch, Key: key, Delivery: toInt(list[i+1])})
-	}
-	return w, nil
-}
-
 // Redeliver hands a step out again whose task went astray between the queue and Begin.
 func (s *Store) Redeliver(ctx context.Context, r Ref) (Handout, error) {
 	v, err := redeliver.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, r.Delivery, r.Epoch).Result()

@@ -49,6 +49,7 @@ var (
 	control    = jobScript("control")
 	sweepJob   = jobScript("sweep")
 	redeliver  = jobScript("redeliver")
+	revoke     = jobScript("revoke")
 	beatScript = fleetScript("beat")
 	living     = fleetScript("living")
 )

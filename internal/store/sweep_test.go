@@ -35,7 +35,7 @@ func TestAListOfWorkersThatMayNotBeTrustedTakesNothingAway(t *testing.T) {
 	b := running(t, nil, "1")
 	r := b.take("0/1")
 	a := b.lease(r, "w")
-	s, err := b.Sweep(b.ctx(), b.job.ID, nil, false, never)
+	s, err := b.Sweep(b.ctx(), b.job.ID, Look{Living: nil, Trusted: false, Unbegun: never})
 	if err != nil || len(s.Lost) != 0 {
 		t.Errorf("%v, %v", s, err)
 	}
@@ -46,11 +46,11 @@ func TestTheSweepFindsWhatWasHandedOutAndNeverBegun(t *testing.T) {
 	t.Parallel()
 	b := running(t, nil, "1", "2")
 	b.lease(b.take("0/1"), "w")
-	s, err := b.Sweep(b.ctx(), b.job.ID, []string{"w"}, true, never)
+	s, err := b.Sweep(b.ctx(), b.job.ID, Look{Living: []string{"w"}, Trusted: true, Unbegun: never})
 	if err != nil || len(s.Unbegun) != 0 {
 		t.Errorf("too early: %v, %v", s.Unbegun, err)
 	}
-	s, err = b.Sweep(b.ctx(), b.job.ID, []string{"w"}, true, soon)
+	s, err = b.Sweep(b.ctx(), b.job.ID, Look{Living: []string{"w"}, Trusted: true, Unbegun: soon})
 	if err != nil || len(s.Unbegun) != 1 || s.Unbegun[0] != b.queue[0] {
 		t.Errorf("%v, %v; want %v", s.Unbegun, err, b.queue)
 	}
@@ -61,7 +61,7 @@ func TestTheSweepLeavesEndedJobsAlone(t *testing.T) {
 	for _, state := range []tasks.State{tasks.Failed, tasks.Cancelled, tasks.Succeeded} {
 		b := inState[state](t)
 		b.unchanged("a sweep", func() {
-			s, err := b.Sweep(b.ctx(), b.job.ID, nil, true, soon)
+			s, err := b.Sweep(b.ctx(), b.job.ID, Look{Living: nil, Trusted: true, Unbegun: soon})
 			if err != nil || len(s.Lost)+len(s.Unbegun)+len(s.Enqueue) != 0 || s.State != string(state) {
 				t.Errorf("%+v, %v", s, err)
 			}
@@ -109,11 +109,13 @@ func TestHeartbeatsSayWhoIsAliveAndWhoIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	alive, lost, err := b.Living(b.ctx(), 5*time.Second)
+	fleet, err := b.Living(b.ctx(), 5*time.Second)
+	alive, lost := fleet.Alive, fleet.Lost
 	if err != nil || !slices.Equal(alive, []string{"b"}) || !slices.Equal(lost, []string{"a"}) {
 		t.Errorf("alive %v, lost %v, %v", alive, lost, err)
 	}
-	if _, lost, _ := b.Living(b.ctx(), 5*time.Second); len(lost) != 0 {
+	if f, _ := b.Living(b.ctx(), 5*time.Second); len(f.Lost) != 0 {
+		lost := f.Lost
 		t.Errorf("lost a second time: %v", lost)
 	}
 	list, err := b.Workers(b.ctx(), 5*time.Second)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,6 +41,9 @@ type Worker struct {
 	HeartbeatAge int64 `json:"heartbeat_age_ms"`
 	// SafeToStop: it is draining and holds nothing, or is gone. Filled in when read.
 	SafeToStop bool `json:"safe_to_stop"`
+	// Held are the ids of the attempts that it holds; nil when it does not say. Not part of the JSON; the sweep compares them
+	// with the leases.
+	Held []string `json:"-"`
 	// Wanted is what somebody asked of it: "" or "drain". It outlives a restart of Redis and a partition of the worker.
 	Wanted string `json:"wanted,omitempty"`
 }
@@ -51,7 +55,11 @@ func (s *Store) Beat(ctx context.Context, w Worker) (drain, wasLost bool, err er
 	if err != nil {
 		return false, false, fmt.Errorf("encode heartbeat: %w", err)
 	}
-	v, err := beatScript.Run(ctx, s.rdb, []string{beatsKey, workerKey(w.ID)}, w.ID, keepWorker.Milliseconds(), "json", string(body), "state", w.State).Slice()
+	args := []any{w.ID, keepWorker.Milliseconds(), "json", string(body), "state", w.State}
+	if w.Held != nil {
+		args = append(args, "held", strings.Join(w.Held, ","))
+	}
+	v, err := beatScript.Run(ctx, s.rdb, []string{beatsKey, workerKey(w.ID)}, args...).Slice()
 	if err != nil {
 		return false, false, fmt.Errorf("send heartbeat: %w", err)
 	}
@@ -59,13 +67,20 @@ func (s *Store) Beat(ctx context.Context, w Worker) (drain, wasLost bool, err er
 	return wanted == "drain", toInt(v[1]) == 1, nil
 }
 
+// Fleet says who is alive, by heartbeats.
+type Fleet struct {
+	Alive []string
+	Lost  []string // given up just now: they are told once
+	AsOf  int64    // ms of Redis' clock
+}
+
 // Living lists the workers whose last heartbeat is not older than lostAfter, and those that were given up just now.
-func (s *Store) Living(ctx context.Context, lostAfter time.Duration) (alive, lost []string, err error) {
+func (s *Store) Living(ctx context.Context, lostAfter time.Duration) (Fleet, error) {
 	v, err := living.Run(ctx, s.rdb, []string{beatsKey}, lostAfter.Milliseconds(), workerKey(""), keepWorker.Milliseconds()).Slice()
 	if err != nil {
-		return nil, nil, fmt.Errorf("read heartbeats: %w", err)
+		return Fleet{}, fmt.Errorf("read heartbeats: %w", err)
 	}
-	return texts(v[0]), texts(v[1]), nil
+	return Fleet{texts(v[0]), texts(v[1]), toInt(v[2])}, nil
 }
 
 func texts(v any) []string {

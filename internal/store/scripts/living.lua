@@ -1,6 +1,6 @@
 -- living.lua: who is alive by its heartbeat; marks those that are not as lost and forgets them after a while.
 -- KEYS: 1 beats · ARGV: 1 lost after ms, 2 prefix of worker keys, 3 forgotten after ms
--- Returns {living ids, ids lost just now}
+-- Returns {living ids, ids lost just now, now in ms}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local edge = string.format('%.0f', now - tonumber(ARGV[1]))
@@ -14,4 +14,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. edge)) d
   end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - tonumber(ARGV[3])))
-return {redis.call('ZRANGEBYSCORE', KEYS[1], edge, '+inf'), lost}
+return {redis.call('ZRANGEBYSCORE', KEYS[1], edge, '+inf'), lost, now}

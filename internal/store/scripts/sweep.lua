@@ -1,30 +1,36 @@
 -- sweep.lua: finds steps that are out without a living worker and gives them back under the next delivery; hands out what is due.
--- ARGV: 1 "1" when the list of living workers may be trusted, 2 a step is looked at when nobody began it for ms, 3.. ids of living workers
--- Returns {code, state, epoch, to enqueue, lost, unbegun}: 0 done · 1 no such job
+-- ARGV: 1 "1" when the list of living workers may be trusted, 2 the list is as of ms (leases that are younger are left alone; "0":
+--   none is), 3 a step is looked at when nobody began it for ms, 4 a lease is looked at when it is older than ms ("0": none is),
+--   5.. ids of living workers
+-- Returns {code, state, epoch, to enqueue, lost, unbegun, old}: 0 done · 1 no such job
 --   lost: flat list key, worker · unbegun: flat list key, delivery of steps that nobody has begun for that long
+--   old: flat list key, attempt, worker, since of leases of living workers
 local state = call('HGET', JOB, 'state')
-if not state then return {1, '', 0, {}, {}, {}} end
+if not state then return {1, '', 0, {}, {}, {}, {}} end
 local living = {}
-for k = 3, #ARGV do living[ARGV[k]] = true end
-local lost, unbegun = {}, {}
+for k = 5, #ARGV do living[ARGV[k]] = true end
+local as_of, old_after = tonumber(ARGV[2]), tonumber(ARGV[4])
+local lost, unbegun, old = {}, {}, {}
 if not ended(state) then
   local out = call('HGETALL', OUT)
   for k = 1, #out, 2 do
     local key = out[k]
     local n, attempt, worker, since = string.match(out[k + 1], '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
     if attempt ~= '' then
-      if ARGV[1] == '1' and not living[worker] then
+      if ARGV[1] == '1' and not living[worker] and (as_of == 0 or tonumber(since) <= as_of) then
         again(key, tonumber(n), NOW)
         lost[#lost + 1] = key
         lost[#lost + 1] = worker
         event('lost', 'step', key, 'worker', worker)
+      elseif living[worker] and old_after > 0 and NOW - tonumber(since) >= old_after then
+        for _, v in ipairs({key, attempt, worker, since}) do old[#old + 1] = v end
       end
-    elseif NOW - tonumber(since) >= tonumber(ARGV[2]) then
+    elseif NOW - tonumber(since) >= tonumber(ARGV[3]) then
       unbegun[#unbegun + 1] = key
       unbegun[#unbegun + 1] = n
     end
   end
 end
 local r = reply(0, dispatch())
-r[5], r[6] = lost, unbegun
+r[5], r[6], r[7] = lost, unbegun, old
 return r
