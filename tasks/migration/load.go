@@ -28,7 +28,7 @@ func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, af
 		}
 	}
 	if stage.Name == stageIndexes && after == nil {
-		if err := f.allLoaded(ctx, job, d.Loads); err != nil {
+		if err := f.allLoaded(ctx, job, &d); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -46,8 +46,8 @@ func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, af
 	return steps, nil, nil
 }
 
-// allLoaded sees that the target still has every chunk that it has confirmed.
-func (f *Family) allLoaded(ctx context.Context, job tasks.Job, loads []string) error {
+// allLoaded sees that the target still has every chunk that it has confirmed, and that no table has been emptied meanwhile.
+func (f *Family) allLoaded(ctx context.Context, job tasks.Job, d *schemaDetail) error {
 	spec, err := parseSpec(job)
 	if err != nil {
 		return err
@@ -56,12 +56,20 @@ func (f *Family) allLoaded(ctx context.Context, job tasks.Job, loads []string) e
 	if err != nil {
 		return err
 	}
-	missing, err := sqldb.Unfinished(ctx, dst, job.ID, loads)
-	if err != nil || len(missing) == 0 {
+	missing, err := sqldb.Unfinished(ctx, dst, job.ID, d.Loads)
+	if err != nil {
 		return err
 	}
-	return tasks.Permanent(tasks.WithHint(nil, "did the server crash with synchronous_commit=off, or a replica take over? Run the same command again: it loads what is missing",
-		"the target has lost batches that it had confirmed, in %s", strings.Join(missing, ", ")))
+	if len(missing) > 0 {
+		return tasks.Permanent(tasks.WithHint(nil, "did the server crash with synchronous_commit=off, or a replica take over? Run the same command again: it loads what is missing",
+			"the target has lost batches that it had confirmed, in %s", strings.Join(missing, ", ")))
+	}
+	for i := range d.Loads {
+		if err := stillThere(ctx, dst, job.ID, d.Loads[i], &d.Tables[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepareTarget makes stint's own tables in the target, and the types that its tables need.
@@ -229,7 +237,11 @@ func (l *load) run(ctx context.Context, a *tasks.Attempt, m *sqldb.Mapping, chun
 		return err
 	}
 	a.Count(totals)
-	if ended {
+	switch {
+	case ended && !from.Equal(chunk.To):
+		return tasks.Permanent(tasks.WithHint(nil, "somebody has changed stint_ledger or stint_chunks by hand: restore them, or migrate the table into a new database",
+			"the ledger says that step %s of stage %s is done and ends at %q, but its chunk ends at %q", a.Step.ID, a.Stage.Name, from, chunk.To))
+	case ended:
 		return nil
 	}
 	if a.IsDraining() {

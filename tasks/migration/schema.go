@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
@@ -61,7 +62,7 @@ func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d 
 		if err := sqldb.EnsureTable(ctx, dst, t); err != nil {
 			return err
 		}
-		return unused(ctx, dst, a.Job.ID, stageLoad+d.Sources[i], t)
+		return expected(ctx, dst, a.Job.ID, stageLoad+d.Sources[i], t)
 	case stageIndexes:
 		return sqldb.FinishTable(ctx, dst, t)
 	case stageForeignKeys:
@@ -74,11 +75,15 @@ func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d 
 	return tasks.Permanent(fmt.Errorf("a migration has no stage %q", a.Stage.Name))
 }
 
-// unused refuses a table that holds rows which this migration has not put there: they could not be told apart afterwards.
-func unused(ctx context.Context, dst *sqldb.DB, job, stage string, t *sqldb.Table) error {
+// expected refuses a table that does not hold what the ledger says of it: rows which this migration has not put there could not
+// be told apart afterwards, and rows which are gone would not be loaded again.
+func expected(ctx context.Context, dst *sqldb.DB, job, stage string, t *sqldb.Table) error {
 	chunks, err := sqldb.SavedChunks(ctx, dst, job, stage, -1, 1)
-	if err != nil || len(chunks) > 0 {
+	if err != nil {
 		return err
+	}
+	if len(chunks) > 0 {
+		return stillThere(ctx, dst, job, stage, t)
 	}
 	rows, err := sqldb.HasRows(ctx, dst, t)
 	if err != nil || !rows {
@@ -86,6 +91,25 @@ func unused(ctx context.Context, dst *sqldb.DB, job, stage string, t *sqldb.Tabl
 	}
 	return tasks.Permanent(tasks.WithHint(nil, "empty the table, choose other tables with --tables, or migrate into another database",
 		"table %s of the target holds rows already, and not from this migration", t.FullName()))
+}
+
+// stillThere refuses a table without rows where the ledger says that this migration has written some: somebody has dropped or
+// emptied it, and what the ledger knows is not loaded a second time.
+func stillThere(ctx context.Context, dst *sqldb.DB, job, stage string, t *sqldb.Table) error {
+	totals, err := sqldb.StageTotals(ctx, dst, job, stage)
+	if err != nil || totals.Written == 0 {
+		return err
+	}
+	rows, err := sqldb.HasRows(ctx, dst, t)
+	if err != nil || rows {
+		return err
+	}
+	var forget []string
+	for _, table := range []string{"stint_ledger", "stint_chunks", "stint_quarantine"} {
+		forget = append(forget, fmt.Sprintf("DELETE FROM %s WHERE job = %s AND stage = %s;", table, dst.Dialect.Literal(job), dst.Dialect.Literal(stage)))
+	}
+	return tasks.Permanent(tasks.WithHint(nil, "bring the rows back; or let them be loaded anew: run this in the target, then the same command again: "+
+		strings.Join(forget, " "), "the ledger says that %d rows of this migration are in %s, but the table is empty", totals.Written, t.FullName()))
 }
 
 func orphanText(o sqldb.Orphans) string {

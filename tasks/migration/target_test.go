@@ -1,0 +1,154 @@
+package migration_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stint-run/stint/internal/pgtest"
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration"
+)
+
+// inTarget runs statements in the target of a world.
+func (w *world) inTarget(t *testing.T, statements ...string) {
+	t.Helper()
+	db := w.open(t, w.to)
+	for _, s := range statements {
+		var err error
+		if db.Pool != nil {
+			_, err = db.Pool.Exec(t.Context(), s)
+		} else {
+			_, err = db.SQL.ExecContext(t.Context(), s)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func (w *world) open(t *testing.T, url string) *sqldb.DB {
+	t.Helper()
+	at, err := sqldb.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqldb.Open(t.Context(), at, sqldb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// inBoth runs a test with a target of each dialect.
+func inBoth(t *testing.T, test func(t *testing.T, to string)) {
+	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, pgtest.New(t)) })
+	t.Run("sqlite", func(t *testing.T) { t.Parallel(); test(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db")) })
+}
+
+func refused(t *testing.T, err error, words ...string) {
+	t.Helper()
+	if !tasks.IsPermanent(err) || tasks.HintOf(err) == "" {
+		t.Fatalf("want a permanent error with a hint, got %v", err)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error()+tasks.HintOf(err), word) {
+			t.Errorf("%q is not in %v (%s)", word, err, tasks.HintOf(err))
+		}
+	}
+}
+
+func TestATableThatWasDroppedOrEmptiedAfterItsLoadIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for _, damage := range []string{"DROP TABLE log", "DELETE FROM log"} {
+		t.Run(damage, func(t *testing.T) {
+			inBoth(t, func(t *testing.T, to string) {
+				w := newWorld(t, to)
+				job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", ChunkRows: 9})
+				drive(t, migration.New(w.dbs), job)
+				w.inTarget(t, damage)
+				_, _, err := try(t, migration.New(w.dbs), job)
+				refused(t, err, "80 rows", "log", "is empty", "DELETE FROM stint_ledger WHERE job = '"+job.ID+"' AND stage = 'load:log';", "DELETE FROM stint_chunks WHERE")
+				_, sql, _ := strings.Cut(tasks.HintOf(err), "again: ")
+				for s := range strings.SplitSeq(strings.TrimSuffix(sql, ";"), ";") {
+					w.inTarget(t, s) // what the hint says helps
+				}
+				drive(t, migration.New(w.dbs), job)
+				if d := w.differences(t, job.ID); len(d) > 0 {
+					t.Errorf("%d differences, the first: %+v", len(d), d[0])
+				}
+			})
+		})
+	}
+}
+
+func TestATableThatIsEmptiedDuringTheMigrationIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	inBoth(t, func(t *testing.T, to string) {
+		w := newWorld(t, to)
+		f, job := migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"})
+		stages := runStages(t, f, job, "schema", "load:")
+		w.inTarget(t, "DELETE FROM line")
+		for _, st := range stages {
+			if st.Name == "indexes" {
+				_, _, err := f.Split(t.Context(), job, st, nil, 10)
+				refused(t, err, "line", "120 rows", "is empty")
+			}
+		}
+	})
+}
+
+// runStages runs the stages of a job whose names begin with one of the words, and returns all stages.
+func runStages(t *testing.T, f tasks.Family, job tasks.Job, words ...string) []tasks.Stage {
+	t.Helper()
+	stages, err := f.Plan(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range words {
+		for _, st := range stages {
+			if !strings.HasPrefix(st.Name, word) {
+				continue
+			}
+			if err := runStage(t, f, job, st); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return stages
+}
+
+func runStage(t *testing.T, f tasks.Family, job tasks.Job, st tasks.Stage) error {
+	t.Helper()
+	steps, next, err := f.Split(t.Context(), job, st, nil, 1000)
+	if err != nil {
+		return err
+	}
+	if next != nil {
+		t.Fatalf("stage %s has too many steps for this test", st.Name)
+	}
+	for _, step := range steps {
+		if err := f.Run(t.Context(), attemptAt(job, st, step, make(chan struct{}))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func attemptAt(job tasks.Job, st tasks.Stage, step tasks.Step, draining <-chan struct{}) *tasks.Attempt {
+	return tasks.NewAttempt(&tasks.Attempt{ID: "a" + step.ID, Job: job, Stage: st, Step: step, Worker: "w", Draining: draining}, nowhere{}, nil, tasks.Counters{})
+}
+
+func TestALedgerThatEndsElsewhereThanItsChunkIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	inBoth(t, func(t *testing.T, to string) {
+		w := newWorld(t, to)
+		job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", ChunkRows: 9})
+		drive(t, migration.New(w.dbs), job)
+		w.inTarget(t, "UPDATE stint_ledger SET to_key = '[5]' WHERE stage = 'load:customer' AND step = '0'")
+		_, _, err := try(t, migration.New(w.dbs), job)
+		refused(t, err, "step 0 of stage load:customer", `"[5]"`, `"[10]"`)
+	})
+}
