@@ -20,7 +20,7 @@ const lockPatience = 250 * time.Millisecond
 //   - somebody holds a lock, or the server chose us as the victim of a deadlock or of a conflict: tasks.RetryAfter;
 //   - the server is full, starting or stopping: a hint, and an ordinary error, or RetryAfter where it passes by itself;
 //   - permissions, missing tables and columns: tasks.Permanent with a hint;
-//   - a broken connection, and all else: as it is.
+//   - a statement that somebody cancelled (our own cancels are context errors), a broken connection, and all else: as it is.
 //
 // nil, context errors and errors that are marked already stay as they are.
 func Classify(err error) error {
@@ -46,7 +46,7 @@ func Classify(err error) error {
 
 func classifyPostgres(err error, pg *pgconn.PgError) error {
 	switch pg.Code {
-	case "55P03", "40P01", "40001", "57014": // lock_not_available, deadlock_detected, serialization_failure, query_canceled
+	case "55P03", "40P01", "40001": // lock_not_available, deadlock_detected, serialization_failure
 		return tasks.RetryAfter(err, lockPatience)
 	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
 		return tasks.RetryAfter(tasks.WithHint(err, "nothing is lost; the step goes on when the server is back", "the server ended the session"), time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stint-run/stint/tasks"
@@ -47,7 +49,8 @@ type DB struct {
 //
 // An SQLite file that is written uses WAL with synchronous=FULL (a commit survives a power cut; NORMAL would lose the last
 // ones), takes its write lock at BEGIN, and does not enforce foreign keys, as rows arrive in any order.
-// Sessions of PostgreSQL speak UTC and ISO dates, whatever the server's defaults are.
+// Sessions of PostgreSQL speak UTC and ISO dates, and their statements take as long as they take, whatever the server's, the
+// role's and the URL's settings are. An error that passes by itself, such as a server that is not up, is a tasks.RetryAfter.
 func Open(ctx context.Context, at Location, opts Options) (*DB, error) {
 	switch at.Dialect {
 	case SQLite:
@@ -217,6 +220,7 @@ func openPostgres(ctx context.Context, at Location, opts Options) (*DB, error) {
 	if opts.LockTimeout > 0 {
 		params["lock_timeout"] = strconv.FormatInt(opts.LockTimeout.Milliseconds(), 10)
 	}
+	config.AfterConnect = takeTime
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, explainPostgres(at, err)
@@ -227,6 +231,22 @@ func openPostgres(ctx context.Context, at Location, opts Options) (*DB, error) {
 		return nil, err
 	}
 	return db, nil
+}
+
+// takeTime lifts the limits that roles and databases set for sessions of people: a step that loads rows, makes an index or
+// waits for the other database would run into them again and again. What ends a session that a stopped worker left in a
+// transaction stays, and is generous.
+func takeTime(ctx context.Context, conn *pgx.Conn) error {
+	settings := "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '10min'"
+	version := 0
+	_, _ = fmt.Sscanf(conn.PgConn().ParameterStatus("server_version"), "%d", &version) // 0 where the server does not say
+	if version >= 14 {
+		settings += "; SET idle_session_timeout = 0"
+	}
+	if version >= 17 {
+		settings += "; SET transaction_timeout = 0"
+	}
+	return conn.PgConn().Exec(ctx, settings).Close()
 }
 
 // explainPostgres gives an error of connecting its words and its hint. A nil error stays nil.

@@ -179,6 +179,26 @@ func TestSessionsAreSetAsPromised(t *testing.T) {
 	}
 }
 
+func TestWorkTakesItsTimeWhateverLimitsTheDatabaseSets(t *testing.T) {
+	t.Parallel()
+	admin := pgtest.New(t)
+	db := openAt(t, admin, Options{})
+	database := one(t, db, "SELECT current_database()")
+	run(t, db, "ALTER DATABASE "+database+" SET statement_timeout = 100", "ALTER DATABASE "+database+" SET idle_in_transaction_session_timeout = 100",
+		"ALTER DATABASE "+database+" SET idle_session_timeout = 100")
+	for _, url := range []string{admin, admin + "&statement_timeout=100"} {
+		limited := openAt(t, url, Options{ReadOnly: true})
+		for setting, want := range map[string]string{"statement_timeout": "0", "idle_in_transaction_session_timeout": "10min", "idle_session_timeout": "0"} {
+			if got := one(t, limited, "SHOW "+setting); got != want {
+				t.Errorf("%s is %s, want %s", setting, got, want)
+			}
+		}
+		if err := tryRun(limited, "SELECT pg_sleep(0.3)"); err != nil {
+			t.Errorf("a statement of 300 ms: %v", err)
+		}
+	}
+}
+
 func TestManyMayOpenANewFileAtTheSameMoment(t *testing.T) {
 	t.Parallel()
 	at, err := ParseURL("sqlite:" + filepath.Join(t.TempDir(), "new.db"))
