@@ -3,7 +3,11 @@ package sqldb
 import (
 	"context"
 	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,8 +23,9 @@ const lockPatience = 250 * time.Millisecond
 //
 //   - somebody holds a lock, or the server chose us as the victim of a deadlock or of a conflict: tasks.RetryAfter;
 //   - the server is full, starting or stopping: a hint, and an ordinary error, or RetryAfter where it passes by itself;
+//   - nothing answers, or the connection broke: tasks.RetryAfter, as a server that restarts is back in a while;
 //   - permissions, missing tables and columns: tasks.Permanent with a hint;
-//   - a statement that somebody cancelled (our own cancels are context errors), a broken connection, and all else: as it is.
+//   - a statement that somebody cancelled (our own cancels are context errors), and all else: as it is.
 //
 // nil, context errors and errors that are marked already stay as they are.
 func Classify(err error) error {
@@ -30,7 +35,7 @@ func Classify(err error) error {
 	if _, ok := tasks.RetryAfterOf(err); ok || tasks.HintOf(err) != "" {
 		return err
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	var pg *pgconn.PgError
@@ -41,22 +46,66 @@ func Classify(err error) error {
 	if errors.As(err, &lite) {
 		return classifySQLite(err, lite.Code())
 	}
+	if isAway(err) {
+		return tasks.RetryAfter(err, aWhile())
+	}
 	return err
 }
 
+// aWhile is how long a step waits before it asks again for a server that is away: about a second, not the same for all.
+func aWhile() time.Duration { return time.Second/2 + rand.N(time.Second) }
+
+// goneAndBack are the errors of a network, and of a server on it, that pass when the server is up again.
+var goneAndBack = []error{
+	syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
+	io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed,
+	syscall.ENOENT, // the socket of a server that is being restarted
+}
+
+// isAway reports whether an error says that a PostgreSQL server is not to be had at the moment, and may be again: it is down,
+// starting, stopping or full, or the network between is. What it says itself is told by its code.
+func isAway(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "57P01", "57P02", "57P03", "53300": // admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections
+			return true
+		case "08000", "08003", "08006", "25P03", "57P05": // connection errors; it was idle in a transaction, or at all, for too long
+			return true
+		}
+		return false
+	}
+	var noName *net.DNSError
+	if errors.As(err, &noName) {
+		return !noName.IsNotFound
+	}
+	for _, e := range goneAndBack {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	var connecting *pgconn.ConnectError
+	if errors.As(err, &connecting) && errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout() && !errors.Is(err, context.DeadlineExceeded)
+}
+
 func classifyPostgres(err error, pg *pgconn.PgError) error {
+	if isAway(err) && pg.Code != "53300" {
+		return tasks.RetryAfter(tasks.WithHint(err, "nothing is lost; the step goes on when the server is back", "the server ended the session"), aWhile())
+	}
 	switch pg.Code {
 	case "55P03", "40P01", "40001": // lock_not_available, deadlock_detected, serialization_failure
 		return tasks.RetryAfter(err, lockPatience)
-	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
-		return tasks.RetryAfter(tasks.WithHint(err, "nothing is lost; the step goes on when the server is back", "the server ended the session"), time.Second)
+	case "53300":
+		return tasks.RetryAfter(tasks.WithHint(err, "raise max_connections there, or give the workers fewer connections",
+			"the server has no connection left"), aWhile())
 	case "53100": // disk_full
 		return tasks.WithHint(err, "free disk space on the database server, then retry", "the disk of the database server is full")
 	case "53200":
 		return tasks.WithHint(err, "give the server more memory, or use smaller batches", "the database server is out of memory")
-	case "53300":
-		return tasks.RetryAfter(tasks.WithHint(err, "raise max_connections there, or give the workers fewer connections",
-			"the server has no connection left"), time.Second)
 	case "25006":
 		return tasks.Permanent(tasks.WithHint(err, "connect to the primary, and open the target for writing", "the database is read-only"))
 	case "42501":

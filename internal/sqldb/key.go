@@ -97,7 +97,7 @@ func (k *RowKey) UnmarshalJSON(data []byte) error {
 	dec.UseNumber()
 	var raw []any
 	if err := dec.Decode(&raw); err != nil {
-		return fmt.Errorf("read row key: %w", err)
+		return fmt.Errorf("read row key: %v", err) // its EOF is not that of a connection
 	}
 	if raw == nil {
 		*k = nil

@@ -185,7 +185,7 @@ func explainSQLite(at Location, err error) error {
 	case sqliteCode(err) == sqlitelib.SQLITE_CORRUPT:
 		return tasks.WithHint(err, "recover it with the sqlite3 shell: .recover", "%s is damaged", at.path)
 	case sqliteCode(err) == sqlitelib.SQLITE_BUSY:
-		return tasks.WithHint(err, "find out which program holds it open", "%s is locked by another process", at.path)
+		return tasks.RetryAfter(tasks.WithHint(err, "find out which program holds it open", "%s is locked by another process", at.path), lockPatience)
 	case sqliteCode(err) == sqlitelib.SQLITE_CANTOPEN || sqliteCode(err) == sqlitelib.SQLITE_READONLY:
 		return tasks.WithHint(err, "SQLite writes beside its file, even for reading one in WAL mode: give this user the right to write "+
 			"the folder, or work on a copy", "cannot open %s", at.path)
@@ -249,11 +249,18 @@ func takeTime(ctx context.Context, conn *pgx.Conn) error {
 	return conn.PgConn().Exec(ctx, settings).Close()
 }
 
-// explainPostgres gives an error of connecting its words and its hint. A nil error stays nil.
+// explainPostgres gives an error of connecting its words and its hint, and says whether it passes. A nil error stays nil.
 func explainPostgres(at Location, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
+	if isAway(err) {
+		return tasks.RetryAfter(explainConnecting(at, err), aWhile())
+	}
+	return explainConnecting(at, err)
+}
+
+func explainConnecting(at Location, err error) error {
 	say := func(hint, format string, args ...any) error {
 		return tasks.WithHint(cause(err), hint, format, args...)
 	}

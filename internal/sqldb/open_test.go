@@ -241,16 +241,30 @@ func TestConnectingSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	for _, c := range []struct{ url, message string }{
-		{strings.Replace(url, "postgres@", pgtest.GuardedUser+":wrong@", 1), "refuses the password"},
-		{strings.Replace(url, "postgres@", "nobody_of_that_name@", 1), "does not let this user in"},
-		{strings.Replace(url, "postgres@", "outsider@", 1), "no permission to connect"},
-		{strings.Replace(url, "/test_", "/no_such_", 1), "does not exist"},
-		{strings.Replace(url, "sslmode=disable", "sslmode=require", 1), "no encrypted connection"},
-		{"postgres://" + refused + "/db?sslmode=disable", "nothing accepts connections"},
-		{"postgres://" + silent.Addr().String() + "/db?sslmode=disable&connect_timeout=1", "no answer"},
-		{"postgres://no-such-host.invalid/db", "is not known"},
-		{"postgres:///db?host=" + t.TempDir(), "no such socket"},
+	dying, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dying.Close()
+	go func() {
+		for conn, err := dying.Accept(); err == nil; conn, err = dying.Accept() {
+			conn.Close()
+		}
+	}()
+	for _, c := range []struct {
+		url, message string
+		passes       bool // with time, without anybody doing anything here
+	}{
+		{strings.Replace(url, "postgres@", pgtest.GuardedUser+":wrong@", 1), "refuses the password", false},
+		{strings.Replace(url, "postgres@", "nobody_of_that_name@", 1), "does not let this user in", false},
+		{strings.Replace(url, "postgres@", "outsider@", 1), "no permission to connect", false},
+		{strings.Replace(url, "/test_", "/no_such_", 1), "does not exist", false},
+		{strings.Replace(url, "sslmode=disable", "sslmode=require", 1), "no encrypted connection", false},
+		{"postgres://" + refused + "/db?sslmode=disable", "nothing accepts connections", true},
+		{"postgres://" + silent.Addr().String() + "/db?sslmode=disable&connect_timeout=1", "no answer", true},
+		{"postgres://no-such-host.invalid/db", "is not known", false},
+		{"postgres://" + dying.Addr().String() + "/db?sslmode=disable", "cannot connect", true},
+		{"postgres:///db?host=" + t.TempDir(), "no such socket", true},
 	} {
 		at, err := ParseURL(c.url)
 		if err != nil {
@@ -264,6 +278,9 @@ func TestConnectingSaysWhatIsWrong(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), c.message) || tasks.HintOf(err) == "" || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s gives %q, hint %q; want %q", c.url, err, tasks.HintOf(err), c.message)
+		}
+		if _, passes := tasks.RetryAfterOf(err); passes != c.passes {
+			t.Errorf("%s: passes by itself: %v, want %v", c.url, passes, c.passes)
 		}
 	}
 }
