@@ -22,6 +22,8 @@ var ErrTaken = errors.New("another attempt has committed this range")
 //
 // stint_chunks: the chunks of a stage as they were first decided.
 //
+// stint_tables: which job loads a table; its key lets only one job decide chunks for it.
+//
 // stint_quarantine: the rows that could not be loaded, with the reason.
 var ledgerTables = []struct{ name, columns string }{
 	{"stint_ledger", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
@@ -30,6 +32,7 @@ var ledgerTables = []struct{ name, columns string }{
  committed_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, from_key)`},
 	{"stint_chunks", `job text NOT NULL, stage text NOT NULL, seq bigint NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
  PRIMARY KEY (job, stage, seq)`},
+	{"stint_tables", `table_name text NOT NULL, job text NOT NULL, claimed_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (table_name)`},
 	{"stint_quarantine", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, table_name text NOT NULL,
  row_key text NOT NULL, column_name text NOT NULL, reason text NOT NULL, code text NOT NULL, row_json text NOT NULL,
  created_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, row_key)`},
@@ -41,8 +44,12 @@ const ledgerLock = 0x7374696e74 // "stint"
 
 // EnsureLedger makes stint's own tables in a target, where they are not there yet. Any number of processes may do so at once.
 func EnsureLedger(ctx context.Context, db *DB) error {
-	var sql strings.Builder
-	for _, t := range ledgerTables {
+	var sql, names strings.Builder
+	for i, t := range ledgerTables {
+		if i > 0 {
+			names.WriteString(", ")
+		}
+		names.WriteString("'" + t.name + "'")
 		cols := strings.NewReplacer("@TIME", "text", "@NOW", "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))").Replace(t.columns)
 		if db.Dialect == Postgres {
 			cols = strings.NewReplacer("@TIME", "timestamptz", "@NOW", "clock_timestamp()").Replace(t.columns)
@@ -51,17 +58,15 @@ func EnsureLedger(ctx context.Context, db *DB) error {
 	}
 	var err error
 	if db.Dialect == Postgres {
-		var there bool
-		err = db.Pool.QueryRow(ctx, "SELECT to_regclass('stint_ledger') IS NOT NULL AND to_regclass('stint_chunks') IS NOT NULL "+
-			"AND to_regclass('stint_quarantine') IS NOT NULL").Scan(&there)
-		if err == nil && !there {
+		var n int
+		err = db.Pool.QueryRow(ctx, "SELECT count(to_regclass(name)) FROM unnest(ARRAY["+names.String()+"]) AS t(name)").Scan(&n)
+		if err == nil && n < len(ledgerTables) {
 			// Several statements in one message are one transaction.
 			_, err = db.Pool.Exec(ctx, fmt.Sprintf("DO $stint$ BEGIN PERFORM pg_advisory_xact_lock(%d);\n%sEND $stint$", ledgerLock, sql.String()))
 		}
 	} else {
 		var n int
-		err = db.SQL.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN "+
-			"('stint_ledger', 'stint_chunks', 'stint_quarantine')").Scan(&n)
+		err = db.SQL.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ("+names.String()+")").Scan(&n)
 		if err == nil && n < len(ledgerTables) {
 			_, err = db.SQL.ExecContext(ctx, "BEGIN IMMEDIATE;\n"+sql.String()+"COMMIT")
 		}
@@ -159,11 +164,14 @@ func readChunks(ctx context.Context, q querier, job, stage string, after int64, 
 	return chunks, err
 }
 
-// SaveChunks keeps the next chunks of a stage for good, and returns what holds: these, or, when somebody was faster, the ones
+// SaveChunks keeps the next chunks of a stage that loads into a table for good, and returns what holds: these, or, when somebody was faster, the ones
 // that were saved from the first one's number on, at most as many. So a stage that is split again, in another process or
 // after the loss of the queue, gives the same chunks although its source has changed meanwhile. The caller goes on from
 // the last one returned.
-func SaveChunks(ctx context.Context, db *DB, job, stage string, chunks []Chunk) ([]Chunk, error) {
+//
+// With its chunks the job claims the table: of two jobs that would load the same table at the same time, both of which have
+// found it empty, one gets a permanent error that names the other.
+func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks []Chunk) ([]Chunk, error) {
 	if len(chunks) == 0 {
 		return nil, nil
 	}
@@ -196,6 +204,9 @@ func SaveChunks(ctx context.Context, db *DB, job, stage string, chunks []Chunk) 
 			held = saved[:min(len(saved), len(chunks))]
 			return nil
 		}
+		if err := claim(ctx, q, db.Dialect, t, job); err != nil {
+			return err
+		}
 		held = chunks
 		for _, part := range batchesOf(chunks, 500) {
 			var sql strings.Builder
@@ -217,6 +228,26 @@ func SaveChunks(ctx context.Context, db *DB, job, stage string, chunks []Chunk) 
 		return nil, fmt.Errorf("save chunks: %w", Classify(err))
 	}
 	return held, nil
+}
+
+// claim makes a job the only one that loads a table; a permanent error names the job that is so already.
+func claim(ctx context.Context, q querier, d Dialect, t *Table, job string) error {
+	name := t.FullName()
+	if d == SQLite {
+		name = strings.ToLower(name) // as it compares names itself
+	}
+	// A rival that has not committed yet is waited for.
+	if err := q.exec(ctx, "INSERT INTO stint_tables (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING", name, job); err != nil {
+		return err
+	}
+	owner := ""
+	err := q.queryAll(ctx, "SELECT job FROM stint_tables WHERE table_name = $1", []any{name}, func(scan func(...any) error) error { return scan(&owner) })
+	if err != nil || owner == job {
+		return err
+	}
+	return tasks.Permanent(tasks.WithHint(nil, fmt.Sprintf("let job %s do it, or choose other tables with --tables. Should that job never go on: cancel it, empty the table, and "+
+		"run this in the target: DELETE FROM stint_tables WHERE table_name = %s AND job = %s;", owner, d.Literal(name), d.Literal(owner)),
+		"job %s loads table %s of the target already", owner, t.FullName()))
 }
 
 // Unfinished returns those stages of a job of which the target's ledger does not have every chunk, to its end. After a load

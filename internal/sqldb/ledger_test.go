@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestTheLedgerIsMadeByManyAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		for _, table := range []string{"stint_ledger", "stint_chunks", "stint_quarantine"} {
+		for _, table := range []string{"stint_ledger", "stint_chunks", "stint_tables", "stint_quarantine"} {
 			if got := one(t, db, "SELECT count(*) FROM "+table); got != "0" {
 				t.Errorf("%s holds %s rows", table, got)
 			}
@@ -69,13 +70,13 @@ func TestTheFirstSplitOfAStageHolds(t *testing.T) {
 			wg.Go(func() {
 				last := Chunk{Seq: -1}
 				for last.Seq < 0 || last.To != nil {
-					held, err := SaveChunks(ctx, db, "job", "stage", cut(rival, last))
+					held, err := SaveChunks(ctx, db, &Table{Name: "t"}, "job", "stage", cut(rival, last))
 					for err != nil {
 						if _, ok := tasks.RetryAfterOf(err); !ok {
 							t.Error(err)
 							return
 						}
-						held, err = SaveChunks(ctx, db, "job", "stage", cut(rival, last))
+						held, err = SaveChunks(ctx, db, &Table{Name: "t"}, "job", "stage", cut(rival, last))
 					}
 					if len(held) == 0 {
 						t.Error("nothing was saved")
@@ -120,7 +121,7 @@ func TestChunksThatDoNotFollowAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		k := func(n int64) RowKey { return RowKey{n} }
-		if _, err := SaveChunks(ctx, db, "j", "s", []Chunk{{Seq: 0, To: k(5)}}); err != nil {
+		if _, err := SaveChunks(ctx, db, &Table{Name: "t"}, "j", "s", []Chunk{{Seq: 0, To: k(5)}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, wrong := range [][]Chunk{
@@ -129,7 +130,7 @@ func TestChunksThatDoNotFollowAreRefused(t *testing.T) {
 			{{Seq: 1, From: k(5), To: k(9)}, {Seq: 3}}, // within the page
 			{{Seq: 1, From: k(5), To: k(9)}, {Seq: 2}}, // a gap within the page
 		} {
-			if _, err := SaveChunks(ctx, db, "j", "s", wrong); !tasks.IsPermanent(err) {
+			if _, err := SaveChunks(ctx, db, &Table{Name: "t"}, "j", "s", wrong); !tasks.IsPermanent(err) {
 				t.Errorf("%v: %v", wrong, err)
 			}
 		}
@@ -201,4 +202,42 @@ func TestErrorsSayWhatHappensNext(t *testing.T) {
 	if once := Classify(tryRun(db, "SELECT * FROM nowhere")); Classify(once) != once {
 		t.Error("an error was classified twice")
 	}
+}
+
+func TestOneJobAloneLoadsATable(t *testing.T) {
+	t.Parallel()
+	targets(t, func(t *testing.T, db *DB) {
+		ctx := context.Background()
+		if err := EnsureLedger(ctx, db); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			wg.Go(func() {
+				save := func() error {
+					_, err := SaveChunks(ctx, db, &Table{Name: "It's t"}, fmt.Sprintf("job %d", i), "load:t", []Chunk{{}})
+					return err
+				}
+				errs[i] = save()
+				for _, again := tasks.RetryAfterOf(errs[i]); again; _, again = tasks.RetryAfterOf(errs[i]) {
+					errs[i] = save()
+				}
+			})
+		}
+		wg.Wait()
+		owner := one(t, db, "SELECT job FROM stint_tables")
+		if got := one(t, db, "SELECT count(*)||' '||min(job) FROM stint_chunks"); got != "1 "+owner {
+			t.Errorf("chunks of %s, want those of %s alone", got, owner)
+		}
+		for i, err := range errs {
+			if name := fmt.Sprintf("job %d", i); name == owner {
+				if err != nil {
+					t.Error(err)
+				}
+			} else if !tasks.IsPermanent(err) || !strings.Contains(err.Error(), owner+" loads table It's t") || !strings.Contains(tasks.HintOf(err), "DELETE FROM stint_tables") {
+				t.Errorf("%s: %v (%s)", name, err, tasks.HintOf(err))
+			}
+		}
+	})
 }

@@ -179,7 +179,10 @@ func (l *load) decide(ctx context.Context, job tasks.Job, stage tasks.Stage, las
 	if len(borders) < limit {
 		chunks = append(chunks, sqldb.Chunk{Seq: last + 1, From: from})
 	}
-	return sqldb.SaveChunks(ctx, l.dst, job.ID, stage.Name, chunks)
+	if err := sqldb.EnsureLedger(ctx, l.dst); err != nil { // an older stint, which began this job, did not make all of its tables
+		return nil, err
+	}
+	return sqldb.SaveChunks(ctx, l.dst, &l.detail.Target, job.ID, stage.Name, chunks)
 }
 
 // Run carries out one attempt of a step.

@@ -152,3 +152,38 @@ func TestALedgerThatEndsElsewhereThanItsChunkIsNoSuccess(t *testing.T) {
 		refused(t, err, "step 0 of stage load:customer", `"[5]"`, `"[10]"`)
 	})
 }
+
+func TestTwoMigrationsThatShareATableDoNotBothLoadIt(t *testing.T) {
+	t.Parallel()
+	inBoth(t, func(t *testing.T, to string) {
+		w := newWorld(t, to)
+		f := migration.New(w.dbs)
+		all, some := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"}), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Tables: []string{"log"}})
+		// Both find the table empty before either loads.
+		runStages(t, f, all, "schema")
+		stages := runStages(t, f, some, "schema", "load:")
+		for _, st := range runStages(t, f, all, "load:c", "load:i", "load:line") {
+			if st.Name == "load:log" {
+				refused(t, runStage(t, f, all, st), "job "+some.ID, "log", "DELETE FROM stint_tables WHERE table_name = 'log' AND job = '"+some.ID+"';")
+			}
+		}
+		for _, st := range stages[2:] {
+			if err := runStage(t, f, some, st); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v := migration.NewVerifier(w.dbs)
+		if _, found := drive(t, v, w.job(t, migration.VerifyKind, migration.VerifySpec{Source: "old", Target: "new", Tables: []string{"log"}})); len(found) > 0 {
+			t.Errorf("%+v", found)
+		}
+	})
+}
+
+func TestAMigrationThatWasRefusedBeforeItLoadedIsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pgtest.New(t))
+	w.inTarget(t, "CREATE TABLE log (at text, what text)", "INSERT INTO log VALUES ('mine', 'mine')")
+	_, _, err := try(t, migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"}))
+	refused(t, err, "log")
+	drive(t, migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Tables: []string{"customer", "invoice"}}))
+}
