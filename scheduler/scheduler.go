@@ -37,6 +37,7 @@ type Scheduler struct {
 	trustFrom   time.Time // heartbeats that are missing mean something from here on
 	looked      time.Time // when the queue was last asked for tasks that went astray
 	look        bool      // this turn asks it
+	retired     time.Time // when it last looked for jobs that have been kept long enough
 
 	cancel context.CancelFunc
 	loop   sync.WaitGroup

@@ -32,14 +32,23 @@ func (w *Worker) Undrain() {
 	w.o.Log.Info("active again")
 }
 
-// wantDrain takes over what the store says is wanted of this worker.
-func (w *Worker) wantDrain(drain bool) {
+// want takes over what the store says is wanted of this worker. A store that knows of no wish has lost it, if there was one:
+// only who asks for it undoes a drain.
+func (w *Worker) want(ctx context.Context, wanted string) {
+	drain := wanted == store.WantDrain
 	w.mu.Lock()
 	same := w.wanted == drain
-	w.wanted = drain
+	forgotten := w.wanted && wanted == ""
+	if !forgotten {
+		w.wanted = drain
+	}
 	local := w.local
 	w.mu.Unlock()
 	switch {
+	case forgotten:
+		if err := w.store.Want(ctx, w.o.ID, true); err != nil {
+			w.o.Log.Warn("redis has forgotten that this worker drains, and could not be told", "err", err)
+		}
 	case same:
 	case drain:
 		w.drain(false)

@@ -22,7 +22,7 @@ func (w *Worker) beat(ctx context.Context) error {
 		me.Held = append(me.Held, attempt)
 	}
 	w.mu.Unlock()
-	drain, wasLost, err := w.store.Beat(ctx, me)
+	wanted, wasLost, err := w.store.Beat(ctx, me)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (w *Worker) beat(ctx context.Context) error {
 		w.o.Log.Warn("this worker was silent for so long that it was given up as lost; what it held runs elsewhere, and its own attempts there are stale")
 	}
 	if me.State != store.WorkerStopped {
-		w.wantDrain(drain)
+		w.want(ctx, wanted)
 	}
 	return nil
 }

@@ -197,3 +197,38 @@ func (s *Store) Forget(ctx context.Context, id string) error {
 	})
 	return err
 }
+
+// How long jobs that have ended are kept.
+const (
+	KeepJobs = 1000                // the newest stay in any case
+	KeepFor  = 30 * 24 * time.Hour // others stay this long
+)
+
+// Retire forgets jobs that have ended, are older than KeepFor and are not among the newest KeepJobs; at most 100 of them. It
+// returns how many. Their ledgers in the targets stay: the same command would still find that nothing is left to do.
+func (s *Store) Retire(ctx context.Context) (int, error) {
+	edge := time.Now().Add(-KeepFor).UnixMilli()
+	old, err := s.rdb.ZRangeByScore(ctx, jobsKey, &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(edge, 10), Count: 100}).Result()
+	if err != nil || len(old) == 0 {
+		return 0, err
+	}
+	all, err := s.rdb.ZCard(ctx, jobsKey).Result()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, id := range old[:max(0, min(len(old), int(all)-KeepJobs))] {
+		state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return n, fmt.Errorf("retire jobs: %w", err)
+		}
+		if state != "" && !tasks.State(state).Ended() {
+			continue
+		}
+		if err := s.Forget(ctx, id); err != nil {
+			return n, fmt.Errorf("retire jobs: %w", err)
+		}
+		n++
+	}
+	return n, nil
+}

@@ -92,13 +92,13 @@ func TestAWorkerWhoseNameHasTheSeparatorOfALeaseCannotTakeAStepAway(t *testing.T
 func TestHeartbeatsSayWhoIsAliveAndWhoIsLost(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	beat := func(id, state string) (drain, lost bool) {
+	beat := func(id, state string) (wanted string, lost bool) {
 		t.Helper()
-		drain, lost, err := b.Beat(b.ctx(), Worker{ID: id, State: state, Version: "v1"})
+		wanted, lost, err := b.Beat(b.ctx(), Worker{ID: id, State: state, Version: "v1"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return drain, lost
+		return wanted, lost
 	}
 	beat("a", WorkerActive)
 	beat("b", WorkerActive)
@@ -152,8 +152,8 @@ func TestWhatIsWantedOfAWorkerReachesItsNextHeartbeat(t *testing.T) {
 		if err := b.Want(b.ctx(), "a", want); err != nil {
 			t.Fatal(err)
 		}
-		if drain, _, err := b.Beat(b.ctx(), Worker{ID: "a", State: WorkerActive}); err != nil || drain != want {
-			t.Errorf("drain %v, %v; want %v", drain, err, want)
+		if wanted, _, err := b.Beat(b.ctx(), Worker{ID: "a", State: WorkerActive}); err != nil || (wanted == WantDrain) != want {
+			t.Errorf("wanted %q, %v; want %v", wanted, err, want)
 		}
 	}
 }

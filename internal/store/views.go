@@ -27,7 +27,7 @@ type JobView struct {
 	Error     *ErrorView        `json:"error"`
 	Counters  CountersView      `json:"counters"`
 	Findings  int64             `json:"findings"`
-	Stages    []StageView       `json:"stages,omitempty"`
+	Stages    []StageView       `json:"stages"`
 	Workers   []string          `json:"workers"`
 	Out       []OutView         `json:"out,omitempty"`
 	Window    int               `json:"window"`
@@ -111,7 +111,7 @@ func (s *Store) List(ctx context.Context, limit int) ([]*JobView, error) {
 		if err != nil {
 			continue // an index entry without a job
 		}
-		v.Stages, v.Out, v.Spec = nil, nil, nil
+		v.Stages, v.Out, v.Spec = []StageView{}, nil, nil
 		jobs = append(jobs, v)
 	}
 	return jobs, nil
@@ -127,7 +127,7 @@ func jobView(id string, h map[string]string) (*JobView, error) {
 	}
 	v := &JobView{ID: id, Kind: job.Kind, Tenant: job.Tenant, State: tasks.State(h["state"]), Labels: job.Labels, CreatedAt: job.CreatedAt,
 		StartedAt: msTime(h["started"]), EndedAt: msTime(h["ended"]), Findings: toInt(h["findings"]), Window: job.Window,
-		Epoch: toInt(h["epoch"]), Spec: job.Spec, Workers: []string{}}
+		Epoch: toInt(h["epoch"]), Spec: job.Spec, Workers: []string{}, Stages: []StageView{}}
 	if h["error"] != "" {
 		v.Error = &ErrorView{Message: h["error"], Hint: h["hint"]}
 	}

@@ -21,6 +21,12 @@ const (
 	WorkerLost     = "lost"     // no heartbeat for a while; what it held was given to others
 )
 
+// What can be wanted of a worker. That nothing is known of any wish ("") undoes no drain: Redis may have lost it.
+const (
+	WantDrain  = "drain"
+	WantActive = "active"
+)
+
 // keepWorker is how long an entry of the fleet outlives its last heartbeat.
 const keepWorker = 24 * time.Hour
 
@@ -44,16 +50,16 @@ type Worker struct {
 	// Held are the ids of the attempts that it holds; nil when it does not say. Not part of the JSON; the sweep compares them
 	// with the leases.
 	Held []string `json:"-"`
-	// Wanted is what somebody asked of it: "" or "drain". It outlives a restart of Redis and a partition of the worker.
+	// Wanted is what somebody asked of it: "" (nothing yet), WantDrain or WantActive. It outlives a restart of Redis and a partition of the worker.
 	Wanted string `json:"wanted,omitempty"`
 }
 
 // Beat writes a worker's heartbeat. It returns whether somebody wants it drained, and whether it had been given up as lost
 // since its last heartbeat: then what it held may run elsewhere.
-func (s *Store) Beat(ctx context.Context, w Worker) (drain, wasLost bool, err error) {
+func (s *Store) Beat(ctx context.Context, w Worker) (wanted string, wasLost bool, err error) {
 	body, err := json.Marshal(w)
 	if err != nil {
-		return false, false, fmt.Errorf("encode heartbeat: %w", err)
+		return "", false, fmt.Errorf("encode heartbeat: %w", err)
 	}
 	args := []any{w.ID, keepWorker.Milliseconds(), "json", string(body), "state", w.State}
 	if w.Held != nil {
@@ -61,10 +67,10 @@ func (s *Store) Beat(ctx context.Context, w Worker) (drain, wasLost bool, err er
 	}
 	v, err := beatScript.Run(ctx, s.rdb, []string{beatsKey, workerKey(w.ID)}, args...).Slice()
 	if err != nil {
-		return false, false, fmt.Errorf("send heartbeat: %w", err)
+		return "", false, fmt.Errorf("send heartbeat: %w", err)
 	}
-	wanted, _ := v[0].(string)
-	return wanted == "drain", toInt(v[1]) == 1, nil
+	wanted, _ = v[0].(string)
+	return wanted, toInt(v[1]) == 1, nil
 }
 
 // Fleet says who is alive, by heartbeats.
@@ -103,11 +109,11 @@ func (s *Store) Want(ctx context.Context, worker string, drain bool) error {
 	if n == 0 {
 		return fmt.Errorf("worker %s: %w", worker, ErrNotFound)
 	}
+	wanted := WantActive
 	if drain {
-		err = s.rdb.HSet(ctx, workerKey(worker), "wanted", "drain").Err()
-	} else {
-		err = s.rdb.HDel(ctx, workerKey(worker), "wanted").Err()
+		wanted = WantDrain
 	}
+	err = s.rdb.HSet(ctx, workerKey(worker), "wanted", wanted).Err()
 	if err == nil {
 		err = s.rdb.Publish(ctx, ControlChannel, worker).Err()
 	}

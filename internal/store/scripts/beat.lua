@@ -1,6 +1,6 @@
 -- beat.lua: a worker's heartbeat: what it says of itself, and what is wanted of it. Time is Redis' own.
 -- KEYS: 1 beats, 2 worker · ARGV: 1 worker id, 2 ms until an entry without heartbeats expires, then field, value, ...
--- Returns {what is wanted ("" or "drain"), lost: 1 when it had been given up since its last heartbeat}
+-- Returns {what is wanted ("", "drain" or "active"), lost: 1 when it had been given up since its last heartbeat}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local fields = {}

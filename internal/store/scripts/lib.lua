@@ -144,7 +144,7 @@ local function dispatch()
     if room <= 0 then break end
     local ready = READY .. i
     local f = call('HMGET', STAGES, i .. ':split_done', i .. ':splitting', i .. ':page')
-    if f[1] ~= '1' and f[2] ~= '1' and call('LLEN', ready) < window then
+    if f[1] ~= '1' and f[2] ~= '1' and call('LLEN', ready) < window and call('ZCARD', LATER) < 4 * window then
       call('HSET', STAGES, i .. ':splitting', 1)
       hand_out(list, 'x' .. i .. '.' .. (f[3] or '0') .. '|1')
       room = room - 1
