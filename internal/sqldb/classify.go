@@ -24,7 +24,8 @@ const lockPatience = 250 * time.Millisecond
 //   - somebody holds a lock, or the server chose us as the victim of a deadlock or of a conflict: tasks.RetryAfter;
 //   - the server is full, starting or stopping: a hint, and an ordinary error, or RetryAfter where it passes by itself;
 //   - nothing answers, or the connection broke: tasks.RetryAfter, as a server that restarts is back in a while;
-//   - permissions, missing tables and columns: tasks.Permanent with a hint;
+//   - permissions, missing tables and columns, foreign keys that are in the way, rows that an index cannot be made of:
+//     tasks.Permanent with a hint;
 //   - a statement that somebody cancelled (our own cancels are context errors), and all else: as it is.
 //
 // nil, context errors and errors that are marked already stay as they are.
@@ -112,11 +113,25 @@ func classifyPostgres(err error, pg *pgconn.PgError) error {
 		return tasks.Permanent(tasks.WithHint(err, "GRANT the right to the user of this connection", "the user may not do this"))
 	case "42P01", "42703", "3F000", "42883":
 		return tasks.Permanent(tasks.WithHint(err, "was the schema changed, or not created? create it and retry", "a table or column is not there"))
+	case "23503":
+		return tasks.Permanent(tasks.WithHint(err, "the target has a foreign key already; drop it, stint adds foreign keys after the load",
+			"a row names a row that is not there yet"))
+	case "23505":
+		if isIndexBuild(pg) {
+			return tasks.Permanent(tasks.WithHint(err, "make the rows unique in the source, or drop index "+pg.ConstraintName+" there, then migrate again",
+				"the rows are not unique, as index %s wants them", pg.ConstraintName))
+		}
+	case "54000", "54011", "54023":
+		return tasks.Permanent(tasks.WithHint(err, "shorten the values in the source, or leave the index away", "the rows are more than PostgreSQL can do"))
 	case "0A000", "42601", "42804", "42809", "428C9":
 		return tasks.Permanent(err)
 	}
 	return err
 }
+
+// isIndexBuild reports whether a unique violation was found when an index was made of rows that are there, rather than by a
+// row that is written. The server's words are in its own language; the name of its function is not.
+func isIndexBuild(pg *pgconn.PgError) bool { return strings.HasPrefix(pg.Routine, "comparetup_index") }
 
 func classifySQLite(err error, code int) error {
 	switch code & 0xff {
@@ -130,6 +145,12 @@ func classifySQLite(err error, code int) error {
 		return tasks.Permanent(tasks.WithHint(err, "check the file with the sqlite3 shell: PRAGMA integrity_check", "the SQLite file is damaged"))
 	case sqlitelib.SQLITE_IOERR:
 		return tasks.WithHint(err, "check the disk that the file is on, then retry", "the SQLite file cannot be read or written")
+	case sqlitelib.SQLITE_CONSTRAINT:
+		// A row's fault does not come here, and rows do not change: a unique index over them cannot be had.
+		if code == sqlitelib.SQLITE_CONSTRAINT_UNIQUE {
+			return tasks.Permanent(tasks.WithHint(err, "make the rows unique in the source, or drop the unique index there, then migrate again",
+				"the rows are not unique, as an index wants them"))
+		}
 	case sqlitelib.SQLITE_ERROR:
 		if m := err.Error(); strings.Contains(m, "no such table") || strings.Contains(m, "no such column") {
 			return tasks.Permanent(tasks.WithHint(err, "was the schema changed, or not created? create it and retry", "a table or column is not there"))
@@ -146,6 +167,8 @@ func rowFault(err error) (code, reason, column string, ok bool) {
 			return "", "", "", false
 		}
 		switch class := pg.Code[:2]; {
+		case pg.Code == "23503": // the target has a foreign key already; its rows may just not be there yet
+			return "", "", "", false
 		case class == "22" || class == "23" || class == "44": // data exception, integrity constraint, view's check option
 		case class == "54" && pg.Code != "54001": // program limit exceeded, such as an index entry that is too large
 		case pg.Code == "P0001" || class == "21": // RAISE in a trigger; cardinality

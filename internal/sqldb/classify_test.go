@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -110,5 +111,66 @@ func TestAServerThatIsAwayIsWaitedFor(t *testing.T) {
 	var key RowKey
 	if _, ok := tasks.RetryAfterOf(Classify(key.UnmarshalJSON([]byte("[1,")))); ok {
 		t.Error("a key that was cut off is taken for a connection")
+	}
+}
+
+func TestAForeignKeyInTheTargetIsNotTheFaultOfRows(t *testing.T) {
+	t.Parallel()
+	for name, when := range map[string]string{"immediate": "", "deferred": " DEFERRABLE INITIALLY DEFERRED"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := context.Background()
+			src := sqliteFile(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, p INTEGER)", "INSERT INTO t VALUES (1, 1), (2, 2)")
+			dst := postgresDB(t, "CREATE TABLE p (id bigint PRIMARY KEY)", "CREATE TABLE t (id bigint PRIMARY KEY, p bigint REFERENCES p"+when+")")
+			m := pair(t, src, dst, "t")
+			b, err := NewBatcher(ctx, src, m, WalkOf(m.Source), Postgres, nil, nil, Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			l, err := NewLoader(ctx, dst, m, opts("1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			batch, err := b.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = l.Load(ctx, batch)
+			if !tasks.IsPermanent(err) || !strings.Contains(tasks.HintOf(err), "foreign key") {
+				t.Errorf("%v, hint %q", err, tasks.HintOf(err))
+			}
+			if n, err := QuarantineCount(ctx, dst, "job", ""); err != nil || n != 0 {
+				t.Errorf("%d rows are blamed: %v", n, err)
+			}
+		})
+	}
+}
+
+func TestAnIndexThatRowsDoNotAllowIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	rows := "CREATE TABLE t (id bigint PRIMARY KEY, a text)"
+	twice := "INSERT INTO t VALUES (1, 'x'), (2, 'x')"
+	long := "INSERT INTO t SELECT 1, string_agg(md5(i::text), '') FROM generate_series(1, 1000) i"
+	for _, c := range []struct {
+		name, word string
+		db         *DB
+		unique     bool
+	}{
+		{"twice", "by_a", postgresDB(t, rows, twice), true},
+		{"twice, SQLite", "by_a", sqliteFile(t, rows, twice), true},
+		{"too long", "by_a", postgresDB(t, rows, long), false},
+	} {
+		table := tableIn(t, c.db, "t")
+		table.Indexes = []Index{{Name: "by_a", Unique: c.unique, Columns: []IndexPart{{Column: "a"}}}}
+		err := FinishTable(context.Background(), c.db, table)
+		if !tasks.IsPermanent(err) || !strings.Contains(tasks.HintOf(err), "index") || !strings.Contains(err.Error(), c.word) {
+			t.Errorf("%s: %v, hint %q", c.name, err, tasks.HintOf(err))
+		}
+	}
+	other := postgresDB(t, rows, "INSERT INTO t VALUES (1, 'x')")
+	if err := Classify(tryRun(other, "INSERT INTO t VALUES (1, 'y')")); err == nil || tasks.IsPermanent(err) {
+		t.Errorf("a row that was there already: %v", err)
 	}
 }
