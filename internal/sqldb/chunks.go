@@ -220,8 +220,8 @@ func denseBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey
 	if w.Kind == WalkKey {
 		col = db.Dialect.Quote(w.Columns[0])
 	}
-	from := "(SELECT min(" + col + ") FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + ")"
-	to := "(SELECT max(" + col + ") FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + ")"
+	from := "(SELECT min(" + col + ") FROM " + t.from(db.Dialect) + ")"
+	to := "(SELECT max(" + col + ") FROM " + t.from(db.Dialect) + ")"
 	var lo, hi *int64
 	if err := queryRow(ctx, db, "SELECT "+from+", "+to, nil, &lo, &hi); err != nil {
 		return nil, false, err
@@ -285,7 +285,7 @@ func postgresBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after Row
 		return nil, err
 	}
 	d, n := Postgres, len(w.Columns)
-	rel := d.QuoteTable(t.Schema, t.Name)
+	rel := t.from(d)
 	inner, prev, alias, out := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, c := range w.Columns {
 		col := t.Column(c)
@@ -318,7 +318,7 @@ func ctidBoundaries(ctx context.Context, db *DB, t *Table, after RowKey, rows, l
 	var blocks, sampled int64
 	rel := Postgres.QuoteTable(t.Schema, t.Name)
 	err := queryRow(ctx, db, "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint, "+
-		"(SELECT count(*) FROM "+rel+" WHERE ctid < '(16,0)'::tid)", []any{rel}, &blocks, &sampled)
+		"(SELECT count(*) FROM "+t.from(Postgres)+" WHERE ctid < '(16,0)'::tid)", []any{rel}, &blocks, &sampled)
 	if err != nil {
 		return nil, err
 	}

@@ -148,6 +148,11 @@ type comparison struct {
 const maxQuarantineKeys = 50_000
 
 func newComparison(ctx context.Context, src, dst *DB, m *Mapping, w Walk, job string, report func(Difference) bool) (*comparison, error) {
+	target, err := asItIs(ctx, dst, m.Target)
+	if err != nil {
+		return nil, err
+	}
+	m = &Mapping{Source: m.Source, Target: target, Columns: m.Columns}
 	c := &comparison{src: src, dst: dst, m: m, walk: w, job: job, report: report, quarantine: map[string]bool{}}
 	c.targetWalk = Walk{Kind: w.Kind}
 	for _, name := range w.Columns {
@@ -164,7 +169,7 @@ func newComparison(ctx context.Context, src, dst *DB, m *Mapping, w Walk, job st
 	if job == "" {
 		return c, nil
 	}
-	err := dst.queryAll(ctx, "SELECT row_key FROM stint_quarantine WHERE job = $1 AND table_name = $2 LIMIT $3",
+	err = dst.queryAll(ctx, "SELECT row_key FROM stint_quarantine WHERE job = $1 AND table_name = $2 LIMIT $3",
 		[]any{job, m.Source.FullName(), maxQuarantineKeys + 1}, func(scan func(...any) error) error {
 			var key string
 			err := scan(&key)
@@ -369,8 +374,12 @@ func compareIntegers(a, b []cell) int {
 
 // CountRows counts the rows of a table.
 func CountRows(ctx context.Context, db *DB, t *Table) (int64, error) {
+	t, err := asItIs(ctx, db, t)
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", t.FullName(), Classify(err))
+	}
 	var n int64
-	if err := queryRow(ctx, db, "SELECT count(*) FROM "+db.Dialect.QuoteTable(t.Schema, t.Name), nil, &n); err != nil {
+	if err := queryRow(ctx, db, "SELECT count(*) FROM "+t.from(db.Dialect), nil, &n); err != nil {
 		return 0, fmt.Errorf("count %s: %w", t.FullName(), Classify(err))
 	}
 	return n, nil

@@ -197,7 +197,7 @@ func findExtra(ctx context.Context, src, dst *DB, m *Mapping, w Walk, report fun
 	if err != nil {
 		return 0, err
 	}
-	rows, err := readColumns(ctx, dst, m.Target, c.targetWalk, nil, nil, nil)
+	rows, err := readColumns(ctx, dst, c.m.Target, c.targetWalk, nil, nil, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -52,7 +52,7 @@ func shape(s *Schema) []Table {
 	var shapes []Table
 	for i := range s.Tables {
 		t := cloneTable(&s.Tables[i])
-		t.Rows, t.Notes, t.LastValue = 0, nil, nil
+		t.Rows, t.Notes, t.LastValue, t.Only = 0, nil, nil, false
 		// The database writes expressions in its own way.
 		for j := range t.Columns {
 			l := parseDefault(s.Dialect, t.Columns[j].Default)
@@ -295,7 +295,7 @@ func TestRowsAreCounted(t *testing.T) {
 		}
 		run(t, db, `INSERT INTO "some rows" VALUES (1), (2)`)
 		found, err := HasRows(ctx, db, table)
-		n, err2 := RowCount(ctx, db, table)
+		n, err2 := CountRows(ctx, db, table)
 		exists, err3 := HasTable(ctx, db, table)
 		if !found || n != 2 || !exists || err != nil || err2 != nil || err3 != nil {
 			t.Errorf("%s: %v, %d, %v; %v, %v, %v", db.Dialect, found, n, exists, err, err2, err3)

@@ -97,7 +97,7 @@ func (r *pgReader) list(only []string) ([]uint32, error) {
 				"no permission to read table %s", names[i]))
 		}
 		r.oids = append(r.oids, x.oid)
-		r.tables[x.oid] = &Table{Schema: x.schema, Name: x.name}
+		r.tables[x.oid] = &Table{Schema: x.schema, Name: x.name, Only: x.kind == "r"}
 	}
 	return r.oids, nil
 }
@@ -290,7 +290,7 @@ func (r *pgReader) indexes() error {
 		})
 }
 
-// leftOut notes what else hangs on the tables: triggers, row security, children by inheritance.
+// leftOut notes what else hangs on the tables: triggers, row security.
 func (r *pgReader) leftOut() error {
 	var oid uint32
 	var what, name string
@@ -298,18 +298,10 @@ func (r *pgReader) leftOut() error {
 		SELECT tgrelid, 'trigger', tgname::text FROM pg_trigger WHERE tgrelid = ANY($1) AND NOT tgisinternal
 		UNION ALL
 		SELECT polrelid, 'policy', polname::text FROM pg_policy WHERE polrelid = ANY($1)
-		UNION ALL
-		SELECT i.inhparent, 'child', i.inhrelid::regclass::text FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
-		WHERE i.inhparent = ANY($1) AND p.relkind = 'r'
 		ORDER BY 1, 2, 3`,
 		[]any{&oid, &what, &name}, func() error {
 			t := r.tables[oid]
-			note := fmt.Sprintf("The %s %s of table %s is left out.", what, name, t.FullName())
-			if what == "child" {
-				note = fmt.Sprintf("Table %s has a child by inheritance, %s: reading it reads the rows of %s as well; leave %s out.",
-					t.FullName(), name, name, name)
-			}
-			t.Notes = append(t.Notes, note)
+			t.Notes = append(t.Notes, fmt.Sprintf("The %s %s of table %s is left out.", what, name, t.FullName()))
 			return nil
 		})
 }
@@ -344,7 +336,7 @@ func (r *pgReader) count() error {
 		if !small[oid] && t.Rows > 0 {
 			continue
 		}
-		if err := r.tx.QueryRow(r.ctx, "SELECT count(*) FROM "+Postgres.QuoteTable(t.Schema, t.Name)).Scan(&t.Rows); err != nil {
+		if err := r.tx.QueryRow(r.ctx, "SELECT count(*) FROM "+t.from(Postgres)).Scan(&t.Rows); err != nil {
 			return err
 		}
 	}

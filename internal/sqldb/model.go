@@ -61,6 +61,7 @@ type Table struct {
 	ForeignKeys []ForeignKey `json:"foreign_keys,omitempty"`
 	Rows        int64        `json:"rows,omitempty"`       // an estimate; exact where it is cheap
 	RowID       string       `json:"row_id,omitempty"`     // SQLite: a name by which the rowid can be read; "" for WITHOUT ROWID
+	Only        bool         `json:"only,omitempty"`       // PostgreSQL: not partitioned; its rows are its own, and not those of tables that inherit from it
 	Autoincr    bool         `json:"autoincr,omitempty"`   // SQLite: AUTOINCREMENT
 	LastValue   *int64       `json:"last_value,omitempty"` // last value of the identity or AUTOINCREMENT sequence, when it has one
 	Notes       []string     `json:"notes,omitempty"`      // what was seen and is left out (checks, expression indexes, triggers), one sentence each

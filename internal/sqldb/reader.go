@@ -67,7 +67,7 @@ func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, t
 	for i := range r.cols {
 		expressions[i] = r.cols[i].expression(db.Dialect, t)
 	}
-	rest := " FROM " + db.Dialect.QuoteTable(t.Schema, t.Name) + walked + tail
+	rest := " FROM " + t.from(db.Dialect) + walked + tail
 	var err error
 	if db.Dialect == SQLite {
 		r.src, err = openSQLiteRows(ctx, db, expressions, rest, args)
@@ -78,6 +78,27 @@ func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, t
 		return nil, fmt.Errorf("read %s: %w", t.FullName(), err)
 	}
 	return r, nil
+}
+
+// from returns a table as FROM wants it, for its own rows alone.
+func (t *Table) from(d Dialect) string {
+	if t.Only && d == Postgres {
+		return "ONLY " + d.QuoteTable(t.Schema, t.Name)
+	}
+	return d.QuoteTable(t.Schema, t.Name)
+}
+
+// asItIs returns a table as it is in the target, which may be partitioned there, or have tables that inherit from it, whatever
+// the plan says.
+func asItIs(ctx context.Context, db *DB, t *Table) (*Table, error) {
+	there := *t
+	there.Only = false
+	if db.Dialect != Postgres {
+		return &there, nil
+	}
+	err := db.Pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'r')",
+		Postgres.QuoteTable(t.Schema, t.Name)).Scan(&there.Only)
+	return &there, err
 }
 
 // addKey finds the parts of the key among the columns, and adds those that are not there.

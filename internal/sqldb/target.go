@@ -26,20 +26,15 @@ func HasTable(ctx context.Context, db *DB, t *Table) (bool, error) {
 	return found, nil
 }
 
-// RowCount counts the rows of a table. It reads all of it.
-func RowCount(ctx context.Context, db *DB, t *Table) (int64, error) {
-	var n int64
-	if err := queryValue(ctx, db, "SELECT count(*) FROM "+db.Dialect.QuoteTable(t.Schema, t.Name), &n); err != nil {
-		return 0, fmt.Errorf("count rows of %s: %w", t.FullName(), err)
-	}
-	return n, nil
-}
-
 // HasRows reports whether a table has any row. It reads one at most.
 func HasRows(ctx context.Context, db *DB, t *Table) (bool, error) {
 	var found bool
-	if err := queryValue(ctx, db, "SELECT EXISTS (SELECT 1 FROM "+db.Dialect.QuoteTable(t.Schema, t.Name)+")", &found); err != nil {
-		return false, fmt.Errorf("look for rows of %s: %w", t.FullName(), err)
+	t, err := asItIs(ctx, db, t)
+	if err == nil {
+		err = queryValue(ctx, db, "SELECT EXISTS (SELECT 1 FROM "+t.from(db.Dialect)+")", &found)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for rows of %s: %w", t.FullName(), Classify(err))
 	}
 	return found, nil
 }

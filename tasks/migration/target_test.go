@@ -187,3 +187,59 @@ func TestAMigrationThatWasRefusedBeforeItLoadedIsInNobodysWay(t *testing.T) {
 	refused(t, err, "log")
 	drive(t, migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Tables: []string{"customer", "invoice"}}))
 }
+
+// fromPostgres is a world whose source is a PostgreSQL database.
+func fromPostgres(t *testing.T, to string, statements ...string) *world {
+	t.Helper()
+	w := newWorld(t, to)
+	w.from = pgtest.New(t)
+	db := w.open(t, w.from)
+	for _, s := range statements {
+		if _, err := db.Pool.Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	return w
+}
+
+func TestRowsOfATableThatInheritsArriveOnce(t *testing.T) {
+	t.Parallel()
+	inBoth(t, func(t *testing.T, to string) {
+		w := fromPostgres(t, to, "CREATE TABLE animal (id int PRIMARY KEY, name text)", "CREATE TABLE cat (lives int) INHERITS (animal)", "ALTER TABLE cat ADD PRIMARY KEY (id)",
+			"INSERT INTO animal SELECT i, 'a' FROM generate_series(1, 30) i", "INSERT INTO cat SELECT i, 'c', 9 FROM generate_series(11, 55) i",
+			"CREATE TABLE note (t text)", "CREATE TABLE loud () INHERITS (note)", "INSERT INTO note SELECT 'n'||i FROM generate_series(1, 20) i", "INSERT INTO loud SELECT 'l'||i FROM generate_series(1, 15) i",
+			"CREATE TABLE year (id int PRIMARY KEY) PARTITION BY RANGE (id)", "CREATE TABLE y1 PARTITION OF year FOR VALUES FROM (0) TO (10)",
+			"CREATE TABLE y2 PARTITION OF year FOR VALUES FROM (10) TO (100)", "INSERT INTO year SELECT generate_series(1, 40)")
+		job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", ChunkRows: 9, BatchRows: 4})
+		total, _ := drive(t, migration.New(w.dbs), job)
+		if total.Written != 30+45+20+15+40 || total.Quarantined != 0 {
+			t.Errorf("%+v", total)
+		}
+		if d := w.differences(t, job.ID); len(d) > 0 {
+			t.Errorf("%d differences, the first: %+v", len(d), d[0])
+		}
+		drive(t, migration.New(w.dbs), job)
+		w.inTarget(t, "INSERT INTO animal VALUES (31, 'c')") // a row of the child is not one of the parent
+		if d := w.differences(t, job.ID); len(d) != 1 || d[0].Subject != "animal" || d[0].Message != migration.ExtraRow {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+func TestATargetMayBePartitionedOrInherit(t *testing.T) {
+	t.Parallel()
+	parts := []string{"CREATE TABLE year (id int PRIMARY KEY) PARTITION BY RANGE (id)", "CREATE TABLE y1 PARTITION OF year FOR VALUES FROM (0) TO (100)",
+		"CREATE TABLE animal (id int PRIMARY KEY, name text)", "CREATE TABLE cat (lives int, PRIMARY KEY (id)) INHERITS (animal)"}
+	w := fromPostgres(t, pgtest.New(t), "CREATE TABLE year (id int PRIMARY KEY)", "INSERT INTO year SELECT generate_series(1, 40)", parts[2], parts[3],
+		"INSERT INTO animal VALUES (1, 'a')", "INSERT INTO cat VALUES (1, 'c', 9), (2, 'c', 9)")
+	w.inTarget(t, parts...)
+	job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"})
+	for range 2 {
+		if total, _ := drive(t, migration.New(w.dbs), job); total.Written != 43 {
+			t.Errorf("%+v", total)
+		}
+		if d := w.differences(t, job.ID); len(d) > 0 {
+			t.Errorf("%d differences, the first: %+v", len(d), d[0])
+		}
+	}
+}
