@@ -2,7 +2,12 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stint-run/stint/tasks"
 )
 
 // EnsureTypes makes the enum types that tables need, where they are not there yet.
@@ -27,6 +32,37 @@ func EnsureTable(ctx context.Context, db *DB, t *Table) error {
 		}
 	}
 	return CheckTarget(ctx, db, t)
+}
+
+// CheckLoadable refuses a table that cannot take its rows in any order, or does something else with them: a table of PostgreSQL
+// that has foreign keys or triggers before its rows are loaded. Children may come before their parents, and would be set aside.
+func CheckLoadable(ctx context.Context, db *DB, t *Table) error {
+	if db.Dialect != Postgres {
+		return nil // foreign keys are not enforced in our sessions
+	}
+	table := Postgres.QuoteTable(t.Schema, t.Name)
+	var found, undo []string
+	err := db.queryAll(ctx, `
+		SELECT 'foreign key ' || conname, format('ALTER TABLE %s DROP CONSTRAINT %I;', $1::text, conname)
+		FROM pg_constraint c WHERE conrelid = to_regclass($1) AND contype = 'f' AND coalesce((to_jsonb(c) ->> 'conenforced')::bool, true)
+		UNION ALL
+		SELECT 'trigger ' || tgname, format('ALTER TABLE %s DISABLE TRIGGER %I;', $1::text, tgname)
+		FROM pg_trigger WHERE tgrelid = to_regclass($1) AND NOT tgisinternal AND tgenabled IN ('O', 'A')
+		ORDER BY 1`, []any{table}, func(scan func(...any) error) error {
+		var what, sql string
+		err := scan(&what, &sql)
+		found, undo = append(found, what), append(undo, sql)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for foreign keys of %s: %w", t.FullName(), Classify(err))
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return tasks.Permanent(tasks.WithHint(nil, "take them away for the load: "+strings.Join(undo, " ")+
+		" The foreign keys of the source are added when all rows are there; enable triggers afterwards",
+		"table %s of the target, whose rows are still to come, has %s", t.FullName(), strings.Join(found, ", ")))
 }
 
 // FinishTable makes the unique keys and indexes of a loaded table, and sets its sequences. It may be run again; when ctx ends
@@ -65,12 +101,20 @@ func ReferTable(ctx context.Context, db *DB, t *Table) ([]Orphans, error) {
 			continue
 		}
 		var n int64
+		if !isForeignKeyViolation(err) {
+			return found, fmt.Errorf("validate foreign key %s of %s: %w", fk.Name, t.FullName(), Classify(err))
+		}
 		if e := queryValue(ctx, db, fk.Orphans, &n); e != nil || n == 0 {
 			return found, fmt.Errorf("validate foreign key %s of %s: %w", fk.Name, t.FullName(), Classify(err))
 		}
 		found = append(found, Orphans{fk.Name, t.ForeignKeys[i].RefTable, n, true})
 	}
 	return found, nil
+}
+
+func isForeignKeyViolation(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23503"
 }
 
 func orphansOfSQLite(ctx context.Context, db *DB, t *Table) ([]Orphans, error) {

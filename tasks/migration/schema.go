@@ -62,7 +62,15 @@ func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d 
 		if err := sqldb.EnsureTable(ctx, dst, t); err != nil {
 			return err
 		}
-		return expected(ctx, dst, a.Job.ID, stageLoad+d.Sources[i], t)
+		load := stageLoad + d.Sources[i]
+		if err := expected(ctx, dst, a.Job.ID, load, t); err != nil {
+			return err
+		}
+		// A table that is loaded to its end has the foreign keys that this migration has added.
+		if left, err := sqldb.Unfinished(ctx, dst, a.Job.ID, []string{load}); err != nil || len(left) == 0 {
+			return err
+		}
+		return sqldb.CheckLoadable(ctx, dst, t)
 	case stageIndexes:
 		return sqldb.FinishTable(ctx, dst, t)
 	case stageForeignKeys:

@@ -243,3 +243,25 @@ func TestATargetMayBePartitionedOrInherit(t *testing.T) {
 		}
 	}
 }
+
+func TestATableWithForeignKeysOrTriggersIsNotLoaded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pgtest.New(t))
+	w.inTarget(t, "CREATE TABLE customer (id bigint PRIMARY KEY, name text, boss bigint REFERENCES customer, since timestamp)",
+		"CREATE FUNCTION drops() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", "CREATE TRIGGER off BEFORE INSERT ON customer EXECUTE FUNCTION drops()",
+		`CREATE TRIGGER "on it" BEFORE INSERT ON customer EXECUTE FUNCTION drops()`, "ALTER TABLE customer DISABLE TRIGGER off")
+	job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"})
+	_, _, err := try(t, migration.New(w.dbs), job)
+	refused(t, err, "table customer", "has foreign key customer_boss_fkey, trigger on it")
+	_, sql, _ := strings.Cut(tasks.HintOf(err), "load: ")
+	sql, _, _ = strings.Cut(sql, " The foreign keys")
+	w.inTarget(t, sql) // what the hint says helps
+	for range 2 {      // and the keys that were added by then are no hindrance
+		if total, _ := drive(t, migration.New(w.dbs), job); total.Quarantined != 0 || total.Written != 40+40+120+80 {
+			t.Errorf("%+v", total)
+		}
+	}
+	if d := w.differences(t, job.ID); len(d) > 0 {
+		t.Errorf("%d differences, the first: %+v", len(d), d[0])
+	}
+}
