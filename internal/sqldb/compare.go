@@ -97,7 +97,7 @@ func (m *Mapping) targetOf(source string) string {
 // whatever the columns hold, not as they happen to be written. What PostgreSQL holds is read in its own text form, so that a
 // mistake in our encoding shows. Both sides are streamed; memory does not grow with the range.
 //
-// Each difference goes to report, which returns false to stop. Rows that the job (may be "") has quarantined are expected to be
+// Each difference goes to report, which returns false to stop. Rows that the job (may be "", or AnyJob) has quarantined are expected to be
 // missing. A table that cannot be walked by key is compared as a whole, so from and to must be nil then. It holds up to one
 // connection of the source and two of the target at a time.
 func CompareRange(ctx context.Context, src, dst *DB, m *Mapping, w Walk, from, to RowKey, job string, report func(Difference) bool) (CompareResult, error) {
@@ -169,13 +169,8 @@ func newComparison(ctx context.Context, src, dst *DB, m *Mapping, w Walk, job st
 	if job == "" {
 		return c, nil
 	}
-	err = dst.queryAll(ctx, "SELECT row_key FROM stint_quarantine WHERE job = $1 AND table_name = $2 LIMIT $3",
-		[]any{job, m.Source.FullName(), maxQuarantineKeys + 1}, func(scan func(...any) error) error {
-			var key string
-			err := scan(&key)
-			c.quarantine[key] = true
-			return err
-		})
+	keys, err := quarantineKeys(ctx, dst, job, m.Source.FullName(), maxQuarantineKeys+1)
+	c.quarantine = keys
 	if c.askEach = len(c.quarantine) > maxQuarantineKeys; c.askEach {
 		clear(c.quarantine)
 	}
@@ -279,10 +274,7 @@ func (c *comparison) inQuarantine(ctx context.Context, key RowKey) (bool, error)
 	if !c.askEach {
 		return c.quarantine[key.String()], nil
 	}
-	var n int64
-	err := queryRow(ctx, c.dst, "SELECT count(*) FROM stint_quarantine WHERE job = $1 AND table_name = $2 AND row_key = $3",
-		[]any{c.job, c.m.Source.FullName(), key.String()}, &n)
-	return n > 0, err
+	return inQuarantine(ctx, c.dst, c.job, c.m.Source.FullName(), key)
 }
 
 // merge reads both sides in the order of their integer keys.

@@ -2,11 +2,14 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stint-run/stint/tasks"
+	sqlitelib "modernc.org/sqlite/lib"
 )
 
 // Quarantined is a row that could not be loaded, as the target keeps it in stint_quarantine.
@@ -97,12 +100,62 @@ func quarantineValues(d Dialect, o *LoaderOptions, table string, b *Batch, parts
 
 const quarantineInsert = "INSERT INTO stint_quarantine (job, stage, step, table_name, row_key, column_name, reason, code, row_json) VALUES "
 
-// Quarantine returns the rows of a job that could not be loaded, of one table or of all (""), ordered, behind the first skip
-// of them, at most limit.
+// AnyJob in place of a job's id asks for what any job has set aside. No job has this id.
+const AnyJob = "*"
+
+// ofJob is a condition on the rows in quarantine: $1 is a job, or AnyJob.
+func ofJob(job string) string {
+	if job == AnyJob {
+		return "$1 = '" + AnyJob + "'"
+	}
+	return "job = $1"
+}
+
+// queryQuarantine reads rows from a quarantine, if there is one: a database into which nothing was migrated has none, and may
+// not be written. The query reads no other table.
+func queryQuarantine(ctx context.Context, db *DB, query string, args []any, row func(scan func(...any) error) error) error {
+	err := db.queryAll(ctx, query, args, row)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42P01" {
+		return nil
+	}
+	if sqliteCode(err) == sqlitelib.SQLITE_ERROR && strings.Contains(err.Error(), "no such table: stint_quarantine") {
+		return nil
+	}
+	return err
+}
+
+// quarantineKeys returns the keys, as text, of the rows of a table that a job, or AnyJob, has set aside, at most limit.
+func quarantineKeys(ctx context.Context, db *DB, job, table string, limit int) (map[string]bool, error) {
+	keys := map[string]bool{}
+	err := queryQuarantine(ctx, db, "SELECT DISTINCT row_key FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 LIMIT $3",
+		[]any{job, table, limit}, func(scan func(...any) error) error {
+			var key string
+			err := scan(&key)
+			keys[key] = true
+			return err
+		})
+	return keys, err
+}
+
+// inQuarantine reports whether a job, or AnyJob, has set a row of a table aside.
+func inQuarantine(ctx context.Context, db *DB, job, table string, key RowKey) (bool, error) {
+	found := false
+	err := queryQuarantine(ctx, db, "SELECT 1 FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 AND row_key = $3 LIMIT 1",
+		[]any{job, table, key.String()}, func(scan func(...any) error) error {
+			var one int
+			found = true
+			return scan(&one)
+		})
+	return found, err
+}
+
+// Quarantine returns the rows of a job, or of AnyJob, that could not be loaded, of one table or of all (""), ordered, behind the
+// first skip of them, at most limit.
 func Quarantine(ctx context.Context, db *DB, job, table string, skip, limit int) ([]Quarantined, error) {
 	var all []Quarantined
-	err := db.queryAll(ctx, "SELECT job, stage, step, table_name, row_key, column_name, reason, code, row_json FROM stint_quarantine "+
-		"WHERE job = $1 AND ($2 = '' OR table_name = $2) ORDER BY stage, step, row_key LIMIT $3 OFFSET $4", []any{job, table, limit, skip},
+	err := queryQuarantine(ctx, db, "SELECT job, stage, step, table_name, row_key, column_name, reason, code, row_json FROM stint_quarantine "+
+		"WHERE "+ofJob(job)+" AND ($2 = '' OR table_name = $2) ORDER BY job, stage, step, row_key LIMIT $3 OFFSET $4", []any{job, table, limit, skip},
 		func(scan func(...any) error) error {
 			var q Quarantined
 			var key string
@@ -119,10 +172,12 @@ func Quarantine(ctx context.Context, db *DB, job, table string, skip, limit int)
 	return all, nil
 }
 
-// QuarantineCount returns how many rows of a job, of one table or of all (""), could not be loaded.
+// QuarantineCount returns how many rows, of one table or of all (""), a job, or AnyJob, could not load. A row counts once,
+// however many jobs have tried it.
 func QuarantineCount(ctx context.Context, db *DB, job, table string) (int64, error) {
 	var n int64
-	err := queryRow(ctx, db, "SELECT count(*) FROM stint_quarantine WHERE job = $1 AND ($2 = '' OR table_name = $2)", []any{job, table}, &n)
+	err := queryQuarantine(ctx, db, "SELECT count(*) FROM (SELECT DISTINCT table_name, row_key FROM stint_quarantine WHERE "+ofJob(job)+
+		" AND ($2 = '' OR table_name = $2)) AS q", []any{job, table}, func(scan func(...any) error) error { return scan(&n) })
 	if err != nil {
 		return 0, fmt.Errorf("count the quarantine: %w", Classify(err))
 	}

@@ -31,6 +31,7 @@ type VerifySpec struct {
 	Target    string   `json:"target"` // a connection's name
 	Tables    []string `json:"tables,omitempty"`
 	Job       string   `json:"job,omitempty"`        // the migration whose quarantined rows are not expected in the target
+	AnyJob    bool     `json:"any_job,omitempty"`    // without Job: rows that any migration has quarantined are not expected
 	ChunkRows int      `json:"chunk_rows,omitempty"` // rows of a step; 0 means 20,000
 }
 
@@ -53,6 +54,9 @@ func parseVerifySpec(job tasks.Job) (VerifySpec, error) {
 	}
 	if s.ChunkRows <= 0 {
 		s.ChunkRows = 20_000
+	}
+	if s.AnyJob && s.Job == "" {
+		s.Job = sqldb.AnyJob
 	}
 	return s, nil
 }
