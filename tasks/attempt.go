@@ -90,6 +90,24 @@ func (a *Attempt) Findings() []Finding {
 	return append([]Finding(nil), a.findings...)
 }
 
+// UntilDraining returns a context for what may be cut off without harm, such as reading and waiting: it ends with ctx, and, with
+// ErrDrained as its cause, as soon as the worker wants the attempt back. An error of such work while IsDraining is no failure:
+// return ErrDrained. What must not be cut off, such as a commit, goes on with ctx itself. Call the function when the work ends.
+func (a *Attempt) UntilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if a.IsDraining() {
+		cancel(ErrDrained)
+	}
+	go func() {
+		select {
+		case <-a.Draining:
+			cancel(ErrDrained)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
 // IsDraining reports whether the worker wants the attempt back.
 func (a *Attempt) IsDraining() bool {
 	select {

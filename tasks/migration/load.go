@@ -195,11 +195,14 @@ func (f *Family) Run(ctx context.Context, a *tasks.Attempt) error {
 	}
 }
 
-// runLoad loads a chunk from where the ledger says that it stands.
+// runLoad loads a chunk from where the ledger says that it stands. A drain cuts off all that only reads or waits, so that it does
+// not wait for a database that does not answer; a batch that is being written goes on to its end.
 func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
-	l, err := f.loadOf(ctx, a.Job, a.Stage)
+	reading, cancel := a.UntilDraining(ctx)
+	defer cancel()
+	l, err := f.loadOf(reading, a.Job, a.Stage)
 	if err != nil {
-		return err
+		return unlessDraining(a, err)
 	}
 	var chunk sqldb.Chunk
 	if err := json.Unmarshal(a.Step.Body, &chunk); err != nil {
@@ -210,14 +213,16 @@ func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
 		return tasks.Permanent(err)
 	}
 	for {
-		err := l.run(ctx, a, m, chunk)
+		err := l.run(ctx, reading, a, m, chunk)
 		switch {
+		case sqldb.IsLockTimeout(err) && a.IsDraining():
+			return tasks.ErrDrained
 		case sqldb.IsLockTimeout(err):
 			// Somebody sits on this step's row of the ledger. It is not the lock that says who may go on, but the lease.
 			if err := a.Checkpoint(ctx, a.Cursor()); err != nil {
 				return err
 			}
-			if n, e := sqldb.EndRivals(ctx, l.dst, a.Job.ID, a.Stage.Name, a.Step.ID); e != nil || n == 0 {
+			if n, e := sqldb.EndRivals(reading, l.dst, a.Job.ID, a.Stage.Name, a.Step.ID); e != nil || n == 0 {
 				return err
 			}
 		case !errors.Is(err, sqldb.ErrTaken):
@@ -233,11 +238,11 @@ func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
 	}
 }
 
-// run goes through the ledger's rest of a chunk once.
-func (l *load) run(ctx context.Context, a *tasks.Attempt, m *sqldb.Mapping, chunk sqldb.Chunk) error {
-	from, ended, totals, err := sqldb.Progress(ctx, l.dst, a.Job.ID, a.Stage.Name, a.Step.ID)
+// run goes through the ledger's rest of a chunk once. The context reading ends when the attempt drains.
+func (l *load) run(ctx, reading context.Context, a *tasks.Attempt, m *sqldb.Mapping, chunk sqldb.Chunk) error {
+	from, ended, totals, err := sqldb.Progress(reading, l.dst, a.Job.ID, a.Stage.Name, a.Step.ID)
 	if err != nil {
-		return err
+		return unlessDraining(a, err)
 	}
 	a.Count(totals)
 	switch {
@@ -253,15 +258,15 @@ func (l *load) run(ctx context.Context, a *tasks.Attempt, m *sqldb.Mapping, chun
 	if from == nil {
 		from = chunk.From
 	}
-	batches, err := sqldb.NewBatcher(ctx, l.src, m, l.walk, l.dst.Dialect, from, chunk.To, sqldb.Limits{Rows: l.spec.BatchRows})
+	batches, err := sqldb.NewBatcher(reading, l.src, m, l.walk, l.dst.Dialect, from, chunk.To, sqldb.Limits{Rows: l.spec.BatchRows})
 	if err != nil {
-		return err
+		return unlessDraining(a, err)
 	}
 	defer batches.Close()
-	loader, err := sqldb.NewLoader(ctx, l.dst, m, sqldb.LoaderOptions{Job: a.Job.ID, Stage: a.Stage.Name, Step: a.Step.ID,
+	loader, err := sqldb.NewLoader(reading, l.dst, m, sqldb.LoaderOptions{Job: a.Job.ID, Stage: a.Stage.Name, Step: a.Step.ID,
 		Worker: a.Worker, Attempt: a.ID, Draining: a.Draining})
 	if err != nil {
-		return err
+		return unlessDraining(a, err)
 	}
 	defer loader.Close()
 	for {
@@ -270,7 +275,7 @@ func (l *load) run(ctx context.Context, a *tasks.Attempt, m *sqldb.Mapping, chun
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return err
+			return unlessDraining(a, err)
 		case a.IsDraining(): // what was read is read again by the next attempt; what was committed is in the ledger
 			batch.Release()
 			return tasks.ErrDrained

@@ -28,29 +28,27 @@ func (f *Family) runSchema(ctx context.Context, a *tasks.Attempt) error {
 	if err != nil || i < 0 || i >= len(d.Tables) {
 		return tasks.Permanent(fmt.Errorf("stage %s has no step %q", a.Stage.Name, a.Step.ID))
 	}
+	// A statement that takes long, such as an index, is cut off by a drain: it leaves nothing behind, and the next attempt makes
+	// it anew.
+	ctx, cancel := a.UntilDraining(ctx)
+	defer cancel()
 	dst, err := f.dbs.target(ctx, spec.Target)
-	if err != nil {
-		return err
+	if err == nil {
+		err = f.define(ctx, dst, a, &d, i)
 	}
-	err = f.define(ctx, dst, a, &d, i)
+	return unlessDraining(a, err)
+}
+
+// unlessDraining returns an error of work on a context of UntilDraining; while the attempt drains it is no failure.
+func unlessDraining(a *tasks.Attempt, err error) error {
 	if err != nil && a.IsDraining() {
 		return tasks.ErrDrained
 	}
 	return err
 }
 
-// define makes what this stage wants of table i. A statement that takes long, such as an index, is cut off by a drain: it
-// leaves nothing behind, and the next attempt makes it anew.
+// define makes what this stage wants of table i.
 func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d *schemaDetail, i int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-a.Draining:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	t := &d.Tables[i]
 	switch a.Stage.Name {
 	case stageSchema:
