@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -97,6 +99,10 @@ type verification struct {
 func (c *command) runVerify(ctx context.Context, a *app.App, spec migration.VerifySpec) error {
 	v, err := c.verifyNow(ctx, a, spec)
 	if err != nil {
+		if errors.Is(err, errInterrupted) {
+			c.say("interrupted: the comparison is cancelled; nothing was changed")
+			go c.secondSignal(a)
+		}
 		return err
 	}
 	err = c.print(v, func(w io.Writer) { v.write(w) })
@@ -118,6 +124,13 @@ func (c *command) verifyNow(ctx context.Context, a *app.App, spec migration.Veri
 	}
 	view, err := c.watch(ctx, a, job)
 	if err != nil {
+		if errors.Is(err, errInterrupted) { // nobody asks for its answer any more, and no later command goes on with it
+			short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if _, e := a.Control(short, job.ID, store.Cancel); e != nil {
+				c.log.Warn("the comparison could not be cancelled", "job", job.ID, "err", e)
+			}
+		}
 		return nil, err
 	}
 	if err := failed(view); err != nil {
