@@ -166,6 +166,7 @@ func typo(err error) error {
 func (c *command) migrationJob(m *move, from, to database) (tasks.Job, error) {
 	tables := slices.Clone(m.tables)
 	slices.Sort(tables)
+	tables = slices.Compact(tables)
 	spec, err := json.Marshal(migration.Spec{Source: from.name, Target: to.name, Tables: tables, ChunkRows: m.chunkRows, BatchRows: m.batchRows})
 	if err != nil {
 		return tasks.Job{}, fmt.Errorf("encode spec: %w", err)
