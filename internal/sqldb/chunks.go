@@ -208,7 +208,7 @@ func Boundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, row
 		keys, err = keysetBoundaries(ctx, db, t, w, after, rows, limit)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("split %s: %w", t.FullName(), err)
+		return nil, fmt.Errorf("split %s: %w", t.FullName(), Classify(err))
 	}
 	return keys, nil
 }

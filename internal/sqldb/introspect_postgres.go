@@ -35,7 +35,7 @@ func introspectPostgres(ctx context.Context, db *DB, only []string) (*Schema, er
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("introspect %s: %w", db.Location, err)
+		return nil, fmt.Errorf("introspect %s: %w", db.Location, Classify(err))
 	}
 	for _, oid := range order {
 		r.schema.Tables = append(r.schema.Tables, *r.tables[oid])

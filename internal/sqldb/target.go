@@ -21,7 +21,7 @@ func HasTable(ctx context.Context, db *DB, t *Table) (bool, error) {
 			t.Name).Scan(&found)
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for table %s: %w", t.FullName(), err)
+		return false, fmt.Errorf("look for table %s: %w", t.FullName(), Classify(err))
 	}
 	return found, nil
 }
@@ -61,7 +61,7 @@ func SetSequences(ctx context.Context, db *DB, t *Table) error {
 			err = setSQLiteSequence(ctx, db, t, c)
 		}
 		if err != nil {
-			return fmt.Errorf("set the sequence of %s.%s: %w", t.FullName(), c.Name, err)
+			return fmt.Errorf("set the sequence of %s.%s: %w", t.FullName(), c.Name, Classify(err))
 		}
 	}
 	return nil

@@ -17,7 +17,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
@@ -68,14 +71,29 @@ type Locate func(name string) (sqldb.Location, error)
 type Databases struct {
 	locate Locate
 	conns  int
+	life   context.Context // ends with Close
+	end    context.CancelFunc
 
-	mu   sync.Mutex
-	open map[string]*sqldb.DB
+	mu   sync.Mutex // is not held while a database is opened: one that does not answer must not hold up the others
+	open map[string]*opening
 }
+
+// opening is a database that is open or being opened.
+type opening struct {
+	done chan struct{} // closes when db or err is there
+	db   *sqldb.DB
+	err  error
+}
+
+// lockTimeout is how long a statement waits for a lock of somebody else before its step gives way and comes back later. A Loader
+// has a shorter one of its own.
+const lockTimeout = 10 * time.Second
 
 // NewDatabases makes an empty set for so many attempts at once; each may need two connections of a database.
 func NewDatabases(locate Locate, attempts int) *Databases {
-	return &Databases{locate: locate, conns: 2*max(attempts, 1) + 2, open: map[string]*sqldb.DB{}}
+	d := &Databases{locate: locate, conns: 2*max(attempts, 1) + 2, open: map[string]*opening{}}
+	d.life, d.end = context.WithCancel(context.Background())
+	return d
 }
 
 // source opens a database for reading.
@@ -88,34 +106,52 @@ func (d *Databases) target(ctx context.Context, name string) (*sqldb.DB, error) 
 	return d.get(ctx, name, false)
 }
 
+// get returns a database that is open, or waits until it is, or until ctx ends. It is opened once for all who wait.
 func (d *Databases) get(ctx context.Context, name string, readOnly bool) (*sqldb.DB, error) {
 	key := fmt.Sprintf("%v:%s", readOnly, name)
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if db := d.open[key]; db != nil {
-		return db, nil
+	o := d.open[key]
+	if o == nil {
+		o = &opening{done: make(chan struct{})}
+		d.open[key] = o
+		go func() {
+			defer close(o.done)
+			if o.db, o.err = d.connect(name, readOnly); o.err != nil {
+				d.mu.Lock()
+				delete(d.open, key) // the next one tries again
+				d.mu.Unlock()
+			}
+		}()
 	}
+	d.mu.Unlock()
+	select {
+	case <-o.done:
+		return o.db, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the database %s: %w", name, context.Cause(ctx))
+	}
+}
+
+func (d *Databases) connect(name string, readOnly bool) (*sqldb.DB, error) {
 	at, err := d.locate(name)
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	db, err := sqldb.Open(ctx, at, sqldb.Options{ReadOnly: readOnly, MaxConns: d.conns})
-	if err != nil {
-		return nil, err
-	}
-	d.open[key] = db
-	return db, nil
+	return sqldb.Open(d.life, at, sqldb.Options{ReadOnly: readOnly, MaxConns: d.conns, LockTimeout: lockTimeout})
 }
 
 // Close closes every database.
 func (d *Databases) Close() error {
+	d.end()
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	all := slices.Collect(maps.Values(d.open))
+	d.mu.Unlock()
 	var errs []error
-	for _, db := range d.open {
-		errs = append(errs, db.Close())
+	for _, o := range all {
+		if <-o.done; o.db != nil {
+			errs = append(errs, o.db.Close())
+		}
 	}
-	d.open = map[string]*sqldb.DB{}
 	return errors.Join(errs...)
 }
 
