@@ -49,7 +49,7 @@ func (c *command) watch(ctx context.Context, a *app.App, job tasks.Job) (*store.
 			return nil, context.Cause(ctx)
 		case errors.Is(err, store.ErrNotFound) && job.Spec != nil:
 			c.log.Warn("redis has lost this job; it is submitted again, and the target's ledger says what is left", "job", job.ID)
-			if _, _, err := a.Submit(ctx, job); err != nil && !errorIs(err, store.ErrConflict) {
+			if _, _, err := a.Submit(ctx, job); err != nil && !errors.Is(err, store.ErrConflict) {
 				c.log.Warn("could not submit it yet", "err", err)
 			}
 		case errors.Is(err, store.ErrNotFound):

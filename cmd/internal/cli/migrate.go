@@ -97,7 +97,7 @@ func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
 	}
 	defer c.close(a, &err)
 	if m.wait {
-		if err := c.engine(cmd.Context(), a); err != nil {
+		if err := engine(cmd.Context(), a); err != nil {
 			return err
 		}
 	}
@@ -180,7 +180,7 @@ func (c *command) migrationJob(m *move, from, to database) (tasks.Job, error) {
 }
 
 // engine runs a worker and a scheduler in this process.
-func (c *command) engine(ctx context.Context, a *app.App) error {
+func engine(ctx context.Context, a *app.App) error {
 	a.StartScheduler()
 	return a.StartWorker(ctx)
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -182,14 +181,4 @@ func Version() string {
 		return strings.TrimPrefix(info.Main.Version, "v")
 	}
 	return "dev"
-}
-
-// errorIs is errors.Is for several targets.
-func errorIs(err error, targets ...error) bool {
-	for _, t := range targets {
-		if errors.Is(err, t) {
-			return true
-		}
-	}
-	return false
 }

@@ -61,10 +61,7 @@ func (c *command) up() *cobra.Command {
 		Long:    "Runs the scheduler and a worker in one process, on the embedded queue unless the configuration names a Redis." + drainHelp,
 		Example: "  stint up",
 		Args:    cobra.NoArgs, Annotations: isService(),
-		RunE: c.service(func(ctx context.Context, a *app.App) error {
-			a.StartScheduler()
-			return a.StartWorker(ctx)
-		}),
+		RunE: c.service(engine),
 	}
 	workerFlags(cmd)
 	return cmd

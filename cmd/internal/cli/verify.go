@@ -44,7 +44,7 @@ are counted and not expected in the target.`,
 					return err
 				}
 			}
-			if err := c.engine(cmd.Context(), a); err != nil {
+			if err := engine(cmd.Context(), a); err != nil {
 				return err
 			}
 			return c.runVerify(cmd.Context(), a, spec)
