@@ -35,7 +35,7 @@ type VerifySpec struct {
 	ChunkRows int      `json:"chunk_rows,omitempty"` // rows of a step; 0 means 20,000
 }
 
-// maxDifferences is how many differences a step names; the rest is counted by naming the last one so.
+// maxDifferences is how many differences a step names; the rest of its chunk is not compared, and a note says so.
 const maxDifferences = 100
 
 // Verifier compares databases row by row. It writes nothing into either.
@@ -159,15 +159,8 @@ func compared(stage tasks.Stage) (*tableDetail, *sqldb.Mapping, error) {
 
 // Run compares one chunk. It is cut off by a drain and starts over: it has no effect but its findings, which count once.
 func (f *Verifier) Run(ctx context.Context, a *tasks.Attempt) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-a.Draining:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	ctx, end := a.UntilDraining(ctx)
+	defer end()
 	err := f.compare(ctx, a)
 	if err != nil && a.IsDraining() {
 		return tasks.ErrDrained
