@@ -85,8 +85,3 @@ func (p *Producer) Find(ctx context.Context, queue, id string) (Presence, error)
 	}
 	return Waiting, nil
 }
-
-// Depth returns how many tasks wait on a queue.
-func (p *Producer) Depth(ctx context.Context, queue string) (int64, error) {
-	return p.rdb.LLen(ctx, pendingKey(queue)).Result()
-}

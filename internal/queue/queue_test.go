@@ -26,9 +26,6 @@ func TestEnqueuingTwiceDoesNothing(t *testing.T) {
 	if got := rdb.LRange(t.Context(), "asynq:{q}:pending", 0, -1).Val(); !slices.Equal(got, []string{"c", "b", "a"}) {
 		t.Errorf("waiting: %v", got)
 	}
-	if n, err := p.Depth(t.Context(), "q"); n != 3 || err != nil {
-		t.Errorf("depth %d, %v", n, err)
-	}
 }
 
 func TestTasksAreQueuedOnARedisThatForgotTheScripts(t *testing.T) {

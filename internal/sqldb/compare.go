@@ -39,17 +39,6 @@ type CompareResult struct {
 	Stopped     bool  `json:"stopped,omitempty"`
 }
 
-// Add returns the sum of two results.
-func (r CompareResult) Add(o CompareResult) CompareResult {
-	return CompareResult{r.SourceRows + o.SourceRows, r.TargetRows + o.TargetRows, r.Equal + o.Equal, r.Differing + o.Differing,
-		r.Missing + o.Missing, r.Extra + o.Extra, r.Quarantined + o.Quarantined, r.Stopped || o.Stopped}
-}
-
-// Same reports whether nothing was found.
-func (r CompareResult) Same() bool {
-	return r.Differing == 0 && r.Missing == 0 && r.Extra == 0 && !r.Stopped
-}
-
 // CompareMode says how a table can be compared.
 type CompareMode string
 
