@@ -126,7 +126,7 @@ func (s *Store) Want(ctx context.Context, worker string, drain bool) error {
 // ControlChannel carries the id of a worker of which something new is wanted, so that it need not wait for its next heartbeat.
 const ControlChannel = prefix + "control"
 
-// Control listens for workers of which something new is wanted. A message that is lost costs one heartbeat interval.
+// Listen subscribes to the names of workers of which something new is wanted. A message that is lost costs one heartbeat interval.
 func (s *Store) Listen(ctx context.Context) *redis.PubSub {
 	return s.rdb.Subscribe(ctx, ControlChannel)
 }
