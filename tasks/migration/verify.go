@@ -79,7 +79,7 @@ func (f *Verifier) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, erro
 			return nil, tasks.Permanent(tasks.WithHint(nil, "migrate it first, or choose tables with --tables", "the target has no table %s", t.Target.FullName()))
 		}
 		if err := sqldb.CheckTarget(ctx, dst, &t.Target); err != nil {
-			return nil, tasks.Permanent(err)
+			return nil, err
 		}
 		detail := tableDetail(t)
 		b.add(stageRows+t.Source.FullName(), nil, detail, t.Source.Rows)
