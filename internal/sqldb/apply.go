@@ -104,8 +104,11 @@ func ReferTable(ctx context.Context, db *DB, t *Table) ([]Orphans, error) {
 		if !isForeignKeyViolation(err) {
 			return found, fmt.Errorf("validate foreign key %s of %s: %w", fk.Name, t.FullName(), Classify(err))
 		}
-		if e := queryValue(ctx, db, fk.Orphans, &n); e != nil || n == 0 {
-			return found, fmt.Errorf("validate foreign key %s of %s: %w", fk.Name, t.FullName(), Classify(err))
+		if e := queryValue(ctx, db, fk.Orphans, &n); e != nil {
+			return found, fmt.Errorf("count orphans of foreign key %s of %s: %w", fk.Name, t.FullName(), Classify(e))
+		}
+		if n == 0 { // they were there a moment ago: somebody else is at work on these tables, so try again
+			return found, fmt.Errorf("validate foreign key %s of %s: rows came and went: %v", fk.Name, t.FullName(), err)
 		}
 		found = append(found, Orphans{fk.Name, t.ForeignKeys[i].RefTable, n, true})
 	}

@@ -46,7 +46,7 @@ func newPostgresSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions
 // close gives the connection back. One that is in the middle of something is broken off by the pool.
 func (s *postgresSink) close() {
 	if !s.pg.IsClosed() && s.pg.TxStatus() == 'I' {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = s.run(ctx, "RESET application_name; SELECT pg_advisory_unlock_all()") // if this fails the connection is broken, and the pool drops it
 	}
