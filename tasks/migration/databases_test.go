@@ -59,8 +59,10 @@ func TestADatabaseThatDoesNotAnswerHoldsNobodyElseUp(t *testing.T) {
 			}
 		})
 	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for taken.Load() == 0 {
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	if _, err := migration.Target(dbs, t.Context(), "new"); err != nil {
 		t.Error(err)

@@ -29,7 +29,9 @@ func lock(t *testing.T, db *sqldb.DB, table string) {
 // waitsForALock waits until a session of a database waits for a lock.
 func waitsForALock(t *testing.T, db *sqldb.DB) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-tick.C {
 		var n int
 		if err := db.Pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&n); err != nil {
 			t.Fatal(err)
