@@ -105,18 +105,9 @@ with 0 when each of them is safe to stop, and with 6 when time ran out before. I
 		Example: "  stint workers drain --all --wait\n  stint workers drain --not-version \"$NEW\" --wait --timeout 5m",
 	}
 	cmd.RunE = c.withApp(func(cmd *cobra.Command, ids []string, a *app.App) error {
-		ws, err := a.Store.Workers(cmd.Context(), c.config.Scheduler.LostAfter)
+		chosen, err := c.ask(cmd.Context(), a, s, ids, true)
 		if err != nil {
 			return err
-		}
-		chosen, err := s.choose(ws, ids)
-		if err != nil {
-			return err
-		}
-		for _, id := range chosen {
-			if err := a.Store.Want(cmd.Context(), id, true); err != nil {
-				return err
-			}
 		}
 		if wait {
 			return c.waitDrained(cmd.Context(), a, chosen, timeout)
@@ -137,23 +128,32 @@ func (c *command) undrain() *cobra.Command {
 		Example: "  stint workers undrain --all",
 	}
 	cmd.RunE = c.withApp(func(cmd *cobra.Command, ids []string, a *app.App) error {
-		ws, err := a.Store.Workers(cmd.Context(), c.config.Scheduler.LostAfter)
+		chosen, err := c.ask(cmd.Context(), a, s, ids, false)
 		if err != nil {
 			return err
-		}
-		chosen, err := s.choose(ws, ids)
-		if err != nil {
-			return err
-		}
-		for _, id := range chosen {
-			if err := a.Store.Want(cmd.Context(), id, false); err != nil {
-				return err
-			}
 		}
 		return c.print(map[string]any{"active": chosen}, func(w io.Writer) { fmt.Fprintf(w, "active %d: %s\n", len(chosen), strings.Join(chosen, " ")) })
 	})
 	s.flags(cmd)
 	return cmd
+}
+
+// ask tells the workers that are meant to drain, or to be active, and returns their ids.
+func (c *command) ask(ctx context.Context, a *app.App, s *selection, ids []string, drain bool) ([]string, error) {
+	ws, err := a.Store.Workers(ctx, c.config.Scheduler.LostAfter)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := s.choose(ws, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range chosen {
+		if err := a.Store.Want(ctx, id, drain); err != nil {
+			return nil, err
+		}
+	}
+	return chosen, nil
 }
 
 // waitDrained waits until each of the workers is safe to stop. One that is lost is not: it may come back with what it holds.
