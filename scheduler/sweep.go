@@ -179,9 +179,5 @@ func (s *Scheduler) findTask(ctx context.Context, ref store.Ref) error {
 }
 
 func (s *Scheduler) enqueue(ctx context.Context, refs []store.Ref) error {
-	ids := make([]string, len(refs))
-	for i, r := range refs {
-		ids[i] = r.TaskID()
-	}
-	return s.producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), ids...)
+	return s.producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), store.TaskIDs(refs)...)
 }

@@ -25,9 +25,7 @@ func (e *enqueuer) add(h store.Handout) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, r := range h.Enqueue {
-		e.ids = append(e.ids, r.TaskID())
-	}
+	e.ids = append(e.ids, store.TaskIDs(h.Enqueue)...)
 	if !e.busy {
 		e.busy, e.idle = true, make(chan struct{})
 		go e.send()

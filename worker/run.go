@@ -123,7 +123,7 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 	}
 	if kind != store.RunKey { // what only reads is not asked to come back, but cut off: the next attempt does it anew
 		var stop context.CancelFunc
-		ctx, stop = untilDraining(ctx, r.draining)
+		ctx, stop = a.UntilDraining(ctx)
 		defer stop()
 		defer func() {
 			if err != nil && a.IsDraining() {
@@ -149,19 +149,6 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 	return func(ctx context.Context) (store.Handout, error) {
 		return w.store.End(ctx, r.ref, a.ID, a.Counters(), a.Findings())
 	}, err
-}
-
-// untilDraining gives a context that also ends when the attempt is wanted back.
-func untilDraining(ctx context.Context, draining <-chan struct{}) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-draining:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 // settle does what the outcome table says and hands out what comes next.

@@ -133,14 +133,15 @@ const Patience = 40 * time.Second
 func Eventually(t testing.TB, what string, check func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
-	for {
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
 		if check() {
 			return time.Since(start)
 		}
 		if time.Since(start) > Patience {
 			t.Fatalf("not in time: %s", what)
 		}
-		time.Sleep(3 * time.Millisecond)
 	}
 }
 
@@ -149,7 +150,9 @@ func WaitState(t testing.TB, st *store.Store, job string, want tasks.State) *sto
 	t.Helper()
 	var v *store.JobView
 	start := time.Now()
-	for {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
 		got, err := st.View(context.Background(), job)
 		if err == nil {
 			v = got
@@ -160,7 +163,6 @@ func WaitState(t testing.TB, st *store.Store, job string, want tasks.State) *sto
 		if time.Since(start) > Patience || (v != nil && v.State.Ended()) {
 			t.Fatalf("job %s is not %s but %+v (%v)", job, want, v, err)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 

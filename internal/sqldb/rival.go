@@ -13,8 +13,8 @@ import (
 // maxAppName is how many bytes PostgreSQL keeps of a session's name.
 const maxAppName = 63
 
-// AppName returns the name under which PostgreSQL shows the sessions of an attempt: stint/<worker>/<attempt>, or
-// stint/<worker>/ when attempt is "". Names that would be too long are shortened, the same way each time.
+// AppName returns the name under which PostgreSQL shows the sessions of an attempt: stint/<worker>/<attempt>.
+// Names that would be too long are shortened, the same way each time.
 func AppName(worker, attempt string) string {
 	return "stint/" + appWord(worker, 32) + "/" + appWord(attempt, maxAppName-len("stint//")-32)
 }

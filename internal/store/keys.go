@@ -101,6 +101,15 @@ func (r Ref) TaskID() string {
 	return r.Job + ":" + strconv.FormatInt(r.Epoch, 10) + ":" + strconv.FormatInt(r.Delivery, 10) + ":" + r.Key
 }
 
+// TaskIDs are the references as task ids, for the queue.
+func TaskIDs(refs []Ref) []string {
+	ids := make([]string, len(refs))
+	for i, r := range refs {
+		ids[i] = r.TaskID()
+	}
+	return ids
+}
+
 // ParseTaskID is the reverse of TaskID.
 func ParseTaskID(id string) (Ref, bool) {
 	p := strings.SplitN(id, ":", 4)

@@ -185,11 +185,7 @@ func (a *App) Control(ctx context.Context, id string, verb store.Verb) (tasks.St
 }
 
 func (a *App) enqueue(ctx context.Context, h store.Handout) error {
-	ids := make([]string, len(h.Enqueue))
-	for i, r := range h.Enqueue {
-		ids[i] = r.TaskID()
-	}
-	return a.Producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), ids...)
+	return a.Producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), store.TaskIDs(h.Enqueue)...)
 }
 
 // Locate says where a connection's name leads.

@@ -91,7 +91,7 @@ local function finish(state)
   event(state)
 end
 
--- open: a stage may be split and run. Returns nothing; dispatch hands out its first split.
+-- open: lets a stage be split and run; the next dispatch hands out its first split.
 local function open(i)
   call('HSET', STAGES, i .. ':state', 'open', i .. ':started', int(NOW))
   local list = call('HGET', JOB, 'open')
