@@ -113,6 +113,10 @@ func height(pkg string) int {
 	switch {
 	case pkg == "tasks" || pkg == "config":
 		return 0
+	case inside(pkg, "client/wire"): // what store and API write and the client reads
+		return 4
+	case inside(pkg, "client"): // other programs import it: it knows the wire and nothing of the engine
+		return 6
 	case inside(pkg, "internal/store") || inside(pkg, "internal/queue"):
 		return 20
 	case pkg == "tasks/all":
