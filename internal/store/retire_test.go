@@ -21,7 +21,7 @@ func TestOldJobsThatHaveEndedAreForgottenButTheNewestStay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.Control(b.ctx(), "ended", Cancel, "test"); err != nil {
+	if _, err := b.Control(b.ctx(), "ended", Cancel, "test", ""); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := b.Retire(b.ctx()); n != 0 || err != nil {

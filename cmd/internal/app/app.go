@@ -177,7 +177,7 @@ func (a *App) Submit(ctx context.Context, job tasks.Job) (state tasks.State, cre
 
 // Control moves a job and puts on the queue what that handed out.
 func (a *App) Control(ctx context.Context, id string, verb store.Verb) (tasks.State, error) {
-	h, err := a.Store.Control(ctx, id, verb, "command line")
+	h, err := a.Store.Control(ctx, id, verb, "command line", "")
 	if err != nil {
 		return "", err
 	}
@@ -185,7 +185,7 @@ func (a *App) Control(ctx context.Context, id string, verb store.Verb) (tasks.St
 }
 
 func (a *App) enqueue(ctx context.Context, h store.Handout) error {
-	return a.Producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), store.TaskIDs(h.Enqueue)...)
+	return a.Producer.Enqueue(ctx, h.Queue, store.TaskIDs(h.Enqueue)...)
 }
 
 // Locate says where a connection's name leads.
