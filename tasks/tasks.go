@@ -148,3 +148,23 @@ type Family interface {
 	// has durable and returns ErrDrained. errors.go says what each error means for what happens next.
 	Run(ctx context.Context, a *Attempt) error
 }
+
+// What follows is what a family may offer besides. The API asks for it, in any process that knows the family.
+
+// Checker looks at a spec when a job is submitted, before anything is written. It opens no connection.
+type Checker interface {
+	// Check returns an error that says what is wrong with the spec and what to do; nil when nothing is.
+	Check(spec json.RawMessage) error
+}
+
+// Drafter says what a job would do, without doing it.
+type Drafter interface {
+	// Draft returns what a person wants to see before the job is submitted, in the family's own form, as JSON.
+	Draft(ctx context.Context, job Job) (json.RawMessage, error)
+}
+
+// Rejecter lists what a job has set aside.
+type Rejecter interface {
+	// Rejects returns at most limit of them after a cursor, in the family's own form, and the cursor of the next page; "" ends it.
+	Rejects(ctx context.Context, job Job, after string, limit int) (page []json.RawMessage, next string, err error)
+}

@@ -81,6 +81,12 @@ const maintenanceKey = prefix + "{fleet}:maintenance"
 // maintainedKey: set of "<kind> <job id>". Jobs that a maintenance holds.
 const maintainedKey = prefix + "{fleet}:maintained"
 
+// tokensKey: hash, token id -> json {name, role, tenants, hash of the secret, ...}.
+const tokensKey = prefix + "{fleet}:tokens"
+
+// auditKey: stream, capped at about keptAudit. Who changed what.
+const auditKey = prefix + "audit"
+
 // limitsKey: hash, tenant -> json {running_jobs, steps_per_second}; "*" holds for tenants that have no line of their own.
 const limitsKey = prefix + "{fleet}:limits"
 

@@ -63,6 +63,8 @@ var (
 // Errors that callers decide by.
 var (
 	ErrNotFound = errors.New("no such job")
+	// ErrNoSuch: there is none of that name, of what is not a job. It is an ErrNotFound, too.
+	ErrNoSuch error = noSuch{}
 	// ErrConflict: the job exists, but something else was asked for; or it is in a state in which this cannot be done.
 	ErrConflict = errors.New("conflict")
 	// ErrChanged: it is not what the caller has seen any more.
@@ -70,6 +72,11 @@ var (
 	// ErrNewer: the job was created by a build of a newer protocol, whose schedulers look after it.
 	ErrNewer = errors.New("job of a newer protocol")
 )
+
+type noSuch struct{}
+
+func (noSuch) Error() string        { return "there is none" }
+func (noSuch) Is(target error) bool { return target == ErrNotFound }
 
 // Store is a connection to the truth. It may be used by any number of goroutines.
 type Store struct {

@@ -341,3 +341,97 @@ func (s *Store) Events(ctx context.Context, id, after string, limit int64) ([]wi
 	}
 	return list, nil
 }
+
+// State reads where a job stands. ErrNotFound when there is none.
+func (s *Store) State(ctx context.Context, id string) (tasks.State, error) {
+	state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
+	if errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("job %s: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read job: %w", err)
+	}
+	return tasks.State(state), nil
+}
+
+// EventsTrimmed reports whether events after the one of that id were dropped, because more came than are kept.
+func (s *Store) EventsTrimmed(ctx context.Context, id, after string) (bool, error) {
+	oldest, err := s.rdb.XRangeN(ctx, eventsKey(id), "-", "+", 1).Result()
+	if err != nil {
+		return false, fmt.Errorf("read events: %w", err)
+	}
+	if len(oldest) == 0 {
+		return false, nil
+	}
+	there, err := s.rdb.XRangeN(ctx, eventsKey(id), after, after, 1).Result()
+	if err != nil {
+		return false, fmt.Errorf("read events: %w", err)
+	}
+	return len(there) == 0 && olderThan(after, oldest[0].ID), nil
+}
+
+// olderThan compares two ids of a stream.
+func olderThan(a, b string) bool {
+	am, as, _ := strings.Cut(a, "-")
+	bm, bs, _ := strings.Cut(b, "-")
+	if am != bm {
+		return toInt(am) < toInt(bm)
+	}
+	return toInt(as) < toInt(bs)
+}
+
+// Backlog is what is left of the jobs of one queue and protocol that have not ended.
+type Backlog struct {
+	Queue    string // without protocol and band
+	Protocol int
+	Jobs     int
+	Steps    int64 // known and not ended
+}
+
+// Backlogs adds up what is left of every job that has not ended and that nothing holds.
+func (s *Store) Backlogs(ctx context.Context) ([]Backlog, error) {
+	ids, err := s.Active(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list active jobs: %w", err)
+	}
+	sum := map[[2]any]*Backlog{}
+	for page := range slices.Chunk(ids, 200) {
+		jobs, stages := make([]*redis.SliceCmd, len(page)), make([]*redis.MapStringStringCmd, len(page))
+		_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, id := range page {
+				jobs[i], stages[i] = p.HMGet(ctx, jobKey(id), "queue", "protocol", "stages", "state", "held"), p.HGetAll(ctx, stagesKey(id))
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read backlogs: %w", err)
+		}
+		for i := range page {
+			v := jobs[i].Val()
+			full, _ := v[0].(string)
+			state, _ := v[3].(string)
+			if full == "" || tasks.State(state).Ended() || state == string(tasks.Paused) || v[4] != nil {
+				continue
+			}
+			name, _, _ := strings.Cut(full, ".")
+			at := [2]any{name, toInt(v[1])}
+			b := sum[at]
+			if b == nil {
+				b = &Backlog{Queue: name, Protocol: int(toInt(v[1]))}
+				sum[at] = b
+			}
+			b.Jobs++
+			if v[2] == nil {
+				b.Steps++ // its planning
+			}
+			for k := range toInt(v[2]) {
+				b.Steps += toInt(stages[i].Val()[strconv.FormatInt(k, 10)+":live"])
+			}
+		}
+	}
+	list := make([]Backlog, 0, len(sum))
+	for _, b := range sum {
+		list = append(list, *b)
+	}
+	return list, nil
+}
