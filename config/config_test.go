@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("warnings: %v", w)
 	}
 	for _, key := range config.Keys() {
-		if o, ok := origins.Of(key); key != "connections" && (!ok || o.Place.File == "") {
+		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules"}, key) && (!ok || o.Place.File == "") {
 			t.Errorf("%s is not in the sample", key)
 		}
 	}
@@ -67,7 +68,8 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("the cloud connection is %s", got)
 	}
 	want := config.Default(env)
-	c.Connections, c.Data, c.Worker.Concurrency, c.Worker.Labels = nil, want.Data, want.Worker.Concurrency, nil
+	c.Connections, c.Tenants, c.Schedules = nil, nil, nil
+	c.Data, c.Worker.Concurrency, c.Worker.Labels = want.Data, want.Worker.Concurrency, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("the sample says\n%+v\nthe defaults are\n%+v", c, want)
 	}
@@ -180,9 +182,9 @@ stint.yaml:12:3: key "lost_after" stands in line 11 already
 stint.yaml:13:1: unknown key "concurrency" (did you mean "worker.concurrency"?)
 stint.yaml:15:12: connections: "a b" is no name for a connection (use letters, digits, _, - and .)
 stint.yaml:16:20: connections.c.url: no connection is made by the scheme "oracle" (write one of FORMS)
-stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password and schema)
+stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password, schema, pool and connect_timeout)
 stint.yaml:17:12: connections.d.url: is missing (write one of FORMS)
-stint.yaml:18:12: connections: the connection "d" is in this file twice
+stint.yaml:18:12: connections: the connection "d" is in this file twice (put them together, or rename one)
 stint.yaml:19:5: connections: a connection has no name (add name:)
 stint.yaml:20:20: connections.e.url: names no path (write sqlite:FILE)
 stint.yaml:20:41: connections.e.password: a path has no password (remove it)
@@ -307,11 +309,15 @@ func TestSecretsDoNotGetOut(t *testing.T) {
 func TestTheUserOfARedisURLIsKept(t *testing.T) {
 	t.Parallel()
 	c, _ := load(t, config.Options{Env: config.Env{"STINT_REDIS_URL=rediss://alice:old@h:6380/2", "STINT_REDIS_PASSWORD=env:PW", "PW=new"}})
-	o, err := c.Redis.Options()
-	if err != nil || o.Username != "alice" || o.Password != "new" || o.DB != 2 || o.TLSConfig == nil {
-		t.Errorf("got %+v (%v)", o, err)
+	target, err := c.Redis.Target()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if o, err := (config.Redis{}).Options(); o != nil || err != nil {
+	o := target.Single
+	if o.Username != "alice" || o.Password != "new" || o.DB != 2 || o.TLSConfig == nil {
+		t.Errorf("got %+v", o)
+	}
+	if o, err := (config.Redis{}).Target(); o != nil || err != nil {
 		t.Errorf("without a URL: %+v, %v", o, err)
 	}
 }

@@ -22,11 +22,11 @@ type setting struct {
 
 // layer is what one file, the environment or the flags set.
 type layer struct {
-	settings    map[string]setting
-	connections []connectionPatch
+	settings map[string]setting
+	items    map[string][]item // by the key of the named list
 }
 
-func newLayer() layer { return layer{settings: map[string]setting{}} }
+func newLayer() layer { return layer{settings: map[string]setting{}, items: map[string][]item{}} }
 
 // reader collects what the layers say and what is wrong with them.
 type reader struct {
@@ -163,8 +163,8 @@ func (r *reader) section(d document, n *yaml.Node, prefix string, l *layer) {
 		switch {
 		case prefix == "" && name == "tokens": // read before
 		case isNull(value) && (leaf || isSection(key)): // as if it were not there
-		case leaf && f.typ == connectionsType:
-			l.connections = r.connections(d, value)
+		case leaf && f.isList():
+			l.items[key] = r.items(d, listOf(key), value)
 		case leaf:
 			if v, ref, ok := r.leaf(d, f, value); ok {
 				l.settings[key] = setting{v, d.at(value), ref}
@@ -210,6 +210,10 @@ func nearestKey(key string) string {
 // leaf reads one value.
 func (r *reader) leaf(d document, f field, n *yaml.Node) (value any, ref string, ok bool) {
 	at := d.at(n)
+	if f.typ == jsonType {
+		value, ok := r.json(d, f.key, n)
+		return value, "", ok
+	}
 	if f.typ == listType && n.Kind == yaml.SequenceNode {
 		list := make([]string, 0, len(n.Content))
 		for _, item := range n.Content {
