@@ -26,8 +26,8 @@ import (
 type Options struct {
 	Redis       config.Redis       // without a URL: the embedded queue in Data
 	Local       localredis.Options // of the embedded queue
-	Connections map[string]string  // name -> URL, secrets filled in
-	Data        string             // the data folder: the embedded queue, and connections that a command line named
+	Connections config.Connections
+	Data        string // the data folder: the embedded queue, and connections that a command line named
 	Version     string
 	Log         *slog.Logger
 
@@ -83,6 +83,9 @@ func (a *App) StartScheduler() {
 func (a *App) StartWorker(ctx context.Context) error {
 	concurrency := max(a.o.Concurrency, 1)
 	dbs := migration.NewDatabases(a.Locate, concurrency)
+	for _, c := range a.o.Connections {
+		dbs.Bound(c.Name, migration.Bounds{Conns: c.Pool, ConnectTimeout: c.ConnectTimeout})
+	}
 	a.onStop("databases", func(context.Context) error { return dbs.Close() })
 	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Concurrency: concurrency,
 		Heartbeat: a.o.Heartbeat, Families: all.Families(all.Options{Databases: dbs}), Log: a.o.Log})
@@ -138,12 +141,12 @@ func (a *App) enqueue(ctx context.Context, h store.Handout) error {
 
 // Locate says where a connection's name leads.
 func (a *App) Locate(name string) (sqldb.Location, error) {
-	url, ok := a.o.Connections[name]
-	if !ok {
-		var err error
-		if url, err = readConnection(a.o.Data, name); err != nil {
-			return sqldb.Location{}, err
-		}
+	if c, ok := a.o.Connections.Get(name); ok {
+		return sqldb.ParseURL(c.DSN())
+	}
+	url, err := readConnection(a.o.Data, name)
+	if err != nil {
+		return sqldb.Location{}, err
 	}
 	return sqldb.ParseURL(url)
 }
