@@ -40,7 +40,7 @@ func (k *checker) oneOf(key, value string, words ...string) {
 	if slices.Contains(words, value) {
 		return
 	}
-	hint := ""
+	hint := "write one of them"
 	if meant := nearest(value, words); meant != "" {
 		hint = fmt.Sprintf("did you mean %q?", meant)
 	}
@@ -55,7 +55,7 @@ func (k *checker) notNegative(key string, n int, hint string) {
 
 func (k *checker) within(key string, n, least, most int) {
 	if n < least || n > most {
-		k.add(key, "", "want %d to %d, got %d", least, most, n)
+		k.add(key, "write a number between them", "want %d to %d, got %d", least, most, n)
 	}
 }
 

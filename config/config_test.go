@@ -173,12 +173,12 @@ connections:
 `})
 	const want = `stint.yaml:2:3: unknown key "redis.urll" (did you mean "redis.url"?)
 stint.yaml:3:13: redis.password: token @@NOPE@@ has no value (set it below tokens: or as the variable NOPE)
-stint.yaml:5:16: worker.concurrency: want a whole number, got "many"
-stint.yaml:6:18: worker.drain_timeout: want a duration such as 500ms, 30s or 5m, got "5 parsecs"
-stint.yaml:8:11: worker.labels: want one value
-stint.yaml:9:6: log: want keys and values below it
+stint.yaml:5:16: worker.concurrency: want a whole number, got "many" (write it as 8)
+stint.yaml:6:18: worker.drain_timeout: want a duration, got "5 parsecs" (write it as 500ms, 30s or 5m)
+stint.yaml:8:11: worker.labels: want one value (write it as [a, b])
+stint.yaml:9:6: log: want keys and values (write its keys below it, indented)
 stint.yaml:11:15: scheduler.lost_after: 3s is less than twice the heartbeat of 2s: one that is late would cost a worker its steps (raise it, or lower worker.heartbeat)
-stint.yaml:12:3: key "lost_after" stands in line 11 already
+stint.yaml:12:3: key "lost_after" stands in line 11 already (leave one of them away)
 stint.yaml:13:1: unknown key "concurrency" (did you mean "worker.concurrency"?)
 stint.yaml:15:12: connections: "a b" is no name for a connection (use letters, digits, _, - and .)
 stint.yaml:16:20: connections.c.url: no connection is made by the scheme "oracle" (write one of FORMS)
@@ -199,11 +199,11 @@ stint.yaml:21:20: connections.f.url: postgres:x is no address (write postgres://
 func TestFilesThatAreNoYAMLSayWhere(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
-		"log:\n\tlevel: info\n":         "stint.yaml:2: found character that cannot start any token\n",
-		"worker:\n  concurrency: @@N@@": "stint.yaml:2: found character that cannot start any token (a value that begins with @@ needs quotes: \"@@NAME@@\")\n",
+		"log:\n\tlevel: info\n":         "stint.yaml:2:1: a tab stands in the indentation (indent with spaces)\n",
+		"worker:\n  concurrency: @@N@@": "stint.yaml:2:16: found character that cannot start any token (a value that begins with @@ needs quotes: \"@@NAME@@\")\n",
 		"- a\n":                         "stint.yaml:1:1: is no mapping of keys to values (docs/stint.example.yaml shows the form)\n",
-		"log: {}\n---\nlog: {}\n":       "stint.yaml: has more than one document (leave one, without ---)\n",
-		"x: &a {level: info}\nlog:\n  <<: *a\n": "stint.yaml:1:1: unknown key \"x\"\n" +
+		"log: {}\n---\nlog: {}\n":       "stint.yaml:2:1: has more than one document (leave one, without ---)\n",
+		"x: &a {level: info}\nlog:\n  <<: *a\n": "stint.yaml:1:1: unknown key \"x\" (docs/configuration.md names the keys)\n" +
 			"stint.yaml:3:3: only plain words are keys here (write the keys out)\n",
 	} {
 		if got := problems(t, config.Options{File: write(t, map[string]string{"stint.yaml": content})}); got != want {

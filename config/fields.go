@@ -97,18 +97,18 @@ func (f field) parse(text string) (any, error) {
 	case floatType:
 		x, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil, fmt.Errorf("want a number such as 0.5, got %q", text)
+			return nil, fmt.Errorf("want a number, got %q", text)
 		}
 		return x, nil
 	case boolType:
 		if text != "true" && text != "false" {
-			return nil, fmt.Errorf("want true or false, got %q", text)
+			return nil, fmt.Errorf("%q is neither true nor false", text)
 		}
 		return text == "true", nil
 	case durationType:
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			return nil, fmt.Errorf("want a duration such as 500ms, 30s or 5m, got %q", text)
+			return nil, fmt.Errorf("want a duration, got %q", text)
 		}
 		return d, nil
 	case listType:
@@ -121,6 +121,23 @@ func (f field) parse(text string) (any, error) {
 		return list, nil
 	}
 	return nil, fmt.Errorf("cannot be set by one text")
+}
+
+// hint says how a value of the leaf is written.
+func (f field) hint() string {
+	switch f.typ {
+	case intType:
+		return "write it as 8"
+	case floatType:
+		return "write it as 0.5"
+	case boolType:
+		return "write true or false"
+	case durationType:
+		return "write it as 500ms, 30s or 5m"
+	case listType:
+		return "write it as [a, b]"
+	}
+	return "write one text"
 }
 
 // show returns a value as a person reads it, without secrets.

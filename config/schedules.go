@@ -63,23 +63,21 @@ func (s Schedule) check(k *checker) {
 	case s.Cron != "":
 		s.checkCron(k, part("cron"))
 	case s.Every < time.Second:
-		k.add(part("every"), "", "want 1s or more, got %s", s.Every)
+		k.add(part("every"), "write it as 30s, 5m or 24h", "want 1s or more, got %s", s.Every)
 	}
 	// LoadLocation takes "" for UTC and Local for whatever this machine is set to, which another is not.
 	if _, err := time.LoadLocation(s.Timezone); err != nil || s.Timezone == "" || s.Timezone == "Local" {
 		k.add(part("timezone"), "write an IANA name such as Europe/Berlin or UTC", "there is no time zone %q", s.Timezone)
 	}
 	if s.Jitter < 0 {
-		k.add(part("jitter"), "", "want 0 or more, got %s", s.Jitter)
+		k.add(part("jitter"), "0s is on time", "want 0 or more, got %s", s.Jitter)
 	} else if s.Every >= time.Second && s.Jitter >= s.Every {
-		k.add(part("jitter"), "", "want less than every (%s), got %s", s.Every, s.Jitter)
+		k.add(part("jitter"), "lower it", "want less than every (%s), got %s", s.Every, s.Jitter)
 	}
 	k.positive(part("deadline"), s.Deadline)
 	k.oneOf(part("missed"), s.Missed, "skip", "last", "all")
 	k.oneOf(part("overlap"), s.Overlap, "skip", "queue", "allow")
-	if s.Priority < -100 || s.Priority > 100 {
-		k.add(part("priority"), "", "want -100 to 100, got %d", s.Priority)
-	}
+	k.within(part("priority"), s.Priority, -100, 100)
 	k.notNegative(part("window"), s.Window, "0 is the usual one")
 	if s.Queue != "" {
 		k.queue(part("queue"), s.Queue)
