@@ -45,6 +45,7 @@ func TestEachMistakeIsToldWithFileLineColumnAndWhatToDo(t *testing.T) {
 		"a unix socket of a cluster": {"redis: {topology: cluster, url: 'unix:///r.sock'}\n", `1:33: redis.url: unix:///r.sock is no address of a Redis (write redis://USER@HOST1:6379?addr=`},
 		"sentinels without a master": {"redis: {topology: sentinel, url: 'redis://s1:26379?addr=s2:26379'}\n", `1:34: redis.url: says no master_name (write redis://USER@SENTINEL1`},
 		"a password in a query":      {"redis: {topology: sentinel, url: 'redis://s1:26379?master_name=m&password=x'}\n", `1:34: redis.url: has a password in its query (set redis.password instead)`},
+		"a topology that is none":    {"redis: {topology: clutser, url: 'redis://h'}\n", `1:19: redis.topology: want single, cluster, sentinel, got "clutser" (did you mean "cluster"?)`},
 		"a topology without a URL":   {"redis: {topology: cluster}\n", `1:19: redis.topology: has no redis.url to go with (set redis.url too)`},
 		"a certificate without TLS":  {"redis:\n  url: redis://h\n  ca: ca.pem\n", `3:7: redis.ca: is for TLS, and redis.url is without (write rediss://`},
 		"no certificate":             {"redis:\n  url: rediss://h\n  ca: /nowhere/ca.pem\n", `3:7: redis.ca: cannot be read: no such file or directory (give the right path)`},

@@ -22,6 +22,8 @@ const (
 	Sentinel = "sentinel"
 )
 
+var topologies = []string{Single, Cluster, Sentinel}
+
 // Redis says where the queue is.
 type Redis struct {
 	// Topology is single, cluster or sentinel; it says how URL is read.
@@ -134,7 +136,7 @@ func (r Redis) parse() (*RedisTarget, []Problem) {
 			r.identify(&t.Single.Username, &t.Single.Password)
 		}
 	default:
-		return nil, nil // redis.topology itself is the mistake
+		return nil, []Problem{{Key: "redis.topology", Message: fmt.Sprintf("%q is none", r.Topology), Hint: "write single, cluster or sentinel"}}
 	}
 	if err != nil {
 		return nil, problem(form, "%s is no address of a Redis", r.URL)
@@ -206,7 +208,7 @@ func (r Redis) secure(t *RedisTarget) []Problem {
 }
 
 func (r Redis) check(k *checker) {
-	k.oneOf("redis.topology", r.Topology, Single, Cluster, Sentinel)
+	k.oneOf("redis.topology", r.Topology, topologies...)
 	if r.URL.IsZero() {
 		for _, p := range []struct {
 			key string
@@ -220,7 +222,7 @@ func (r Redis) check(k *checker) {
 				k.add("redis."+p.key, "set redis.url too", "has no redis.url to go with")
 			}
 		}
-	} else if _, err := r.Target(); err != nil {
+	} else if _, err := r.Target(); err != nil && slices.Contains(topologies, r.Topology) { // else it has been told
 		k.problems = append(k.problems, err.(*Error).Problems...)
 	}
 	if !r.SentinelPassword.IsZero() && !r.URL.IsZero() && r.Topology != Sentinel {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -12,6 +13,9 @@ import (
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/tasks"
 )
+
+// connectWithin bounds the first contact: the client by itself asks sentinels that are away for more than half a minute.
+const connectWithin = 10 * time.Second
 
 // connect opens the Redis of the configuration, or the embedded queue where there is none.
 func (a *App) connect(ctx context.Context) error {
@@ -35,6 +39,8 @@ func (a *App) connect(ctx context.Context) error {
 	}
 	client := a.client(target)
 	a.use(client)
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
 	if err := client.Ping(ctx).Err(); err != nil {
 		return tasks.WithHint(&unreachable{err}, "is it running, and are redis.url and redis.topology right? Without redis.url stint starts a queue of its own", "redis at %s cannot be reached", target)
 	}
