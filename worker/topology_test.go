@@ -117,8 +117,14 @@ func TestOnAClusterEachEffectHappensOnceAndNoScriptTouchesTwoSlots(t *testing.T)
 	if err != nil || len(workers) != 2 {
 		t.Errorf("the fleet is %v, %v", workers, err)
 	}
+	crossed.mu.Lock()
 	if len(crossed.seen) > 0 {
 		t.Errorf("%d replies say that keys are on several nodes; the first: %s", len(crossed.seen), crossed.seen[0])
+	}
+	seen := len(crossed.seen)
+	crossed.mu.Unlock()
+	if rdb.MSet(t.Context(), "a", 1, "b", 2); len(crossed.seen) != seen+1 {
+		t.Error("a command that touches two slots is not noticed")
 	}
 }
 

@@ -113,17 +113,26 @@ func (d *Databases) connect(name string, readOnly bool) (*sqldb.DB, error) {
 
 func handleKey(name string, readOnly bool) string { return fmt.Sprintf("%v:%s", readOnly, name) }
 
-// closeHandle closes a handle that nobody uses, if it is open.
-func (d *Databases) closeHandle(name string, readOnly bool) error {
+// closeHandle closes a handle that nobody uses, if it is open. One that is still being opened is waited for, until ctx ends.
+func (d *Databases) closeHandle(ctx context.Context, name string, readOnly bool) error {
 	key := handleKey(name, readOnly)
 	d.mu.Lock()
 	o := d.open[key]
-	delete(d.open, key)
 	d.mu.Unlock()
 	if o == nil {
 		return nil
 	}
-	if <-o.done; o.db == nil {
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	d.mu.Lock()
+	if d.open[key] == o {
+		delete(d.open, key)
+	}
+	d.mu.Unlock()
+	if o.db == nil {
 		return nil
 	}
 	return o.db.Close()

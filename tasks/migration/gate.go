@@ -44,7 +44,7 @@ func (d *Databases) enter(ctx context.Context, uses ...use) (leave func(), err e
 			err = tasks.Permanent(tasks.WithHint(nil, fmt.Sprintf("set its pool to %d or more in the configuration of every worker", u.conns),
 				"a step takes up to %d connections of %s, whose pool is %d", u.conns, u.name, g.size))
 		default:
-			err = g.enter(ctx, u.readOnly, u.conns, func() error { return d.closeHandle(u.name, !u.readOnly) })
+			err = g.enter(ctx, u.readOnly, u.conns, func() error { return d.closeHandle(ctx, u.name, !u.readOnly) })
 		}
 		if err != nil {
 			leave()
