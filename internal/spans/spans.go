@@ -47,21 +47,22 @@ func End(span trace.Span, err error) {
 
 // fail says of a span what went wrong: by a code, not in the words of the error. What is no failure for the engine is none here.
 func fail(span trace.Span, err error) {
-	switch {
-	case errors.Is(err, tasks.ErrDrained):
-		span.SetAttributes(attribute.String("stint.outcome", "drained"))
-		return
-	case errors.Is(err, tasks.ErrStale):
-		span.SetAttributes(attribute.String("stint.outcome", "stale"))
-		return
+	for outcome, is := range noFailures {
+		if errors.Is(err, is) {
+			span.SetAttributes(attribute.String("stint.outcome", outcome))
+			return
+		}
 	}
 	code := Code(err)
 	span.SetAttributes(attribute.String("error.type", code))
 	span.SetStatus(codes.Error, code)
 }
 
+// noFailures are the errors by which work says that it was asked to stop, or overtaken.
+var noFailures = map[string]error{"drained": tasks.ErrDrained, "stale": tasks.ErrStale, "cancelled": context.Canceled}
+
 // Code returns a short name for an error, which holds nothing of its text: the SQLSTATE of PostgreSQL, the result code of SQLite,
-// cancelled, timeout, or else the type of its innermost cause. "" for nil.
+// timeout, or else the type of its innermost cause. "" for nil.
 func Code(err error) string {
 	if err == nil {
 		return ""
@@ -73,8 +74,6 @@ func Code(err error) string {
 		return "SQLSTATE " + state.SQLState()
 	case errors.As(err, &number):
 		return "code " + strconv.Itoa(number.Code())
-	case errors.Is(err, context.Canceled):
-		return "cancelled"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	}

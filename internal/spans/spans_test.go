@@ -54,7 +54,7 @@ func TestAnErrorIsTracedByItsCodeAndNotByItsText(t *testing.T) {
 		{tasks.WithHint(errors.New("canary"), "canary", "canary"), codes.Error, "error.type=*errors.errorString"},
 		{errors.Join(io.ErrUnexpectedEOF, errors.New("canary")), codes.Error, "error.type=*errors.errorString"},
 		{tasks.WithHint(nil, "canary", "canary"), codes.Error, "error.type=*tasks.Error"},
-		{fmt.Errorf("canary: %w", context.Canceled), codes.Error, "error.type=cancelled"},
+		{fmt.Errorf("canary: %w", context.Canceled), codes.Unset, "stint.outcome=cancelled"},
 		{fmt.Errorf("canary: %w", context.DeadlineExceeded), codes.Error, "error.type=timeout"},
 		{fmt.Errorf("canary: %w", tasks.ErrDrained), codes.Unset, "stint.outcome=drained"},
 		{fmt.Errorf("canary: %w", tasks.ErrStale), codes.Unset, "stint.outcome=stale"},
