@@ -159,6 +159,41 @@ func TestASampleOfNoneRecordsOnlyWhatACallerRecords(t *testing.T) {
 	}
 }
 
+// It sets variables of the process, so it must run alone.
+func TestTheVariablesOfTheLibrariesChangeNothingThatHasAnOption(t *testing.T) {
+	for name, value := range map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://" + nobody(t), "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://" + nobody(t),
+		"OTEL_EXPORTER_OTLP_HEADERS": "authorization=theirs", "OTEL_TRACES_SAMPLER": "always_off", "OTEL_SERVICE_NAME": "theirs",
+		"OTEL_RESOURCE_ATTRIBUTES": "service.version=theirs,team=sync"} {
+		t.Setenv(name, value)
+	}
+	none := start(t, telemetry.Options{Sample: 1})
+	if _, span := none.Tracer().Start(t.Context(), "step"); span.IsRecording() {
+		t.Error("a variable has switched it on")
+	}
+	for _, protocol := range []string{telemetry.ProtocolGRPC, telemetry.ProtocolHTTP} {
+		c := telemetrytest.Start(t)
+		endpoint := c.GRPC()
+		if protocol == telemetry.ProtocolHTTP {
+			endpoint = c.HTTP()
+		}
+		tel := start(t, telemetry.Options{Endpoint: endpoint, Protocol: protocol, Version: "v1", Sample: 1})
+		_, span := tel.Tracer().Start(t.Context(), "step")
+		span.End()
+		if err := tel.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		got := c.WaitSpan(t, func(telemetrytest.Span) bool { return true })
+		if r := got.Resource; r["service.name"] != "stint" || r["service.version"] != "v1" || r["team"] != "sync" {
+			t.Errorf("the process is %v", r)
+		}
+		for _, h := range c.Headers() {
+			if len(h["authorization"]) > 0 {
+				t.Errorf("headers %v", h)
+			}
+		}
+	}
+}
+
 func TestANilTelemetryDoesNothing(t *testing.T) {
 	t.Parallel()
 	var tel *telemetry.Telemetry
