@@ -269,6 +269,9 @@ var inLists = regexp.MustCompile(`\[(?:CMD, )?"?/stint"?,([^\]]+)\]`)
 // inWords finds commands that people are told to type.
 var inWords = regexp.MustCompile("(?:^|[^/\\w])(?:-- /stint|run --rm stint|`stint|#  +stint) ([a-z][^`\n#>]*)")
 
+// inPages finds what docs/deploy.md shows and names.
+var inPages = regexp.MustCompile("(?:(?m:^)stint|`/?stint|run --rm stint|-- /stint) ([a-z-]+[^`\n#|]*)")
+
 // inScripts finds commands of shell scripts.
 var inScripts = regexp.MustCompile(`"\$stint" ([^|>)\n]+)`)
 
@@ -290,6 +293,9 @@ func TestTheCommandsOfTheDeploymentExist(t *testing.T) {
 				commands[strings.NewReplacer(`"$@"`, "", `"$timeout"`, "5m").Replace(command)] = path
 			}
 		}
+	}
+	for _, m := range inPages.FindAllStringSubmatch(page(t, "docs/deploy.md"), -1) {
+		commands[strings.ReplaceAll(m[1], "'", "")] = "docs/deploy.md"
 	}
 	if len(commands) < 15 {
 		t.Errorf("found %d commands, want more: are they still written the same way?", len(commands))
