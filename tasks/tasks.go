@@ -168,3 +168,9 @@ type Rejecter interface {
 	// Rejects returns at most limit of them after a cursor, in the family's own form, and the cursor of the next page; "" ends it.
 	Rejects(ctx context.Context, job Job, after string, limit int) (page []json.RawMessage, next string, err error)
 }
+
+// Keyer names what a job is about, so that the same thing asked for again is the same job, with the same ledger.
+type Keyer interface {
+	// Key returns the name; it does not leave the process but as a hash.
+	Key(job Job) (string, error)
+}

@@ -16,8 +16,9 @@ type Submission struct {
 	Window   int               `json:"window,omitempty" minimum:"0" maximum:"10000" doc:"Steps that may be out at once; 0 is the default"`
 	Queue    string            `json:"queue,omitempty" pattern:"^([a-z][a-z0-9_-]{0,39})?$" doc:"The queue for its steps; left out, the default queue"`
 	Policy   *tasks.Policy     `json:"policy,omitempty" doc:"What failures do to it"`
-	// Continue says what an Idempotency-Key that was used before means: false gives back the job as it is; true goes on with it.
-	Continue bool `json:"continue,omitempty" doc:"Go on with the job of this Idempotency-Key: one that is paused is resumed, one that has ended begins anew"`
+	// Continue says what it means that there is such a job already: false gives it back as it is; true goes on with it. Without an
+	// Idempotency-Key it is the job about the same thing, such as the migration between the same databases.
+	Continue bool `json:"continue,omitempty" doc:"Go on with the job of this Idempotency-Key or, without one, with the job about the same thing: one that is paused is resumed, one that has ended begins anew"`
 }
 
 // Outcomes of a submission.

@@ -179,8 +179,8 @@ func answer[T any](v T, err error) (*body[T], error) {
 	return &body[T]{v}, nil
 }
 
-// idPath is the id of a job or worker in a path.
-type idPath struct {
+// IDPath is the id of a job or worker in a path.
+type IDPath struct {
 	ID string `path:"id" maxLength:"200" doc:"Its id"`
 }
 

@@ -23,7 +23,7 @@ const (
 )
 
 type eventsInput struct {
-	idPath
+	IDPath
 	After  string `query:"after" doc:"Those after the event of this id"`
 	Last   string `header:"Last-Event-ID" doc:"The same, as browsers send it when they resume"`
 	Accept string `header:"Accept"`

@@ -165,6 +165,11 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	if !p.sees(s.Tenant) {
 		return tasks.Job{}, refused(http.StatusForbidden, "submit for one of "+list(p.Tenants), "the token %q may not submit for the tenant %q", p.Name, s.Tenant)
 	}
+	if k, ok := f.(tasks.Keyer); ok && key == "" && s.Continue {
+		if key, err = k.Key(tasks.Job{Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes()}); err != nil {
+			return tasks.Job{}, err
+		}
+	}
 	job := tasks.Job{ID: store.JobID(s.Kind, s.Tenant, key), Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes(), Labels: s.Labels, Priority: s.Priority, Window: s.Window, Queue: s.Queue, Trace: traceOf(ctx)}
 	if s.Policy != nil {
 		job.Policy = *s.Policy
@@ -276,7 +281,7 @@ type jobOutput struct {
 	Body *wire.Job
 }
 
-func (a *API) getJob(ctx context.Context, in *idPath) (*jobOutput, error) {
+func (a *API) getJob(ctx context.Context, in *IDPath) (*jobOutput, error) {
 	v, err := a.view(ctx, in.ID)
 	if err != nil {
 		return nil, problem(err)
@@ -284,7 +289,7 @@ func (a *API) getJob(ctx context.Context, in *idPath) (*jobOutput, error) {
 	return &jobOutput{`"` + store.Version(v) + `"`, v}, nil
 }
 
-func (a *API) reportJob(ctx context.Context, in *idPath) (*body[wire.Report], error) {
+func (a *API) reportJob(ctx context.Context, in *IDPath) (*body[wire.Report], error) {
 	v, err := a.view(ctx, in.ID)
 	if err != nil {
 		return nil, problem(err)
@@ -303,7 +308,7 @@ func (a *API) reportJob(ctx context.Context, in *idPath) (*body[wire.Report], er
 }
 
 type rejectsInput struct {
-	idPath
+	IDPath
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"200"`
 	Cursor string `query:"cursor" doc:"The next of the page before"`
 }
@@ -343,7 +348,7 @@ func (a *API) draft(ctx context.Context, in *struct{ Body wire.Submission }) (*b
 }
 
 type controlInput struct {
-	idPath
+	IDPath
 	Match string `header:"If-Match" doc:"The ETag of the job as you have seen it"`
 }
 

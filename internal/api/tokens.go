@@ -32,7 +32,7 @@ func (a *API) accessRoutes() {
 		a.tokens.forget()
 		return answer(made, err)
 	})
-	huma.Register(a.huma, a.route(rule, http.MethodDelete, "/v1/tokens/{id}", "revoke-token", "Revoke an API token", "Every server refuses it within a second or so."), func(ctx context.Context, in *idPath) (*struct{}, error) {
+	huma.Register(a.huma, a.route(rule, http.MethodDelete, "/v1/tokens/{id}", "revoke-token", "Revoke an API token", "Every server refuses it within a second or so."), func(ctx context.Context, in *IDPath) (*struct{}, error) {
 		if err := a.store.RevokeToken(ctx, in.ID); err != nil {
 			return nil, problem(err)
 		}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
@@ -195,4 +197,27 @@ func (f *Family) Rejects(ctx context.Context, job tasks.Job, after string, limit
 		return page, "", nil
 	}
 	return page, strconv.Itoa(skip + limit), nil
+}
+
+// Key names the databases and tables of a migration, wherever their connections are called what: the same migration finds its
+// ledger again even when everything but the target was lost.
+func (f *Family) Key(job tasks.Job) (string, error) {
+	spec, err := parseSpec(job)
+	if err != nil {
+		return "", err
+	}
+	from, err := f.dbs.locate(spec.Source)
+	if err != nil {
+		return "", tasks.Permanent(err)
+	}
+	to, err := f.dbs.locate(spec.Target)
+	if err != nil {
+		return "", tasks.Permanent(err)
+	}
+	if from.ID() == to.ID() {
+		return "", tasks.Permanent(tasks.WithHint(nil, "name two databases", "source and target are the same database: %s", from))
+	}
+	tables := slices.Clone(spec.Tables)
+	slices.Sort(tables)
+	return strings.Join(append([]string{from.ID(), to.ID()}, slices.Compact(tables)...), "\x00"), nil
 }

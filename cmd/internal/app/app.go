@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/api"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -32,11 +33,16 @@ type Options struct {
 	Log         *slog.Logger
 
 	Concurrency  int
+	Queues       []string
 	Labels       map[string]string
 	Heartbeat    time.Duration
 	DrainTimeout time.Duration
 	Sweep        time.Duration
 	LostAfter    time.Duration
+
+	API               api.ServerOptions
+	MaxBody           int64 // of a request, bytes; 0 is the API's default
+	RequestsPerSecond int   // of a token; 0 is without limit
 }
 
 // App is a process that is connected to its Redis. What it starts it stops, last in, first out.
@@ -48,7 +54,8 @@ type App struct {
 	Local    *localredis.Server // nil with a Redis of its own
 	Worker   *worker.Worker     // nil until StartWorker
 
-	ends []end
+	families []tasks.Family // nil until they are asked for
+	ends     []end
 }
 
 type end struct {
@@ -81,14 +88,8 @@ func (a *App) StartScheduler() {
 
 // StartWorker claims and runs steps of every family until Stop, which drains it first.
 func (a *App) StartWorker(ctx context.Context) error {
-	concurrency := max(a.o.Concurrency, 1)
-	dbs := migration.NewDatabases(a.Locate, concurrency)
-	for _, c := range a.o.Connections {
-		dbs.Bound(c.Name, migration.Bounds{Conns: c.Pool, ConnectTimeout: c.ConnectTimeout})
-	}
-	a.onStop("databases", func(context.Context) error { return dbs.Close() })
-	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Concurrency: concurrency,
-		Heartbeat: a.o.Heartbeat, Families: all.Families(all.Options{Databases: dbs}), Log: a.o.Log})
+	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
+		Heartbeat: a.o.Heartbeat, Families: a.Families(), Log: a.o.Log})
 	if err := w.Start(ctx); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
@@ -117,26 +118,17 @@ func (a *App) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Submit writes a job and puts its planning on the queue. created is false when it was there already.
-func (a *App) Submit(ctx context.Context, job tasks.Job) (state tasks.State, created bool, err error) {
-	h, created, err := a.Store.Create(ctx, job)
-	if err != nil {
-		return "", false, err
+// Families lists what this process can carry out. They share its databases, which are opened when they are needed.
+func (a *App) Families() []tasks.Family {
+	if a.families == nil {
+		dbs := migration.NewDatabases(a.Locate, max(a.o.Concurrency, 1))
+		for _, c := range a.o.Connections {
+			dbs.Bound(c.Name, migration.Bounds{Conns: c.Pool, ConnectTimeout: c.ConnectTimeout})
+		}
+		a.onStop("databases", func(context.Context) error { return dbs.Close() })
+		a.families = all.Families(all.Options{Databases: dbs})
 	}
-	return tasks.State(h.State), created, a.enqueue(ctx, h)
-}
-
-// Control moves a job and puts on the queue what that handed out.
-func (a *App) Control(ctx context.Context, id string, verb store.Verb) (tasks.State, error) {
-	h, err := a.Store.Control(ctx, id, verb, "command line", "")
-	if err != nil {
-		return "", err
-	}
-	return tasks.State(h.State), a.enqueue(ctx, h)
-}
-
-func (a *App) enqueue(ctx context.Context, h store.Handout) error {
-	return a.Producer.Enqueue(ctx, h.Queue, store.TaskIDs(h.Enqueue)...)
+	return a.families
 }
 
 // Locate says where a connection's name leads.

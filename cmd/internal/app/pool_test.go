@@ -124,9 +124,7 @@ func TestAPoolBoundsTheConnectionsOfAWorkerAndNothingWaitsForEver(t *testing.T) 
 					if err != nil {
 						t.Fatal(err)
 					}
-					if _, _, err := a.Submit(t.Context(), tasks.Job{ID: fmt.Sprintf("%s-%d-%x", kind, i, body), Kind: kind, Spec: body, Window: 8}); err != nil {
-						t.Fatal(err)
-					}
+					enginetest.Submit(t, a.Redis, a.Store, tasks.Job{ID: fmt.Sprintf("%s-%d-%x", kind, i, body), Kind: kind, Spec: body, Window: 8})
 				}
 				for i, spec := range specs {
 					body, _ := json.Marshal(spec)

@@ -69,9 +69,7 @@ func migrates(t *testing.T, r config.Redis) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := a.Submit(t.Context(), tasks.Job{ID: "m", Kind: migration.Kind, Spec: spec, Window: 4}); err != nil {
-		t.Fatal(err)
-	}
+	enginetest.Submit(t, a.Redis, a.Store, tasks.Job{ID: "m", Kind: migration.Kind, Spec: spec, Window: 4})
 	v := enginetest.WaitState(t, a.Store, "m", tasks.Succeeded)
 	if v.Counters.Written != 1200 {
 		t.Errorf("%d rows of 1200", v.Counters.Written)

@@ -21,6 +21,12 @@ func (c *command) database(flag, text string) (database, error) {
 	if text == "" {
 		return database{}, usage(tasks.WithHint(nil, "give a connection's name from the configuration, or a URL: sqlite:FILE or postgres://user@host/database", "%s is missing", flag))
 	}
+	if c.remote() {
+		if strings.Contains(text, ":") {
+			return database{}, usage(tasks.WithHint(nil, "name a connection of the server's configuration", "%s %s: an address means nothing to a server", flag, redact(text)))
+		}
+		return database{name: text}, nil
+	}
 	if conn, ok := c.config.Connections.Get(text); ok {
 		at, err := sqldb.ParseURL(conn.DSN())
 		return database{conn.Name, at}, usage(err)
@@ -48,4 +54,10 @@ func (c *command) database(flag, text string) (database, error) {
 func (d database) open(ctx context.Context, readOnly bool) (*sqldb.DB, error) {
 	db, err := sqldb.Open(ctx, d.at, sqldb.Options{ReadOnly: readOnly})
 	return db, unreachable(err)
+}
+
+// redact keeps the scheme of an address, which may hold a password.
+func redact(address string) string {
+	scheme, _, _ := strings.Cut(address, ":")
+	return scheme + ":..."
 }

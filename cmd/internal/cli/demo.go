@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stint-run/stint/client/wire"
-	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
@@ -57,7 +56,7 @@ program: without a redis-server on this machine it uses a queue within the proce
 type demo struct {
 	*command
 	dir  string
-	a    *app.App
+	s    *session
 	crew []*demoWorker
 	res  demoResult
 }
@@ -78,17 +77,17 @@ func (c *command) runDemo(cmd *cobra.Command, rows int, keep string) (err error)
 	}
 	c.config.Data = filepath.Join(dir, "data")
 	c.config.Connections = nil
-	c.config.Redis.URL, c.config.Log.Level = config.URL{}, "warn"
+	c.config.Server, c.config.Redis, c.config.Log.Level = config.URL{}, config.Default(nil).Redis, "warn"
 	c.log = c.logger(c.config.Log)
 	d := &demo{command: c, dir: dir}
 	ctx, cancel := c.interruptible(cmd.Context())
 	defer cancel()
-	if d.a, err = app.New(ctx, c.appOptions()); err != nil {
+	if d.s, err = c.join(cmd); err != nil {
 		return err
 	}
-	defer c.close(d.a, &err)
+	defer c.leave(d.s, &err)
 	defer d.stopWorkers()
-	d.a.StartScheduler()
+	d.s.app.StartScheduler()
 	if err := d.play(ctx, rows); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -116,7 +115,7 @@ func (d *demo) play(ctx context.Context, rows int) error {
 	if err != nil {
 		return err
 	}
-	job, err := d.migrationJob(m, from, to)
+	sub, err := d.submission(m, from, to)
 	if err != nil {
 		return err
 	}
@@ -126,10 +125,11 @@ func (d *demo) play(ctx context.Context, rows int) error {
 			return err
 		}
 	}
-	d.say("3. the migration: %s", job.ID)
-	if _, _, err := d.a.Submit(ctx, job); err != nil {
+	job, err := d.s.Submit(ctx, "", sub)
+	if err != nil {
 		return err
 	}
+	d.say("3. the migration: %s", job.ID)
 	p := d.newProgress()
 	defer p.end()
 	if err := d.disturb(ctx, job.ID, p); err != nil {
@@ -161,7 +161,7 @@ func (d *demo) disturb(ctx context.Context, job string, p progress) error {
 	drained, killed := d.crew[0], d.crew[1]
 	d.say("4. drain %s, as a deployment would", drained.id)
 	start := time.Now()
-	if err := d.a.Store.Want(ctx, drained.id, true); err != nil {
+	if err := d.drain(ctx, drained.id); err != nil {
 		return err
 	}
 	if err := d.safeToStop(ctx, drained.id); err != nil {
@@ -217,7 +217,7 @@ func (d *demo) until(ctx context.Context, job string, p progress, wanted func(*w
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
-		v, err := d.a.Store.View(ctx, job)
+		v, err := d.s.Job(ctx, job)
 		if err != nil {
 			return nil, err
 		}
@@ -235,11 +235,16 @@ func (d *demo) until(ctx context.Context, job string, p progress, wanted func(*w
 	}
 }
 
+func (d *demo) drain(ctx context.Context, worker string) error {
+	_, err := d.s.Drain(ctx, wire.Selection{IDs: []string{worker}})
+	return err
+}
+
 func (d *demo) safeToStop(ctx context.Context, worker string) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		ws, err := d.a.Store.Workers(ctx, d.config.Scheduler.LostAfter)
+		ws, err := d.s.Workers(ctx)
 		if err != nil {
 			return err
 		}
@@ -258,7 +263,7 @@ func (d *demo) safeToStop(ctx context.Context, worker string) error {
 
 // prove compares source and target, with the workers that are left.
 func (d *demo) prove(ctx context.Context, spec migration.VerifySpec) error {
-	v, err := d.verifyNow(ctx, d.a, spec)
+	v, err := d.verifyNow(ctx, d.s, spec)
 	if err != nil {
 		return err
 	}
@@ -304,7 +309,7 @@ func (d *demo) stopWorkers() {
 // startWorker starts a worker process and waits until the fleet knows it.
 func (d *demo) startWorker(ctx context.Context) error {
 	known := map[string]bool{}
-	ws, err := d.a.Store.Workers(ctx, d.config.Scheduler.LostAfter)
+	ws, err := d.s.Workers(ctx)
 	if err != nil {
 		return err
 	}
@@ -319,7 +324,7 @@ func (d *demo) startWorker(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		ws, err := d.a.Store.Workers(ctx, d.config.Scheduler.LostAfter)
+		ws, err := d.s.Workers(ctx)
 		if err != nil {
 			return err
 		}

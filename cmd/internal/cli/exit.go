@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/stint-run/stint/client"
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
@@ -62,6 +64,8 @@ func (s silent) Unwrap() error { return s.err }
 // exitCode says how a command ended.
 func exitCode(err error) int {
 	var u *usageError
+	var p *wire.Problem
+	var away *client.Unreachable
 	switch {
 	case err == nil:
 		return exitDone
@@ -69,6 +73,10 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &u):
 		return exitUsage
+	case errors.As(err, &p):
+		return problemCode(p)
+	case errors.As(err, &away):
+		return exitUnreachable
 	case errors.Is(err, store.ErrNotFound):
 		return exitNotFound
 	case errors.Is(err, store.ErrConflict):
@@ -81,15 +89,47 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
+// problemCode is the exit code for what a server says is wrong.
+func problemCode(p *wire.Problem) int {
+	switch p.Code {
+	case wire.CodeNotFound:
+		return exitNotFound
+	case wire.CodeConflict, wire.CodeChanged:
+		return exitConflict
+	case wire.CodeUnreachable:
+		return exitUnreachable
+	case wire.CodeInternal:
+		return exitFailed
+	}
+	if p.Status >= 500 {
+		return exitUnreachable
+	}
+	return exitUsage
+}
+
+// hintOf is what to do about an error.
+func hintOf(err error) string {
+	var p *wire.Problem
+	var away *client.Unreachable
+	switch {
+	case tasks.HintOf(err) != "":
+		return tasks.HintOf(err)
+	case errors.As(err, &p) && p.Hint != "":
+		return p.Hint
+	case errors.As(err, &away):
+		return "is it running, and is --server (or STINT_SERVER) right?"
+	case exitCode(err) == exitNotFound:
+		return "stint jobs lists those that there are"
+	}
+	return ""
+}
+
 // complain writes an error for a person, or, with json output, as an object.
 func complain(w io.Writer, err error, asJSON bool) {
 	if err == nil || errors.Is(err, errReported) {
 		return
 	}
-	hint := tasks.HintOf(err)
-	if hint == "" && errors.Is(err, store.ErrNotFound) {
-		hint = "stint jobs lists those that there are"
-	}
+	hint := hintOf(err)
 	if asJSON {
 		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error(), "hint": hint, "exit_code": exitCode(err)}})
 		return

@@ -6,24 +6,36 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
-	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
 
-// follow shows a job's progress until it has ended, and reports. A job that Redis has lost is submitted again: its ledger in
-// the target says what is left. The first signal drains and ends with 130; the same command goes on later.
-func (c *command) follow(ctx context.Context, a *app.App, job tasks.Job) error {
-	v, err := c.watch(ctx, a, job)
+// asked is a job that a command follows.
+type asked struct {
+	id string
+	// again is how it was submitted; nil when this command did not. A job that Redis has lost is submitted again: its ledger in the
+	// target says what is left.
+	again *wire.Submission
+}
+
+// follow shows a job's progress until it has ended, and reports. The first signal drains and ends with 130; the same command
+// goes on later.
+func (c *command) follow(ctx context.Context, s *session, job *asked) error {
+	v, err := c.watch(ctx, s, job)
 	if err != nil {
 		if errors.Is(err, errInterrupted) {
-			c.say("interrupted: giving back what runs; the same command goes on from there")
-			go c.secondSignal(a)
+			if s.app != nil {
+				c.say("interrupted: giving back what runs; the same command goes on from there")
+				go c.secondSignal(s.app)
+			} else {
+				c.say("interrupted: the job goes on; see it with: stint jobs watch %s", job.id)
+			}
 		}
 		return err
 	}
-	return c.report(ctx, a, v)
+	return c.report(ctx, s, v)
 }
 
 // secondSignal cuts what does not come back by itself.
@@ -34,8 +46,8 @@ func (c *command) secondSignal(a *app.App) {
 	}
 }
 
-// watch shows progress until the job has ended. With a job that has a spec, a loss of Redis is made good.
-func (c *command) watch(ctx context.Context, a *app.App, job tasks.Job) (*wire.Job, error) {
+// watch shows progress until the job has ended.
+func (c *command) watch(ctx context.Context, s *session, job *asked) (*wire.Job, error) {
 	ctx, cancel := c.interruptible(ctx)
 	defer cancel()
 	p := c.newProgress()
@@ -44,25 +56,25 @@ func (c *command) watch(ctx context.Context, a *app.App, job tasks.Job) (*wire.J
 	defer tick.Stop()
 	away := time.Time{}
 	for {
-		v, err := a.Store.View(ctx, job.ID)
+		v, err := s.Job(ctx, job.id)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case errors.Is(err, store.ErrNotFound) && job.Spec != nil:
-			c.log.Warn("redis has lost this job; it is submitted again, and the target's ledger says what is left", "job", job.ID)
-			if _, _, err := a.Submit(ctx, job); err != nil && !errors.Is(err, store.ErrConflict) {
+		case isNotFound(err) && job.again != nil:
+			c.log.Warn("redis has lost this job; it is submitted again, and the target's ledger says what is left", "job", job.id)
+			if _, err := s.Submit(ctx, "", *job.again); err != nil {
 				c.log.Warn("could not submit it yet", "err", err)
 			}
-		case errors.Is(err, store.ErrNotFound):
-			return nil, err
-		case err != nil:
+		case err != nil && isPassing(err):
 			if away.IsZero() {
 				away = time.Now()
-				c.log.Warn("redis does not answer; waiting for it", "err", err)
+				c.log.Warn("there is no answer; waiting for it", "err", err)
 			}
+		case err != nil:
+			return nil, err
 		default:
 			if !away.IsZero() {
-				c.log.Info("redis answers again", "after", short(time.Since(away)))
+				c.log.Info("there is an answer again", "after", short(time.Since(away)))
 				away = time.Time{}
 			}
 			p.show(v)
@@ -76,6 +88,18 @@ func (c *command) watch(ctx context.Context, a *app.App, job tasks.Job) (*wire.J
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+func isNotFound(err error) bool {
+	var p *wire.Problem
+	return errors.As(err, &p) && p.Code == wire.CodeNotFound
+}
+
+// isPassing reports whether an error is worth waiting out: a server or a Redis that is away.
+func isPassing(err error) bool {
+	var p *wire.Problem
+	var away *client.Unreachable
+	return errors.As(err, &away) || errors.As(err, &p) && (p.Status >= 500 || p.Code == wire.CodeLimited)
 }
 
 // failed says that a job did not do what it was asked.

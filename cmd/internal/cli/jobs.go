@@ -4,15 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/client"
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/sqldb"
-	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
-	"github.com/stint-run/stint/tasks/migration"
 )
 
 func msec(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -22,63 +22,53 @@ func (c *command) jobs() *cobra.Command {
 		Use:   "jobs",
 		Short: "See and steer jobs",
 		Long:  "Lists jobs, newest first. The subcommands show one of them, or pause, resume, cancel and retry it.",
-		Example: "  stint jobs\n  stint jobs get mig-4f0h2n\n  stint jobs pause mig-4f0h2n\n" +
+		Example: "  stint jobs\n  stint jobs --state running,paused --tenant acme\n  stint jobs get mig-4f0h2n\n  stint jobs pause mig-4f0h2n\n" +
 			"  stint jobs report mig-4f0h2n --output json",
 		Args: cobra.NoArgs,
 	}
-	limit := cmd.PersistentFlags().Int("limit", 50, "how many")
-	list := c.withApp(func(cmd *cobra.Command, args []string, a *app.App) error { return c.listJobs(cmd, a, *limit) })
+	f := &jobFilter{}
+	pf := cmd.PersistentFlags()
+	pf.IntVar(&f.limit, "limit", 50, "how many")
+	pf.StringVar(&f.Tenant, "tenant", "", "of this tenant alone")
+	pf.StringVar(&f.Kind, "kind", "", "of this kind alone")
+	pf.StringSliceVar(&f.states, "state", nil, "in one of these states, separated by commas")
+	pf.StringToStringVar(&f.Labels, "label", nil, "with this label, `name=value`; may be repeated")
+	list := c.withSession(func(cmd *cobra.Command, args []string, s *session) error { return c.listJobs(cmd, s, f) })
 	cmd.RunE = list
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List jobs, newest first", Args: cobra.NoArgs, RunE: list},
 		c.jobCommand("get JOB", "Show one job, its stages and who works on it", c.getJob),
 		c.jobCommand("watch JOB", "Show a job's progress until it has ended", c.watchJob),
-		c.jobCommand("report JOB", "Show what became of a job: stages, findings, failed steps", func(cmd *cobra.Command, a *app.App, id string) error {
-			v, err := a.Store.View(cmd.Context(), id)
+		c.jobCommand("report JOB", "Show what became of a job: stages, findings, failed steps", func(cmd *cobra.Command, s *session, id string) error {
+			r, err := s.Report(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
-			r, err := readReport(cmd.Context(), a, v)
-			if err != nil {
-				return err
-			}
-			return c.print(r, func(w io.Writer) { r.write(w) })
+			return c.print(r, func(w io.Writer) { writeReport(w, r) })
 		}),
 		c.jobCommand("rejects JOB", "List the rows that a migration has set aside, with the reasons", c.rejects),
 		c.jobCommand("events JOB", "List what happened to a job", c.events),
 	)
-	for verb, short := range map[store.Verb]string{
-		store.Pause:  "Hand out nothing more; what runs comes back within a second",
-		store.Resume: "Go on with a paused job",
-		store.Cancel: "Stop a job for good; what has taken effect stays",
-		store.Retry:  "Try again what has failed for good",
+	for _, v := range []struct{ verb, short string }{
+		{client.Pause, "Hand out nothing more; what runs comes back within a second"},
+		{client.Resume, "Go on with a paused job"},
+		{client.Cancel, "Stop a job for good; what has taken effect stays"},
+		{client.Retry, "Try again what has failed for good"},
 	} {
-		cmd.AddCommand(c.jobCommand(string(verb)+" JOB", short, func(cmd *cobra.Command, a *app.App, id string) error {
-			state, err := a.Control(cmd.Context(), id, verb)
+		cmd.AddCommand(c.jobCommand(v.verb+" JOB", v.short, func(cmd *cobra.Command, s *session, id string) error {
+			done, err := s.Control(cmd.Context(), id, v.verb)
 			if err != nil {
 				return err
 			}
-			return c.print(map[string]string{"id": id, "state": string(state)}, func(w io.Writer) { fmt.Fprintf(w, "job %s is %s\n", id, state) })
+			return c.print(done, func(w io.Writer) { fmt.Fprintf(w, "job %s is %s\n", id, done.State) })
 		}))
 	}
 	return cmd
 }
 
-// withApp connects, runs, and ends.
-func (c *command) withApp(run func(cmd *cobra.Command, args []string, a *app.App) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) (err error) {
-		a, err := c.open(cmd)
-		if err != nil {
-			return err
-		}
-		defer c.close(a, &err)
-		return run(cmd, args, a)
-	}
-}
-
-func (c *command) jobCommand(use, short string, run func(cmd *cobra.Command, a *app.App, id string) error) *cobra.Command {
+func (c *command) jobCommand(use, short string, run func(cmd *cobra.Command, s *session, id string) error) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: oneJob, ValidArgsFunction: c.completeJobs,
-		RunE: c.withApp(func(cmd *cobra.Command, args []string, a *app.App) error { return run(cmd, a, args[0]) })}
+		RunE: c.withSession(func(cmd *cobra.Command, args []string, s *session) error { return run(cmd, s, args[0]) })}
 }
 
 func oneJob(cmd *cobra.Command, args []string) error {
@@ -94,44 +84,77 @@ func (c *command) completeJobs(cmd *cobra.Command, args []string, prefix string)
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	c.quiet = true
-	a, err := c.open(cmd)
+	s, err := c.connect(cmd)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	defer c.close(a, &err)
-	jobs, _, err := a.Store.List(cmd.Context(), store.Filter{})
+	defer c.leave(s, &err)
+	page, err := s.Jobs(cmd.Context(), client.Filter{})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	var ids []string
-	for _, j := range jobs {
+	for _, j := range page.Jobs {
 		ids = append(ids, fmt.Sprintf("%s\t%s %s", j.ID, j.Kind, j.State))
 	}
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-func (c *command) listJobs(cmd *cobra.Command, a *app.App, limit int) error {
-	jobs, _, err := a.Store.List(cmd.Context(), store.Filter{Limit: limit})
-	if err != nil {
-		return err
+// jobFilter is what the flags of the list say.
+type jobFilter struct {
+	client.Filter
+	limit  int
+	states []string
+}
+
+// mostOfAPage is how many jobs the API gives at once.
+const mostOfAPage = 200
+
+func (c *command) listJobs(cmd *cobra.Command, s *session, f *jobFilter) error {
+	if f.limit < 1 {
+		return usage(fmt.Errorf("--limit %d: give a positive number", f.limit))
+	}
+	for _, state := range f.states {
+		f.States = append(f.States, tasks.State(state))
+	}
+	jobs := []*wire.Job{}
+	for {
+		f.Limit = min(f.limit-len(jobs), mostOfAPage)
+		page, err := s.Jobs(cmd.Context(), f.Filter)
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, page.Jobs...)
+		if page.Next == "" || len(jobs) >= f.limit {
+			break
+		}
+		f.Cursor = page.Next
 	}
 	return c.print(jobs, func(w io.Writer) {
 		t := newTable("ID", "KIND", "STATE", "STEPS", "WRITTEN", "QUARANTINED", "CREATED")
 		for _, j := range jobs {
-			t.row(j.ID, j.Kind, string(j.State), fmt.Sprintf("%d/%d", j.Counters.StepsDone, j.Counters.StepsKnown), thousands(j.Counters.Written),
+			t.row(j.ID, j.Kind, stateText(j), fmt.Sprintf("%d/%d", j.Counters.StepsDone, j.Counters.StepsKnown), thousands(j.Counters.Written),
 				thousands(j.Counters.Quarantined), ago(c.Now(), j.CreatedAt)+" ago")
 		}
 		t.write(w)
 	})
 }
 
-func (c *command) getJob(cmd *cobra.Command, a *app.App, id string) error {
-	v, err := a.Store.View(cmd.Context(), id)
+// stateText is a job's state, with what holds it.
+func stateText(j *wire.Job) string {
+	if j.Held != "" {
+		return fmt.Sprintf("%s (held: %s)", j.State, j.Held)
+	}
+	return string(j.State)
+}
+
+func (c *command) getJob(cmd *cobra.Command, s *session, id string) error {
+	v, err := s.Job(cmd.Context(), id)
 	if err != nil {
 		return err
 	}
 	return c.print(v, func(w io.Writer) {
-		fmt.Fprintf(w, "job      %s\nkind     %s\nstate    %s\ncreated  %s\n", v.ID, v.Kind, v.State, v.CreatedAt.Format(time.RFC3339))
+		fmt.Fprintf(w, "job      %s\nkind     %s\nstate    %s\ncreated  %s\n", v.ID, v.Kind, stateText(v), v.CreatedAt.Format(time.RFC3339))
 		if v.Error != nil {
 			fmt.Fprintf(w, "error    %s\n", printable(v.Error.Message))
 			if v.Error.Hint != "" {
@@ -164,19 +187,16 @@ func (c *command) getJob(cmd *cobra.Command, a *app.App, id string) error {
 	})
 }
 
-func (c *command) watchJob(cmd *cobra.Command, a *app.App, id string) error {
-	v, err := c.watch(cmd.Context(), a, tasks.Job{ID: id})
+func (c *command) watchJob(cmd *cobra.Command, s *session, id string) error {
+	v, err := c.watch(cmd.Context(), s, &asked{id: id})
 	if err != nil {
 		return err
 	}
-	return c.report(cmd.Context(), a, v)
+	return c.report(cmd.Context(), s, v)
 }
 
-func (c *command) events(cmd *cobra.Command, a *app.App, id string) error {
-	if _, _, err := a.Store.Job(cmd.Context(), id); err != nil {
-		return err
-	}
-	events, err := a.Store.Events(cmd.Context(), id, "", 1000)
+func (c *command) events(cmd *cobra.Command, s *session, id string) error {
+	events, err := s.Events(cmd.Context(), id, "")
 	if err != nil {
 		return err
 	}
@@ -190,35 +210,23 @@ func (c *command) events(cmd *cobra.Command, a *app.App, id string) error {
 	})
 }
 
-// rejects reads the quarantine of a migration from its target.
-func (c *command) rejects(cmd *cobra.Command, a *app.App, id string) error {
-	job, _, err := a.Store.Job(cmd.Context(), id)
+// mostRejects is how many rows that were set aside are listed.
+const mostRejects = 1000
+
+// rejects lists what a job has set aside; of a migration, from the quarantine of its target.
+func (c *command) rejects(cmd *cobra.Command, s *session, id string) error {
+	page, err := s.Rejects(cmd.Context(), id, "", mostRejects)
 	if err != nil {
 		return err
 	}
-	var spec migration.Spec
-	if err := json.Unmarshal(job.Spec, &spec); err != nil || job.Kind != migration.Kind {
-		return usage(tasks.WithHint(err, "only migrations set rows aside", "job %s is a %s", id, job.Kind))
-	}
-	at, err := a.Locate(spec.Target)
-	if err != nil {
-		return err
-	}
-	db, err := sqldb.Open(cmd.Context(), at, sqldb.Options{ReadOnly: true})
-	if err != nil {
-		return unreachable(err)
-	}
-	defer db.Close()
-	rejects, err := sqldb.Quarantine(cmd.Context(), db, id, "", 0, 1000)
-	if err != nil {
-		return err
-	}
-	if rejects == nil {
-		rejects = []sqldb.Quarantined{}
-	}
-	return c.print(rejects, func(w io.Writer) {
+	return c.print(page.Rejects, func(w io.Writer) {
 		t := newTable("TABLE", "KEY", "COLUMN", "CODE", "REASON")
-		for _, r := range rejects {
+		for _, body := range page.Rejects {
+			var r sqldb.Quarantined
+			if err := json.Unmarshal(body, &r); err != nil {
+				t.row(strings.TrimSpace(string(body)))
+				continue
+			}
 			t.row(r.Table, r.Key.String(), r.Column, r.Code, r.Reason)
 		}
 		t.write(w)

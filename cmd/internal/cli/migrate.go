@@ -1,21 +1,18 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/internal/sqldb"
-	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
 )
@@ -81,33 +78,36 @@ func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
 	if err != nil {
 		return err
 	}
+	sub, err := c.submission(m, from, to)
+	if err != nil {
+		return err
+	}
 	if m.dryRun {
-		return c.dryRun(cmd.Context(), from, to, m.tables)
+		return c.withDraft(cmd, sub, from, to, writePlan)
 	}
-	if err := reachable(cmd.Context(), from, to, m.tables); err != nil {
-		return err
-	}
-	job, err := c.migrationJob(m, from, to)
-	if err != nil {
-		return err
-	}
-	a, err := app.New(cmd.Context(), c.appOptions())
-	if err != nil {
-		return err
-	}
-	defer c.close(a, &err)
-	if m.wait {
-		if err := engine(cmd.Context(), a); err != nil {
+	if !c.remote() {
+		if err := reachable(cmd.Context(), from, to, m.tables); err != nil {
 			return err
 		}
 	}
-	if err := c.begin(cmd.Context(), a, job); err != nil {
+	s, err := c.join(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.leave(s, &err)
+	if m.wait && s.app != nil {
+		if err := engine(cmd.Context(), s.app); err != nil {
+			return err
+		}
+	}
+	id, err := c.begin(cmd.Context(), s, sub)
+	if err != nil {
 		return err
 	}
 	if !m.wait {
-		return c.print(map[string]string{"id": job.ID}, func(w io.Writer) { fmt.Fprintln(w, job.ID) })
+		return c.print(map[string]string{"id": id}, func(w io.Writer) { fmt.Fprintln(w, id) })
 	}
-	return c.follow(cmd.Context(), a, job)
+	return c.follow(cmd.Context(), s, &asked{id, &sub})
 }
 
 // both resolves the two databases of a move, which must not be one.
@@ -116,6 +116,12 @@ func (c *command) both(m *move) (from, to database, err error) {
 		return
 	}
 	if to, err = c.database("--to", m.to); err != nil {
+		return
+	}
+	if c.remote() {
+		if from.name == to.name {
+			err = usage(tasks.WithHint(nil, "name two databases", "--from and --to are the same connection: %s", from.name))
+		}
 		return
 	}
 	if from.at.ID() == to.at.ID() || sameFile(from.at.Path(), to.at.Path()) {
@@ -161,22 +167,21 @@ func typo(err error) error {
 	return err
 }
 
-// migrationJob is the job of a migration. The same databases and tables give the same id, so that the same command goes on
-// with the same ledger, even when everything but the target was lost.
-func (c *command) migrationJob(m *move, from, to database) (tasks.Job, error) {
+// submission asks for a migration. The same databases and tables are the same job, which goes on with the same ledger, even when
+// everything but the target was lost.
+func (c *command) submission(m *move, from, to database) (wire.Submission, error) {
 	tables := slices.Clone(m.tables)
 	slices.Sort(tables)
 	tables = slices.Compact(tables)
 	spec, err := json.Marshal(migration.Spec{Source: from.name, Target: to.name, Tables: tables, ChunkRows: m.chunkRows, BatchRows: m.batchRows})
 	if err != nil {
-		return tasks.Job{}, fmt.Errorf("encode spec: %w", err)
+		return wire.Submission{}, fmt.Errorf("encode spec: %w", err)
 	}
 	window := m.window
 	if window <= 0 {
 		window = 2 * c.config.Worker.Concurrency
 	}
-	key := strings.Join(append([]string{from.at.ID(), to.at.ID()}, tables...), "\x00")
-	return tasks.Job{ID: store.JobID(migration.Kind, m.tenant, key), Kind: migration.Kind, Tenant: m.tenant, Spec: spec, Window: window}, nil
+	return wire.Submission{Kind: migration.Kind, Tenant: m.tenant, Spec: spec, Window: window, Continue: true}, nil
 }
 
 // engine runs a worker and a scheduler in this process.
@@ -185,86 +190,24 @@ func engine(ctx context.Context, a *app.App) error {
 	return a.StartWorker(ctx)
 }
 
-// begin submits a job that may have been submitted before: one that runs goes on, one that is paused is resumed, and one that
-// has ended begins anew, which the ledger makes cheap and harmless.
-func (c *command) begin(ctx context.Context, a *app.App, job tasks.Job) error {
-	state, created, err := a.Submit(ctx, job)
-	if errors.Is(err, store.ErrConflict) {
-		// The same databases with other settings. Settings change nothing in the ledger, so an ended job may take them.
-		v, e := a.Store.View(ctx, job.ID)
-		if e != nil {
-			return e
-		}
-		switch {
-		case v.State.Ended():
-			if err := a.Store.Forget(ctx, job.ID); err != nil {
-				return err
-			}
-			state, created, err = a.Submit(ctx, job)
-		case bytes.Equal(v.Spec, job.Spec): // only the window differs, which may come from this machine's number of processors
-			state, err = v.State, nil
-		default:
-			return tasks.WithHint(err, fmt.Sprintf("wait for it, or stop it with: stint jobs cancel %s", job.ID), "this migration is %s with other settings", v.State)
-		}
+// begin submits a job that may have been submitted before, and says what became of it.
+func (c *command) begin(ctx context.Context, s *session, sub wire.Submission) (string, error) {
+	done, err := s.Submit(ctx, "", sub)
+	if err != nil {
+		return "", err
 	}
-	switch {
-	case err != nil:
-		return err
-	case created:
-		c.say("job %s", job.ID)
-		return nil
-	case state.Ended():
-		c.say("job %s ended before, %s; the ledger says what is left", job.ID, state)
-		_, err = a.Control(ctx, job.ID, store.Restart)
-	case state == tasks.Paused:
-		c.say("job %s was paused; it goes on", job.ID)
-		_, err = a.Control(ctx, job.ID, store.Resume)
+	switch done.Outcome {
+	case wire.OutcomeCreated:
+		c.say("job %s", done.ID)
+	case wire.OutcomeRestarted:
+		c.say("job %s ended before; the ledger says what is left", done.ID)
+	case wire.OutcomeResumed:
+		c.say("job %s was paused; it goes on", done.ID)
 	default:
-		c.say("job %s goes on", job.ID)
+		c.say("job %s goes on", done.ID)
 	}
-	return err
-}
-
-// dryRun says what a migration would do.
-func (c *command) dryRun(ctx context.Context, from, to database, tables []string) error {
-	p, err := c.draft(ctx, from, to, tables)
-	if err != nil {
-		return err
+	if done.Held != "" {
+		c.say("it is held (%s) and begins when that is over", done.Held)
 	}
-	return c.print(planView(p, from, to), func(w io.Writer) { writePlan(w, p, from, to) })
-}
-
-// draft reads the source and, where it can be without making it, the target.
-func (c *command) draft(ctx context.Context, from, to database, tables []string) (*migration.Plan, error) {
-	src, err := from.open(ctx, true)
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
-	if path := to.at.Path(); path != "" {
-		if _, err := os.Stat(path); err != nil {
-			p, err := migration.Draft(ctx, src, to.at.Dialect, tables)
-			return p, typo(err)
-		}
-	}
-	dst, err := to.open(ctx, true)
-	if err != nil {
-		return nil, err
-	}
-	defer dst.Close()
-	p, err := migration.Draft(ctx, src, to.at.Dialect, tables)
-	if err != nil {
-		return nil, typo(err)
-	}
-	for _, t := range p.Tables {
-		if there, err := sqldb.HasTable(ctx, dst, &t.Target); err != nil {
-			return nil, err
-		} else if !there {
-			continue
-		}
-		if err := sqldb.CheckTarget(ctx, dst, &t.Target); err != nil {
-			return nil, err
-		}
-	}
-	return p, nil
+	return done.ID, nil
 }

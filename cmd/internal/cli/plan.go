@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/tasks/migration"
 )
 
@@ -29,15 +31,14 @@ there, and says where a table differs. Writes nothing.`,
 			if err != nil {
 				return err
 			}
-			p, err := c.draft(cmd.Context(), from, to, m.tables)
+			sub, err := c.submission(m, from, to)
 			if err != nil {
 				return err
 			}
-			v := planView(p, from, to)
-			return c.print(v, func(w io.Writer) {
+			return c.withDraft(cmd, sub, from, to, func(w io.Writer, p *migration.Outline) {
 				e := yaml.NewEncoder(w)
 				e.SetIndent(2)
-				_ = e.Encode(v)
+				_ = e.Encode(p)
 			})
 		},
 	}
@@ -45,78 +46,41 @@ there, and says where a table differs. Writes nothing.`,
 	return cmd
 }
 
-// planFile is a plan as people read it.
-type planFile struct {
-	Name   string      `yaml:"name" json:"name"`
-	Source string      `yaml:"source" json:"source"`
-	Target string      `yaml:"target" json:"target"`
-	Stages []planStage `yaml:"stages" json:"stages"`
-	Notes  []string    `yaml:"notes,omitempty" json:"notes,omitempty"`
-}
-
-type planStage struct {
-	Name string       `yaml:"name" json:"name"`
-	From planFrom     `yaml:"from" json:"from"`
-	Rows int64        `yaml:"rows" json:"rows"`
-	To   planTo       `yaml:"to" json:"to"`
-	Map  []planColumn `yaml:"columns" json:"columns"`
-}
-
-type planFrom struct {
-	Table string   `yaml:"table" json:"table"`
-	Key   []string `yaml:"key,flow" json:"key"`
-	Walk  string   `yaml:"walk" json:"walk"`
-}
-
-type planTo struct {
-	Table string   `yaml:"table" json:"table"`
-	Mode  string   `yaml:"mode" json:"mode"`
-	Key   []string `yaml:"key,flow,omitempty" json:"key,omitempty"`
-}
-
-type planColumn struct {
-	Name string `yaml:"name" json:"name"`
-	From string `yaml:"from" json:"from"`
-	To   string `yaml:"to" json:"to"`
-	Null bool   `yaml:"null" json:"null"`
-}
-
-func planView(p *migration.Plan, from, to database) planFile {
-	v := planFile{Name: "migration", Source: from.at.Redacted(), Target: to.at.Redacted()}
-	for _, t := range p.Tables {
-		walk := t.Walk()
-		s := planStage{Name: t.Source.FullName(), Rows: t.Source.Rows, From: planFrom{Table: t.Source.FullName(), Key: walk.Columns, Walk: string(walk.Kind)},
-			To: planTo{Table: t.Target.FullName(), Mode: "insert"}}
-		if t.Target.PrimaryKey != nil {
-			s.To.Key = t.Target.PrimaryKey.Columns
-		}
-		for i, col := range t.Source.Columns {
-			target := t.Target.Columns[i]
-			s.Map = append(s.Map, planColumn{Name: target.Name, From: col.Type, To: target.Type, Null: !target.NotNull})
-		}
-		v.Stages = append(v.Stages, s)
+// withDraft prints what a migration would do.
+func (c *command) withDraft(cmd *cobra.Command, sub wire.Submission, from, to database, people func(w io.Writer, p *migration.Outline)) (err error) {
+	s, err := c.join(cmd)
+	if err != nil {
+		return err
 	}
-	for _, f := range p.Findings() {
-		v.Notes = append(v.Notes, findingText(f))
+	defer c.leave(s, &err)
+	sub.Continue = false // nothing is to be gone on with
+	body, err := s.Draft(cmd.Context(), sub)
+	if err != nil {
+		return err
 	}
-	return v
+	var p migration.Outline
+	if err := json.Unmarshal(body, &p); err != nil {
+		return fmt.Errorf("read the plan: %w", err)
+	}
+	if !c.remote() { // as they were written: the plan has absolute paths
+		p.Source, p.Target = from.at.Redacted(), to.at.Redacted()
+	}
+	return c.print(&p, func(w io.Writer) { people(w, &p) })
 }
 
-func writePlan(w io.Writer, p *migration.Plan, from, to database) {
-	fmt.Fprintf(w, "from %s\nto   %s\n\n", from.at, to.at)
+func writePlan(w io.Writer, p *migration.Outline) {
+	fmt.Fprintf(w, "from %s\nto   %s\n\n", p.Source, p.Target)
 	t := newTable("TABLE", "ROWS", "COLUMNS", "WALKED BY", "INDEXES", "FOREIGN KEYS")
-	for _, x := range p.Tables {
-		walk := x.Walk()
-		by := string(walk.Kind)
-		if len(walk.Columns) > 0 {
-			by = strings.Join(walk.Columns, ", ")
+	for _, s := range p.Stages {
+		by := s.From.Walk
+		if len(s.From.Key) > 0 {
+			by = strings.Join(s.From.Key, ", ")
 		}
-		t.row(x.Source.FullName(), thousands(x.Source.Rows), fmt.Sprint(len(x.Source.Columns)), by,
-			fmt.Sprint(len(x.Target.Indexes)+len(x.Target.Uniques)), fmt.Sprint(len(x.Target.ForeignKeys)))
+		t.row(s.Name, thousands(s.Rows), fmt.Sprint(len(s.Map)), by, fmt.Sprint(s.Indexes), fmt.Sprint(s.ForeignKeys))
 	}
 	t.write(w)
-	for _, f := range p.Findings() {
-		fmt.Fprintf(w, "note: %s\n", findingText(f))
+	for _, n := range p.Notes {
+		fmt.Fprintf(w, "note: %s\n", printable(n))
 	}
 	fmt.Fprintln(w, "\nNothing was written.")
 }

@@ -7,50 +7,23 @@ import (
 	"strings"
 
 	"github.com/stint-run/stint/client/wire"
-	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
 
-// jobReport is what there is to say of a job that has ended; its JSON is a contract.
-type jobReport struct {
-	Job         *wire.Job         `json:"job"`
-	DurationMS  int64             `json:"duration_ms"`
-	Findings    []tasks.Finding   `json:"findings"`
-	FailedSteps []wire.FailedStep `json:"failed_steps"`
-}
-
-func readReport(ctx context.Context, a *app.App, v *wire.Job) (*jobReport, error) {
-	r := &jobReport{Job: v}
-	if v.StartedAt != nil && v.EndedAt != nil {
-		r.DurationMS = v.EndedAt.Sub(*v.StartedAt).Milliseconds()
-	}
-	var err error
-	if r.Findings, err = a.Store.Findings(ctx, v.ID); err != nil {
-		return nil, err
-	}
-	if r.FailedSteps, err = a.Store.Dead(ctx, v.ID); err != nil {
-		return nil, err
-	}
-	if r.Findings == nil {
-		r.Findings = []tasks.Finding{}
-	}
-	return r, nil
-}
-
 // report prints what became of a job, and says by its error whether it did what it was asked.
-func (c *command) report(ctx context.Context, a *app.App, v *wire.Job) error {
-	r, err := readReport(ctx, a, v)
+func (c *command) report(ctx context.Context, s *session, v *wire.Job) error {
+	r, err := s.Report(ctx, v.ID)
 	if err != nil {
 		return err
 	}
-	if err := c.print(r, func(w io.Writer) { r.write(w) }); err != nil {
+	if err := c.print(r, func(w io.Writer) { writeReport(w, r) }); err != nil {
 		return err
 	}
 	return failed(v)
 }
 
-func (r *jobReport) write(w io.Writer) {
+func writeReport(w io.Writer, r *wire.Report) {
 	v := r.Job
 	t := newTable("STAGE", "STATE", "STEPS", "READ", "WRITTEN", "QUARANTINED", "TIME")
 	for _, s := range v.Stages {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/api"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/tasks"
 )
@@ -73,9 +74,11 @@ Start with "stint demo": it needs nothing but this program.`,
 	f.StringVar(&c.environment, "environment", "", "lay stint.`NAME`.yaml over the configuration")
 	f.StringVarP(&c.output, "output", "o", "table", "`table` or json")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "no progress, no messages but warnings and errors")
+	f.String("server", "", "do it on the stint server at this `URL` instead of in this process")
+	f.String("token-file", "", "the `FILE` with the API token for the server")
 	f.String("data", "", "the data `DIR`: the embedded queue and what goes with it")
 	f.String("log-level", "", "debug, info, warn or error")
-	root.AddCommand(c.demo(), c.up(), c.worker(), c.scheduler(), c.migrate(), c.plan(), c.verify(), c.jobs(), c.workers(), c.configCommand(), c.version())
+	root.AddCommand(c.demo(), c.up(), c.serve(), c.worker(), c.scheduler(), c.migrate(), c.plan(), c.verify(), c.jobs(), c.workers(), c.configCommand(), c.version())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(tasks.WithHint(nil, fmt.Sprintf("see %q", cmd.CommandPath()+" --help"), "%v", err))
 	})
@@ -84,8 +87,11 @@ Start with "stint demo": it needs nothing but this program.`,
 
 // load reads the configuration for a command.
 func (c *command) load(cmd *cobra.Command) error {
-	cfg, origins, err := config.Load(config.Options{File: c.file, Environment: c.environment, Flags: cmd.Flags(), Env: c.Vars,
-		FlagKeys: map[string]string{"concurrency": "worker.concurrency", "drain-timeout": "worker.drain_timeout", "label": "worker.labels"}})
+	keys := map[string]string{"concurrency": "worker.concurrency", "drain-timeout": "worker.drain_timeout"}
+	if cmd.Annotations[serviceAnnotation] != "" {
+		keys["label"], keys["queue"], keys["listen"] = "worker.labels", "worker.queues", "api.listen" // elsewhere they choose
+	}
+	cfg, origins, err := config.Load(config.Options{File: c.file, Environment: c.environment, Flags: cmd.Flags(), Env: c.Vars, FlagKeys: keys})
 	c.config, c.origins = cfg, origins
 	if err != nil {
 		return usage(err)
@@ -115,7 +121,7 @@ func (c *command) logger(l config.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(c.Stderr, opts))
 }
 
-// open loads the configuration and connects.
+// open loads the configuration and connects to its Redis, for a process that is part of the engine.
 func (c *command) open(cmd *cobra.Command) (*app.App, error) {
 	if err := c.load(cmd); err != nil {
 		return nil, err
@@ -128,7 +134,8 @@ func (c *command) appOptions() app.Options {
 	o := app.Options{Data: cfg.Data, Version: Version(), Log: c.log, Concurrency: cfg.Worker.Concurrency, Labels: cfg.Worker.LabelMap(),
 		Heartbeat: cfg.Worker.Heartbeat, DrainTimeout: cfg.Worker.DrainTimeout, Sweep: cfg.Scheduler.Sweep, LostAfter: cfg.Scheduler.LostAfter,
 		Local: localredis.Options{Dir: cfg.Data, Mode: localredis.Mode(cfg.Redis.Mode), Fsync: localredis.Fsync(cfg.Redis.Fsync), Log: c.log},
-		Redis: cfg.Redis, Connections: cfg.Connections}
+		Redis: cfg.Redis, Connections: cfg.Connections, Queues: cfg.Worker.Queues, MaxBody: int64(cfg.API.MaxBody), RequestsPerSecond: cfg.API.RequestsPerSecond,
+		API: api.ServerOptions{Listen: cfg.API.Listen, TLSCert: cfg.API.TLSCert, TLSKey: cfg.API.TLSKey, MaxConnections: cfg.API.MaxConnections, ReadTimeout: cfg.API.ReadTimeout}}
 	return o
 }
 

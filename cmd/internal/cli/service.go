@@ -24,6 +24,7 @@ func isService() map[string]string { return map[string]string{serviceAnnotation:
 func workerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Int("concurrency", 0, "steps that run at once")
+	f.StringSlice("queue", nil, "serve this `queue` instead of the default one; may be repeated")
 	f.StringSlice("label", nil, "`name=value`, by which workers are chosen; may be repeated")
 	f.Duration("drain-timeout", 0, "how long a draining worker waits for its steps before it cuts them")
 }
@@ -54,16 +55,51 @@ func (c *command) scheduler() *cobra.Command {
 	}
 }
 
+func (c *command) serve() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer requests: the HTTP API",
+		Long: `Serves the HTTP API on api.listen (127.0.0.1:7800). Any number may run on one Redis: each answers for all jobs and workers.
+
+As long as there is no token it listens on loopback only, and asks for none: stint tokens create makes the first.`,
+		Example: "  stint serve\n  STINT_API_LISTEN=0.0.0.0:7800 stint serve",
+		Args:    cobra.NoArgs, Annotations: isService(),
+		RunE: c.service(c.startAPI),
+	}
+	apiFlags(cmd)
+	return cmd
+}
+
+func apiFlags(cmd *cobra.Command) {
+	cmd.Flags().String("listen", "", "where the API listens, `host:port`; port 0 takes a free one")
+}
+
+// startAPI serves the API in a process.
+func (c *command) startAPI(ctx context.Context, a *app.App) error {
+	addr, err := a.StartAPI(ctx)
+	if err != nil {
+		return err
+	}
+	c.log.Info("the API answers", "address", addr)
+	return nil
+}
+
 func (c *command) up() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "up",
-		Short:   "Run everything in one process: scheduler and worker",
-		Long:    "Runs the scheduler and a worker in one process, on the embedded queue unless the configuration names a Redis." + drainHelp,
+		Short:   "Run everything in one process: API, scheduler and worker",
+		Long:    "Runs the API, the scheduler and a worker in one process, on the embedded queue unless the configuration names a Redis." + drainHelp,
 		Example: "  stint up",
 		Args:    cobra.NoArgs, Annotations: isService(),
-		RunE: c.service(engine),
+		RunE: c.service(func(ctx context.Context, a *app.App) error {
+			if err := engine(ctx, a); err != nil {
+				return err
+			}
+			return c.startAPI(ctx, a)
+		}),
 	}
 	workerFlags(cmd)
+	apiFlags(cmd)
 	return cmd
 }
 

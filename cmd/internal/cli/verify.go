@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stint-run/stint/cmd/internal/app"
-	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/client"
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
 )
@@ -34,20 +34,22 @@ are counted and not expected in the target.`,
 			if err != nil {
 				return err
 			}
-			a, err := app.New(cmd.Context(), c.appOptions())
+			s, err := c.join(cmd)
 			if err != nil {
 				return err
 			}
-			defer c.close(a, &err)
+			defer c.leave(s, &err)
 			if len(args) == 1 {
-				if spec, err = verifyJob(cmd.Context(), a, args[0]); err != nil {
+				if spec, err = verifyJob(cmd.Context(), s, args[0]); err != nil {
 					return err
 				}
 			}
-			if err := engine(cmd.Context(), a); err != nil {
-				return err
+			if s.app != nil {
+				if err := engine(cmd.Context(), s.app); err != nil {
+					return err
+				}
 			}
-			return c.runVerify(cmd.Context(), a, spec)
+			return c.runVerify(cmd.Context(), s, spec)
 		},
 		ValidArgsFunction: c.completeJobs,
 	}
@@ -68,14 +70,16 @@ func (c *command) verifySpec(ctx context.Context, m *move, args []string) (migra
 	if err != nil {
 		return migration.VerifySpec{}, err
 	}
-	if err := reachable(ctx, from, to, m.tables); err != nil {
-		return migration.VerifySpec{}, err
+	if !c.remote() {
+		if err := reachable(ctx, from, to, m.tables); err != nil {
+			return migration.VerifySpec{}, err
+		}
 	}
 	return migration.VerifySpec{Source: from.name, Target: to.name, Tables: m.tables, AnyJob: true}, nil
 }
 
-func verifyJob(ctx context.Context, a *app.App, id string) (migration.VerifySpec, error) {
-	job, _, err := a.Store.Job(ctx, id)
+func verifyJob(ctx context.Context, s *session, id string) (migration.VerifySpec, error) {
+	job, err := s.Job(ctx, id)
 	if err != nil {
 		return migration.VerifySpec{}, err
 	}
@@ -96,12 +100,14 @@ type verification struct {
 	Notes       []string        `json:"notes,omitempty"`
 }
 
-func (c *command) runVerify(ctx context.Context, a *app.App, spec migration.VerifySpec) error {
-	v, err := c.verifyNow(ctx, a, spec)
+func (c *command) runVerify(ctx context.Context, s *session, spec migration.VerifySpec) error {
+	v, err := c.verifyNow(ctx, s, spec)
 	if err != nil {
 		if errors.Is(err, errInterrupted) {
 			c.say("interrupted: the comparison is cancelled; nothing was changed")
-			go c.secondSignal(a)
+			if s.app != nil {
+				go c.secondSignal(s.app)
+			}
 		}
 		return err
 	}
@@ -113,22 +119,23 @@ func (c *command) runVerify(ctx context.Context, a *app.App, spec migration.Veri
 }
 
 // verifyNow runs a verification to its end.
-func (c *command) verifyNow(ctx context.Context, a *app.App, spec migration.VerifySpec) (*verification, error) {
+func (c *command) verifyNow(ctx context.Context, s *session, spec migration.VerifySpec) (*verification, error) {
 	body, err := json.Marshal(spec)
 	if err != nil {
 		return nil, fmt.Errorf("encode spec: %w", err)
 	}
-	job := tasks.Job{ID: store.JobID(migration.VerifyKind, "", ""), Kind: migration.VerifyKind, Spec: body, Window: 2 * c.config.Worker.Concurrency}
-	if _, _, err := a.Submit(ctx, job); err != nil {
+	sub := wire.Submission{Kind: migration.VerifyKind, Spec: body, Window: 2 * c.config.Worker.Concurrency}
+	done, err := s.Submit(ctx, "", sub)
+	if err != nil {
 		return nil, err
 	}
-	view, err := c.watch(ctx, a, job)
+	view, err := c.watch(ctx, s, &asked{id: done.ID})
 	if err != nil {
 		if errors.Is(err, errInterrupted) { // nobody asks for its answer any more, and no later command goes on with it
 			short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			if _, e := a.Control(short, job.ID, store.Cancel); e != nil {
-				c.log.Warn("the comparison could not be cancelled", "job", job.ID, "err", e)
+			if _, e := s.Control(short, done.ID, client.Cancel); e != nil {
+				c.log.Warn("the comparison could not be cancelled", "job", done.ID, "err", e)
 			}
 		}
 		return nil, err
@@ -136,13 +143,13 @@ func (c *command) verifyNow(ctx context.Context, a *app.App, spec migration.Veri
 	if err := failed(view); err != nil {
 		return nil, err
 	}
-	findings, err := a.Store.Findings(ctx, job.ID)
+	report, err := s.Report(ctx, done.ID)
 	if err != nil {
 		return nil, err
 	}
 	v := &verification{Rows: view.Counters.Read - view.Counters.Quarantined, Quarantined: view.Counters.Quarantined, List: []tasks.Finding{}}
 	v.Differences = view.Findings
-	for _, f := range findings {
+	for _, f := range report.Findings {
 		if f.Level == tasks.LevelNote {
 			v.Notes = append(v.Notes, findingText(f))
 			v.Differences--

@@ -1,0 +1,35 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/stint-run/stint/client"
+	"github.com/stint-run/stint/internal/api"
+)
+
+// API makes the service that answers requests. Nothing listens yet.
+func (a *App) API() *api.API {
+	return api.New(api.Options{Store: a.Store, Producer: a.Producer, Families: a.Families(), Version: a.o.Version, LostAfter: a.o.LostAfter,
+		MaxBody: a.o.MaxBody, ReadTimeout: a.o.API.ReadTimeout, RequestsPerSecond: a.o.RequestsPerSecond, Log: a.o.Log})
+}
+
+// StartAPI listens until Stop. It returns where.
+func (a *App) StartAPI(ctx context.Context) (string, error) {
+	s, err := a.API().Start(ctx, a.o.API)
+	if err != nil {
+		return "", err
+	}
+	a.onStop("API", s.Stop)
+	return s.Addr(), nil
+}
+
+// Client returns a client of this very process' API, which may do everything: what a command line does without a server.
+func (a *App) Client() (*client.Client, error) {
+	c, err := client.New(client.Options{Server: "http://stint.local", HTTP: &http.Client{Transport: api.InProcess(a.API(), "command line")}})
+	if err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	return c, nil
+}
