@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -36,6 +37,9 @@ type Options struct {
 	DrainTimeout time.Duration
 	Sweep        time.Duration
 	LostAfter    time.Duration
+
+	Schedules    []wire.Schedule // of the configuration
+	RemoveOthers bool            // Schedules is all that the fleet's configuration has
 }
 
 // App is a process that is connected to its Redis. What it starts it stops, last in, first out.
@@ -124,9 +128,10 @@ func (d driverLog) Printf(ctx context.Context, format string, args ...any) {
 	d.log.DebugContext(ctx, "redis client: "+fmt.Sprintf(format, args...))
 }
 
-// StartScheduler sweeps until Stop.
+// StartScheduler sweeps and ticks until Stop.
 func (a *App) StartScheduler() {
-	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log})
+	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log,
+		Schedules: a.o.Schedules, RemoveOthers: a.o.RemoveOthers})
 	s.Start()
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
 }
@@ -137,7 +142,7 @@ func (a *App) StartWorker(ctx context.Context) error {
 	dbs := migration.NewDatabases(a.Locate, concurrency)
 	a.onStop("databases", func(context.Context) error { return dbs.Close() })
 	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Concurrency: concurrency,
-		Heartbeat: a.o.Heartbeat, Families: all.Families(all.Options{Databases: dbs}), Log: a.o.Log})
+		Heartbeat: a.o.Heartbeat, Families: all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire}), Log: a.o.Log})
 	if err := w.Start(ctx); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
