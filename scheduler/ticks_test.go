@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/enginetest"
+	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
 )
@@ -327,4 +330,30 @@ func TestSchedulesSurviveARestartOfRedis(t *testing.T) {
 		return err == nil && len(look.Pending) == 0
 	})
 	r.checkTicks("s", begin, back)
+}
+
+// The queue within the process is not a whole Redis: what ticks need of one has to be there all the same.
+func TestTheQueueWithinTheProcessTicks(t *testing.T) {
+	t.Parallel()
+	log := &enginetest.Log{}
+	server, err := localredis.Start(t.Context(), localredis.Options{Dir: t.TempDir(), Mode: localredis.InProcess, Log: log.Logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	rdb := redis.NewClient(server.Options())
+	t.Cleanup(func() { _ = rdb.Close() })
+	r := &room{t: t, rdb: rdb, st: store.New(rdb), log: log}
+	counts := &counts{}
+	s := New(rdb, r.st, Options{Schedules: []wire.Schedule{each("s", "1s"), each("rare", "1h")}, Log: log.Logger(), Metrics: counts})
+	s.Start()
+	t.Cleanup(s.Stop)
+	enginetest.Eventually(t, "it ticks", func() bool { return len(r.history("s")) > 2 })
+	s.Stop()
+	h := r.history("s")
+	r.checkTicks("s", h[len(h)-1].DueAt.Add(-time.Second), h[0].DueAt)
+	if log.Count("failed") != 0 {
+		t.Errorf("%s", log)
+	}
+	t.Logf("%d ticks, the latest %v late", counts.fired, counts.worst)
 }

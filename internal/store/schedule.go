@@ -44,7 +44,7 @@ func scheduleKeys(name string) []string {
 type schedule struct {
 	name     string
 	def      wire.Schedule // what was asked for; nothing else of it is filled in
-	text     string        // def as json
+	text     string        // def as json, as it was written: another build may know more of it
 	rule     due.Rule
 	deadline time.Duration
 
@@ -60,12 +60,24 @@ type schedule struct {
 	lastJob  string
 	waiting  string // the tick that waits for lastJob
 
+	broken   error        // another build wrote it, and this one cannot read it: hands off
 	lastOpen bool         // the job of the last tick may not be created yet
 	waits    *PendingTick // what waiting stands for
 	decided  []PendingTick
 }
 
 func (sc *schedule) exists() bool { return sc.rev != "" }
+
+// usable says why nothing can be done with a schedule but replacing and removing it.
+func (sc *schedule) usable() error {
+	switch {
+	case !sc.exists():
+		return noSchedule(sc.name)
+	case sc.broken != nil:
+		return tasks.WithHint(sc.broken, "another version of stint wrote it: upgrade this one, or write it anew", "schedule %s cannot be read", sc.name)
+	}
+	return nil
+}
 
 func newVersion() string { return RandomID()[:16] }
 
@@ -166,22 +178,25 @@ func (sc *schedule) redefine(n schedule) *schedule {
 		return nil
 	}
 	was := sc.def
-	if was.Cron != n.def.Cron || was.Every != n.def.Every || was.Timezone != n.def.Timezone || was.Jitter != n.def.Jitter {
-		if sc.paused {
+	if sc.broken != nil || was.Cron != n.def.Cron || was.Every != n.def.Every || was.Timezone != n.def.Timezone || was.Jitter != n.def.Jitter {
+		switch {
+		case sc.broken != nil: // nobody here knows what it had been due
+		case sc.paused:
 			sc.pass(wire.TickSkipped, "paused")
-		} else {
+		default:
 			sc.pass(wire.TickMissed, "the schedule was changed before it fired")
 		}
 		sc.next = n.rule.Next(sc.seen)
 	}
-	sc.setPaused(paused) // by the old rule, if it is the same; else everything has passed already
+	sc.setPaused(paused) // nothing has come due since, if the rule is a new one
+	sc.broken = nil
 	sc.def, sc.text, sc.rule, sc.deadline, sc.origin, sc.version = n.def, n.text, n.rule, n.deadline, n.origin, newVersion()
 	return sc
 }
 
 // setPaused pauses or resumes. What came due in a pause has passed.
 func (sc *schedule) setPaused(paused bool) {
-	if sc.paused && !paused {
+	if sc.paused && !paused && !sc.next.After(sc.seen) {
 		sc.pass(wire.TickSkipped, "paused")
 	}
 	sc.paused = paused
@@ -233,9 +248,9 @@ func (s *Store) readSchedule(ctx context.Context, name string) (*schedule, error
 	}
 	sc, err := newSchedule(def, h["origin"])
 	if err != nil {
-		return nil, err
+		sc = &schedule{name: name, def: def, origin: h["origin"], broken: err}
 	}
-	sc.rev, sc.seen, sc.version, sc.paused = h["rev"], seen, h["version"], h["paused"] == "1"
+	sc.text, sc.rev, sc.seen, sc.version, sc.paused = h["def"], h["rev"], seen, h["version"], h["paused"] == "1"
 	sc.created, sc.next, sc.lastAt = msOrZero(h["created"]), msOrZero(h["next"]), msOrZero(h["last_at"])
 	sc.lastTick, sc.lastJob, sc.waiting = h["last_tick"], h["last_job"], h["waiting"]
 	sc.lastOpen = toInt(v[2]) == 1

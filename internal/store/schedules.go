@@ -104,8 +104,8 @@ func (s *Store) ResumeSchedule(ctx context.Context, name string) (wire.Schedule,
 
 func (s *Store) setPaused(ctx context.Context, name string, paused bool) (now wire.Schedule, err error) {
 	err = s.moving(ctx, name, func(sc *schedule) (*schedule, error) {
-		if !sc.exists() {
-			return nil, noSchedule(name)
+		if err := sc.usable(); err != nil {
+			return nil, err
 		}
 		var changed *schedule
 		if sc.paused != paused {

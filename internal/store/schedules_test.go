@@ -156,6 +156,37 @@ func TestAChangeOfTheRuleCountsFromNowAndOtherChangesKeepWhatIsDue(t *testing.T)
 	}
 }
 
+// During a deployment an older build meets what a newer one wrote.
+func TestWhatAnotherBuildWroteIsKeptAndStopsNobodyElse(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, name := range []string{"more", "unknown", "plain"} {
+		b.put(hourly(name), wire.OriginAPI)
+		b.asIf(name, 90*time.Minute)
+	}
+	const more = `{"name":"more","every":"1h","job":{"kind":"test","spec":{}},"colour":"green"}`
+	b.rdb.HSet(b.ctx(), scheduleKey("more"), "def", more)
+	b.rdb.HSet(b.ctx(), scheduleKey("unknown"), "def", `{"name":"unknown","every":"1h","missed":"half","job":{"kind":"test","spec":{}}}`)
+	list, err := b.Schedules(b.ctx())
+	if err != nil || len(list) != 3 || list[2].Missed != "half" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	b.decide("more")
+	b.decide("plain")
+	if got := b.rdb.HGet(b.ctx(), scheduleKey("more"), "def").Val(); got != more {
+		t.Errorf("it became %s", got)
+	}
+	if _, err := b.DecideTicks(b.ctx(), "unknown"); tasks.HintOf(err) == "" {
+		t.Errorf("%v", err)
+	}
+	if _, err := b.PauseSchedule(b.ctx(), "unknown"); tasks.HintOf(err) == "" {
+		t.Errorf("%v", err)
+	}
+	if got := b.put(hourly("unknown"), wire.OriginAPI); !got.NextAt.After(time.Now()) || len(b.decide("unknown")) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestWhatCameDueInAPauseIsListedAsSkipped(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -80,6 +80,9 @@ func (s *Store) DecideTicks(ctx context.Context, name string) ([]PendingTick, er
 	if err != nil || !sc.exists() {
 		return nil, wrapDecide(err)
 	}
+	if err := sc.usable(); err != nil {
+		return nil, wrapDecide(err)
+	}
 	busy, err := s.busy(ctx, sc)
 	if err != nil {
 		return nil, wrapDecide(err)
@@ -119,8 +122,8 @@ func (s *Store) RunSchedule(ctx context.Context, name, key string) (tick wire.Ti
 	}
 	id := name + "@manual:" + key
 	err = s.moving(ctx, name, func(sc *schedule) (*schedule, error) {
-		if !sc.exists() {
-			return nil, noSchedule(name)
+		if err := sc.usable(); err != nil {
+			return nil, err
 		}
 		// After the read of the schedule: whoever made this tick since then has moved it, and the write will say so.
 		known, err := s.tick(ctx, name, id)
