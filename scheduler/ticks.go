@@ -58,6 +58,10 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return lookEach, err
 	}
+	if look.Known == 0 { // there is at least the built-in one: Redis has lost everything
+		s.written = false
+		return 0, nil
+	}
 	// What was decided first: as long as no jobs can be created, nothing more is decided, so the outbox stays small.
 	if err := s.createJobs(ctx, look.Pending); err != nil {
 		return lookEach, err

@@ -291,6 +291,17 @@ func TestSchedulesFollowTheConfiguration(t *testing.T) {
 	}
 }
 
+func TestARedisThatLostEverythingIsToldTheConfigurationAgain(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	r.scheduler(Options{Schedules: []wire.Schedule{each("a", "1s")}})
+	enginetest.Eventually(t, "it ticks", func() bool { return len(r.history("a")) > 0 })
+	if err := r.rdb.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	enginetest.Eventually(t, "it ticks again", func() bool { return len(r.history("a")) > 0 })
+}
+
 func TestAConfigurationThatCannotBeMeantIsSaidBeforehand(t *testing.T) {
 	t.Parallel()
 	err := CheckSchedules([]wire.Schedule{each("a", "1h"), each("a", "2h"), each("b", "soon")})

@@ -34,18 +34,19 @@ type DueLook struct {
 	Due     []string      // schedules to be decided: those with a tick that is due, those with one that waits
 	Pending []PendingTick // ticks whose jobs are to be created now, the oldest first
 	Wait    time.Duration // until the next schedule is due; negative when none will be
+	Known   int           // how many schedules there are, paused ones included
 }
 
 // LookSchedules says what there is to do, by Redis' clock.
 func (s *Store) LookSchedules(ctx context.Context) (DueLook, error) {
-	v, err := scheduleLook.Run(ctx, s.rdb, []string{scheduleDueKey, schedulePendingKey}).Slice()
+	v, err := scheduleLook.Run(ctx, s.rdb, []string{scheduleDueKey, schedulePendingKey, scheduleNamesKey}).Slice()
 	if err != nil {
 		return DueLook{}, fmt.Errorf("look at schedules: %w", err)
 	}
-	if len(v) != 4 {
+	if len(v) != 5 {
 		return DueLook{}, fmt.Errorf("look at schedules: unexpected reply of a script: %v", v)
 	}
-	look := DueLook{Wait: -1}
+	look := DueLook{Wait: -1, Known: int(toInt(v[4]))}
 	names, _ := v[1].([]any)
 	for _, n := range names {
 		name, _ := n.(string)
