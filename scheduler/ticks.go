@@ -85,7 +85,7 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 }
 
 // createJobs creates the jobs of ticks that fired and puts their planning on the queue. A crash anywhere in it leaves the tick in
-// the outbox; doing it again gives the same job.
+// the outbox; doing it again gives the same job. A planning that was handed out and never queued is found by the sweep.
 func (s *Scheduler) createJobs(ctx context.Context, ticks []store.PendingTick) error {
 	for _, p := range ticks {
 		if p.Tick.Outcome != wire.TickFired {
