@@ -71,9 +71,9 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 	var errs []error
 	for _, name := range look.Due {
 		decided, err := s.store.DecideTicks(ctx, name)
-		if err == nil {
+		if err == nil && len(decided) > 0 {
 			s.count(ctx, decided)
-			err = s.createJobs(ctx, decided)
+			err = s.finish(ctx, decided)
 		}
 		errs = append(errs, err)
 	}
@@ -82,6 +82,14 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 		wait = min(wait, look.Wait)
 	}
 	return wait, errors.Join(errs...)
+}
+
+// finish creates the jobs of what this scheduler has decided itself, also when it is stopped meanwhile: another one would do
+// it, but there need not be another one.
+func (s *Scheduler) finish(ctx context.Context, decided []store.PendingTick) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	return s.createJobs(ctx, decided)
 }
 
 // createJobs creates the jobs of ticks that fired and puts their planning on the queue. A crash anywhere in it leaves the tick in

@@ -215,6 +215,26 @@ func TestAnotherSchedulerCreatesTheJobThatWasDecidedAndNotCreated(t *testing.T) 
 	}
 }
 
+// Stopped at any moment: what was decided has its job, although nobody else is there to create it.
+func TestASchedulerThatIsStoppedFinishesWhatItHasDecided(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	for i := range 100 {
+		r.put(each(fmt.Sprintf("s%02d", i), "1s"))
+	}
+	for range 5 {
+		s := r.scheduler(Options{})
+		enginetest.Eventually(t, "it is in the midst of it", func() bool {
+			look, err := r.st.LookSchedules(t.Context())
+			return err == nil && len(look.Pending) > 0
+		})
+		s.Stop()
+		if look, err := r.st.LookSchedules(t.Context()); err != nil || len(look.Pending) != 0 {
+			t.Fatalf("%d decisions have no job, %v", len(look.Pending), err)
+		}
+	}
+}
+
 func TestATickThatWaitsIsFiredByAnyScheduler(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t)
