@@ -291,3 +291,26 @@ func TestARuleThatCannotBeMeantIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAnyExpressionIsRefusedOrGoesForward(f *testing.F) {
+	for _, text := range []string{"*/5 2-4,7 * 1 0", "@daily", "0 0 29 2 *", "TZ=", "@every", "1-0 * * * *", "*/0 * * * *", "?/99999999999999999999 * * * *"} {
+		f.Add(text, int64(1774746000))
+	}
+	f.Fuzz(func(t *testing.T, text string, seconds int64) {
+		r, err := Parse(text, 0, "Australia/Lord_Howe", 0)
+		if err != nil {
+			return
+		}
+		at := time.Unix(seconds%4_000_000_000, 0)
+		for range 5 {
+			next := r.Next(at)
+			if next.IsZero() {
+				return // a leap day on a certain weekday may be further away than the search goes
+			}
+			if !next.After(at) {
+				t.Fatalf("%q: after %s comes %s", text, at, next)
+			}
+			at = next
+		}
+	})
+}
