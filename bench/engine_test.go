@@ -88,7 +88,7 @@ func submit(b *testing.B, rdb *redis.Client, st *store.Store, job tasks.Job) {
 		b.Fatal(err)
 	}
 	for _, r := range h.Enqueue {
-		if err := queue.NewProducer(rdb).Enqueue(context.Background(), store.QueueName(store.DefaultQueue), r.TaskID()); err != nil {
+		if err := queue.NewProducer(rdb).Enqueue(context.Background(), h.Queue, r.TaskID()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -222,7 +222,7 @@ func idleStart(b *testing.B, rdb *redis.Client, i int) time.Duration {
 	}
 	p := queue.NewProducer(rdb)
 	start := time.Now()
-	if err := p.Enqueue(ctx, store.QueueName(store.DefaultQueue), h.Enqueue[0].TaskID()); err != nil {
+	if err := p.Enqueue(ctx, h.Queue, h.Enqueue[0].TaskID()); err != nil {
 		b.Fatal(err)
 	}
 	at := <-idle.f.started

@@ -5,10 +5,11 @@
 // A key such as worker.drain_timeout is nested in the files, STINT_WORKER_DRAIN_TIMEOUT in the environment and
 // --worker-drain-timeout as a flag. docs/stint.example.yaml explains each key; docs/stint.schema.json is for editors.
 //
-//   - A list replaces the list of the layer below; only connections are merged, by name.
+//   - A list replaces the list of the layer below; only connections, tenants and schedules are merged, by name.
 //   - @@NAME@@ in a value is filled from the files' tokens: or from the process environment; @@@@ is a plain @@. A token
 //     is filled after the file has been read, so it cannot bring in keys, and is not looked into again.
 //   - A password or URL may be written as file:PATH (its last line break is cut off) or env:NAME.
+//   - OTEL_EXPORTER_OTLP_ENDPOINT and its kin are what holds where no file says where traces go.
 //   - Whatever cannot be right is an error with file, line and column, and all errors are told at once.
 //
 // This is the only package that reads the process environment, so that all that can change what stint does is found
@@ -21,49 +22,37 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	// A schedule's time zone has to be known in a container that has no zone data of its own.
+	_ "time/tzdata"
 )
 
 // Config is what a person has set. The zero value is not usable; Default is. Only cmd reads it: the other packages get
 // small Options of their own.
 type Config struct {
+	// Server is the API server that commands speak to; "" means that this process is the engine itself.
+	Server URL `key:"server"`
+	// Token is what commands show to Server. "" means none.
+	Token Secret `key:"token"`
+	// TokenFile is the path of a file with the token in it, which the command line reads; "" means none.
+	TokenFile string `key:"token_file"`
+
 	// Data is the folder of the embedded queue and of everything else that this machine keeps.
 	Data string `key:"data"`
 
 	Redis     Redis     `key:"redis"`
 	Worker    Worker    `key:"worker"`
 	Scheduler Scheduler `key:"scheduler"`
+	API       API       `key:"api"`
+	Limits    Limits    `key:"limits"`
+	Telemetry Telemetry `key:"telemetry"`
 	Log       Log       `key:"log"`
 
 	// Connections are the databases that jobs name.
 	Connections Connections `key:"connections"`
-}
-
-// Redis says where the queue is.
-type Redis struct {
-	// URL is redis://, rediss:// or unix://; "" means the embedded queue in Data.
-	URL URL `key:"url"`
-	// Password goes with URL, for those who keep it apart from the URL. "" means the one in the URL.
-	Password Secret `key:"password"`
-	// Mode of the embedded queue: auto, server or inprocess. Ignored with a URL.
-	Mode string `key:"mode" jsonschema:"enum=auto,enum=server,enum=inprocess"`
-	// Fsync of the embedded queue: everysec or always. Ignored with a URL.
-	Fsync string `key:"fsync" jsonschema:"enum=everysec,enum=always"`
-}
-
-// Options returns how to reach the Redis of URL with go-redis; nil without a URL. The user name of the URL is kept.
-func (r Redis) Options() (*redis.Options, error) {
-	if r.URL.IsZero() {
-		return nil, nil
-	}
-	o, err := redis.ParseURL(r.URL.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	if !r.Password.IsZero() {
-		o.Password = r.Password.Reveal()
-	}
-	return o, nil
+	// Tenants are those that have limits of their own.
+	Tenants Tenants `key:"tenants"`
+	// Schedules are the jobs that begin by the clock.
+	Schedules Schedules `key:"schedules"`
 }
 
 // Worker says what a worker takes and how it gives back.
@@ -72,6 +61,11 @@ type Worker struct {
 	Concurrency int `key:"concurrency"`
 	// Labels are name=value pairs by which workers are chosen.
 	Labels []string `key:"labels"`
+	// Queues are the names of the queues that the worker takes steps from.
+	Queues []string `key:"queues"`
+	// Admin is where the worker answers about itself: host:port, off, or auto, which is 127.0.0.1:7801 or, when that is
+	// taken, a free port.
+	Admin string `key:"admin"`
 	// DrainTimeout is how long a draining worker waits for its steps before it cuts them.
 	DrainTimeout time.Duration `key:"drain_timeout"`
 	// Heartbeat is the time between two signs of life.
@@ -79,9 +73,11 @@ type Worker struct {
 }
 
 // LabelMap returns Labels by name.
-func (w Worker) LabelMap() map[string]string {
-	m := make(map[string]string, len(w.Labels))
-	for _, label := range w.Labels {
+func (w Worker) LabelMap() map[string]string { return labelMap(w.Labels) }
+
+func labelMap(labels []string) map[string]string {
+	m := make(map[string]string, len(labels))
+	for _, label := range labels {
 		name, value, _ := strings.Cut(label, "=")
 		m[name] = value
 	}
@@ -97,6 +93,36 @@ type Scheduler struct {
 	LostAfter time.Duration `key:"lost_after"`
 }
 
+// API says how the API server listens and what it takes.
+type API struct {
+	// Listen is host:port; port 0 takes a free one.
+	Listen string `key:"listen"`
+	// TLSCert is the path of the certificate chain (PEM); "" means no TLS. It goes with TLSKey.
+	TLSCert string `key:"tls_cert"`
+	// TLSKey is the path of the certificate's key (PEM).
+	TLSKey string `key:"tls_key"`
+	// MaxBody is the longest request, in bytes.
+	MaxBody int `key:"max_body"`
+	// MaxConnections is how many connections are open at once, at least 1.
+	MaxConnections int `key:"max_connections"`
+	// ReadTimeout is how long a request may take to arrive.
+	ReadTimeout time.Duration `key:"read_timeout"`
+	// RequestsPerSecond is what one caller may ask for; 0 means no limit.
+	RequestsPerSecond int `key:"requests_per_second"`
+}
+
+// Telemetry says where traces and metrics go.
+type Telemetry struct {
+	// Endpoint is the URL of an OTLP collector; "" means that nothing is sent.
+	Endpoint URL `key:"endpoint"`
+	// Protocol is grpc or http.
+	Protocol string `key:"protocol" jsonschema:"enum=grpc,enum=http"`
+	// Sample is the share of jobs that are traced, 0 to 1.
+	Sample float64 `key:"sample"`
+	// Service is the name under which this process is shown.
+	Service string `key:"service"`
+}
+
 // Log says what is logged.
 type Log struct {
 	// Level is debug, info, warn or error.
@@ -105,48 +131,22 @@ type Log struct {
 	Format string `key:"format" jsonschema:"enum=auto,enum=text,enum=json"`
 }
 
-// Connection is a database by the name that jobs know it by.
-type Connection struct {
-	Name     string // case counts
-	URL      URL    // sqlite:, postgres:// or postgresql://
-	Password Secret // goes into URL; "" means the one in the URL
-	Schema   string // PostgreSQL only: where names without a schema are found and made; "" means the URL's or the default
-}
-
-// DSN returns the URL with the password and the schema in it. It is for the driver alone, never for a log or a report.
-func (c Connection) DSN() string {
-	dsn := c.URL.withPassword(c.Password)
-	if c.Schema == "" || !postgresSchemes[c.URL.Scheme()] {
-		return dsn
-	}
-	return withSearchPath(dsn, c.Schema)
-}
-
-// Connections are in the order in which their names first appeared.
-type Connections []Connection
-
-// Get returns the connection of a name, and whether there is one.
-func (c Connections) Get(name string) (Connection, bool) {
-	for _, conn := range c {
-		if conn.Name == name {
-			return conn, true
-		}
-	}
-	return Connection{}, false
-}
-
 // Default returns what holds where nobody has said anything.
 func Default(env Env) *Config {
 	return &Config{
 		Data:  stateDir(env),
-		Redis: Redis{Mode: "auto", Fsync: "everysec"},
+		Redis: Redis{Topology: Single, Mode: "auto", Fsync: "everysec"},
 		Worker: Worker{
 			Concurrency: max(4, 2*runtime.NumCPU()),
 			// Below the 30 s after which Kubernetes kills: the cut should be ours, with the steps given back.
 			DrainTimeout: 25 * time.Second,
 			Heartbeat:    time.Second,
+			Queues:       []string{"default"},
+			Admin:        "auto",
 		},
+		API:       API{Listen: "127.0.0.1:7800", MaxBody: 1 << 20, MaxConnections: 1000, ReadTimeout: 15 * time.Second},
 		Scheduler: Scheduler{Sweep: 500 * time.Millisecond, LostAfter: 3 * time.Second},
+		Telemetry: Telemetry{Protocol: "grpc", Sample: 1, Service: "stint"},
 		Log:       Log{Level: "info", Format: "auto"},
 	}
 }

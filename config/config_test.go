@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("warnings: %v", w)
 	}
 	for _, key := range config.Keys() {
-		if o, ok := origins.Of(key); key != "connections" && (!ok || o.Place.File == "") {
+		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules"}, key) && (!ok || o.Place.File == "") {
 			t.Errorf("%s is not in the sample", key)
 		}
 	}
@@ -67,7 +68,8 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("the cloud connection is %s", got)
 	}
 	want := config.Default(env)
-	c.Connections, c.Data, c.Worker.Concurrency, c.Worker.Labels = nil, want.Data, want.Worker.Concurrency, nil
+	c.Connections, c.Tenants, c.Schedules = nil, nil, nil
+	c.Data, c.Worker.Concurrency, c.Worker.Labels = want.Data, want.Worker.Concurrency, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("the sample says\n%+v\nthe defaults are\n%+v", c, want)
 	}
@@ -171,18 +173,18 @@ connections:
 `})
 	const want = `stint.yaml:2:3: unknown key "redis.urll" (did you mean "redis.url"?)
 stint.yaml:3:13: redis.password: token @@NOPE@@ has no value (set it below tokens: or as the variable NOPE)
-stint.yaml:5:16: worker.concurrency: want a whole number, got "many"
-stint.yaml:6:18: worker.drain_timeout: want a duration such as 500ms, 30s or 5m, got "5 parsecs"
-stint.yaml:8:11: worker.labels: want one value
-stint.yaml:9:6: log: want keys and values below it
+stint.yaml:5:16: worker.concurrency: want a whole number, got "many" (write it as 8)
+stint.yaml:6:18: worker.drain_timeout: want a duration, got "5 parsecs" (write it as 500ms, 30s or 5m)
+stint.yaml:8:11: worker.labels: want one value (write it as [a, b])
+stint.yaml:9:6: log: want keys and values (write its keys below it, indented)
 stint.yaml:11:15: scheduler.lost_after: 3s is less than twice the heartbeat of 2s: one that is late would cost a worker its steps (raise it, or lower worker.heartbeat)
-stint.yaml:12:3: key "lost_after" stands in line 11 already
+stint.yaml:12:3: key "lost_after" stands in line 11 already (leave one of them away)
 stint.yaml:13:1: unknown key "concurrency" (did you mean "worker.concurrency"?)
 stint.yaml:15:12: connections: "a b" is no name for a connection (use letters, digits, _, - and .)
 stint.yaml:16:20: connections.c.url: no connection is made by the scheme "oracle" (write one of FORMS)
-stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password and schema)
+stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password, schema, pool and connect_timeout)
 stint.yaml:17:12: connections.d.url: is missing (write one of FORMS)
-stint.yaml:18:12: connections: the connection "d" is in this file twice
+stint.yaml:18:12: connections: the connection "d" is in this file twice (put them together, or rename one)
 stint.yaml:19:5: connections: a connection has no name (add name:)
 stint.yaml:20:20: connections.e.url: names no path (write sqlite:FILE)
 stint.yaml:20:41: connections.e.password: a path has no password (remove it)
@@ -197,11 +199,11 @@ stint.yaml:21:20: connections.f.url: postgres:x is no address (write postgres://
 func TestFilesThatAreNoYAMLSayWhere(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
-		"log:\n\tlevel: info\n":         "stint.yaml:2: found character that cannot start any token\n",
-		"worker:\n  concurrency: @@N@@": "stint.yaml:2: found character that cannot start any token (a value that begins with @@ needs quotes: \"@@NAME@@\")\n",
+		"log:\n\tlevel: info\n":         "stint.yaml:2:1: a tab stands in the indentation (indent with spaces)\n",
+		"worker:\n  concurrency: @@N@@": "stint.yaml:2:16: found character that cannot start any token (a value that begins with @@ needs quotes: \"@@NAME@@\")\n",
 		"- a\n":                         "stint.yaml:1:1: is no mapping of keys to values (docs/stint.example.yaml shows the form)\n",
-		"log: {}\n---\nlog: {}\n":       "stint.yaml: has more than one document (leave one, without ---)\n",
-		"x: &a {level: info}\nlog:\n  <<: *a\n": "stint.yaml:1:1: unknown key \"x\"\n" +
+		"log: {}\n---\nlog: {}\n":       "stint.yaml:2:1: has more than one document (leave one, without ---)\n",
+		"x: &a {level: info}\nlog:\n  <<: *a\n": "stint.yaml:1:1: unknown key \"x\" (docs/configuration.md names the keys)\n" +
 			"stint.yaml:3:3: only plain words are keys here (write the keys out)\n",
 	} {
 		if got := problems(t, config.Options{File: write(t, map[string]string{"stint.yaml": content})}); got != want {
@@ -307,11 +309,15 @@ func TestSecretsDoNotGetOut(t *testing.T) {
 func TestTheUserOfARedisURLIsKept(t *testing.T) {
 	t.Parallel()
 	c, _ := load(t, config.Options{Env: config.Env{"STINT_REDIS_URL=rediss://alice:old@h:6380/2", "STINT_REDIS_PASSWORD=env:PW", "PW=new"}})
-	o, err := c.Redis.Options()
-	if err != nil || o.Username != "alice" || o.Password != "new" || o.DB != 2 || o.TLSConfig == nil {
-		t.Errorf("got %+v (%v)", o, err)
+	target, err := c.Redis.Target()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if o, err := (config.Redis{}).Options(); o != nil || err != nil {
+	o := target.Single
+	if o.Username != "alice" || o.Password != "new" || o.DB != 2 || o.TLSConfig == nil {
+		t.Errorf("got %+v", o)
+	}
+	if o, err := (config.Redis{}).Target(); o != nil || err != nil {
 		t.Errorf("without a URL: %+v, %v", o, err)
 	}
 }

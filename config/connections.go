@@ -5,147 +5,81 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
+	"time"
 )
 
-// connectionPatch is what one layer says about one connection.
-type connectionPatch struct {
-	name     string
-	place    Place
-	settings map[string]setting // by the last word of the key: url, password, schema
+// Connection is a database by the name that jobs know it by.
+type Connection struct {
+	// Name is letters, digits, _, - and .; case counts.
+	Name string `key:"name" jsonschema:"required"`
+	// URL is sqlite:, postgres:// or postgresql://.
+	URL URL `key:"url"`
+	// Password goes into URL; "" means the one in the URL.
+	Password Secret `key:"password"`
+	// Schema is where names without a schema are found and made, PostgreSQL only; "" means the URL's or the default.
+	Schema string `key:"schema"`
+	// Pool is the most connections that one process opens to it at a time; 0 means as many as its steps need.
+	Pool int `key:"pool"`
+	// ConnectTimeout is how long a connection may take to open; 0 means the URL's or the driver's own.
+	ConnectTimeout time.Duration `key:"connect_timeout"`
 }
 
-// connectionFields are the keys of a connection, but for its name.
-var connectionFields = []field{
-	{key: "url", typ: urlType},
-	{key: "password", typ: secretType},
-	{key: "schema", typ: stringType},
+// DSN returns the URL with the password and the schema in it. It is for the driver alone, never for a log or a report.
+func (c Connection) DSN() string {
+	dsn := c.URL.withPassword(c.Password)
+	if c.Schema == "" || !postgresSchemes[c.URL.Scheme()] {
+		return dsn
+	}
+	return withSearchPath(dsn, c.Schema)
 }
 
-var connectionName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+// Connections are in the order in which their names first appeared.
+type Connections []Connection
 
-// connections reads the list of a file. Names are values here and not keys, because they are the user's own words.
-func (r *reader) connections(d document, n *yaml.Node) []connectionPatch {
-	if n.Kind != yaml.SequenceNode {
-		r.problem(d.at(n), "connections", "write each as `- name: NAME`", "want a list")
-		return nil
-	}
-	var out []connectionPatch
-	for _, item := range n.Content {
-		item = resolve(item)
-		if item.Kind != yaml.MappingNode {
-			r.problem(d.at(item), "connections", "write name: and url:", "want keys and values")
-			continue
-		}
-		p := r.connection(d, item)
-		switch {
-		case p.name == "":
-			r.problem(d.at(item), "connections", "add name:", "a connection has no name")
-		case !connectionName.MatchString(p.name):
-			r.problem(p.place, "connections", "use letters, digits, _, - and .", "%q is no name for a connection", p.name)
-		case slices.ContainsFunc(out, func(q connectionPatch) bool { return q.name == p.name }):
-			r.problem(p.place, "connections", "", "the connection %q is in this file twice", p.name)
-		default:
-			out = append(out, p)
+// Get returns the connection of a name, and whether there is one.
+func (c Connections) Get(name string) (Connection, bool) {
+	for _, conn := range c {
+		if conn.Name == name {
+			return conn, true
 		}
 	}
-	return out
+	return Connection{}, false
 }
 
-func (r *reader) connection(d document, n *yaml.Node) connectionPatch {
-	p := connectionPatch{place: d.at(n), settings: map[string]setting{}}
-	// The name first, for the errors about the rest.
-	r.pairs(d, n, func(name string, _, value *yaml.Node) {
-		if name == "name" && value.Kind == yaml.ScalarNode {
-			p.name, p.place = value.Value, d.at(value)
+func (c Connection) check(k *checker) {
+	part := func(name string) string { return itemKey("connections", c.Name, name) }
+	key, scheme := part("url"), c.URL.Scheme()
+	form, known := connectionSchemes[scheme]
+	switch {
+	case c.URL.IsZero():
+		k.add(key, "write one of "+schemeList(), "is missing")
+	case slices.Contains(laterSchemes, scheme):
+		k.add(key, "write one of "+schemeList(), "the scheme %q is not yet supported", scheme)
+	case !known:
+		k.add(key, "write one of "+schemeList(), "no connection is made by the scheme %q", scheme)
+	case postgresSchemes[scheme]:
+		u, err := url.Parse(c.URL.Reveal())
+		if err != nil || u.Opaque != "" || u.Host == "" && u.RawQuery == "" {
+			// The error's own text may quote the URL.
+			k.add(key, "write "+form, "%s is no address", c.URL)
+		} else if c.Schema != "" && hasSearchPath(u.Query()) {
+			k.add(part("schema"), "leave one of them away", "the url has a search_path already")
 		}
-	})
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], resolve(n.Content[i+1])
-		if key.Value == "name" || isNull(value) {
-			continue
+	default: // a file
+		if len(c.URL.Reveal()) == len(scheme)+1 {
+			k.add(key, "write "+form, "names no path")
 		}
-		at := slices.IndexFunc(connectionFields, func(f field) bool { return f.key == key.Value })
-		if at < 0 {
-			hint := "a connection has name, url, password and schema"
-			r.problem(d.at(key), "", hint, "unknown key %q", connectionKey(p.name, key.Value))
-			continue
+		if !c.Password.IsZero() {
+			k.add(part("password"), "remove it", "a path has no password")
 		}
-		f := connectionFields[at]
-		f.key = connectionKey(p.name, f.key)
-		if v, ref, ok := r.leaf(d, f, value); ok {
-			p.settings[key.Value] = setting{v, d.at(value), ref}
-		}
-	}
-	return p
-}
-
-// connectionKey returns the key under which errors and origins name a part of a connection.
-func connectionKey(name, part string) string {
-	if name == "" {
-		return "connections." + part
-	}
-	return "connections." + name + "." + part
-}
-
-// connectionsFromEnv reads STINT_CONNECTIONS_NAME_URL, _PASSWORD and _SCHEMA of the connections that the files name. It
-// marks the variables that it knew in used.
-func (r *reader) connectionsFromEnv(known []connectionPatch, used map[string]bool) []connectionPatch {
-	var out []connectionPatch
-	for _, k := range known {
-		p := connectionPatch{name: k.name, settings: map[string]setting{}}
-		for _, f := range connectionFields {
-			name := envName(connectionKey(k.name, f.key))
-			used[name] = true
-			text := r.env.Get(name)
-			if text == "" {
-				continue
-			}
-			at := Place{Source: "env " + name}
-			part := f.key
-			f.key = connectionKey(k.name, part)
-			if v, ref, ok := r.text(at, f, text); ok {
-				p.settings[part] = setting{v, at, ref}
-			}
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-// mergeConnections lays the patches of one layer over those of the layers below, by name.
-func mergeConnections(below, above []connectionPatch) []connectionPatch {
-	for _, p := range above {
-		i := slices.IndexFunc(below, func(q connectionPatch) bool { return q.name == p.name })
-		if i < 0 {
-			below = append(below, p)
-			continue
-		}
-		for part, s := range p.settings {
-			below[i].settings[part] = s
+		if c.Schema != "" {
+			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
 	}
-	return below
-}
-
-// build turns the merged patches into connections.
-func build(patches []connectionPatch) Connections {
-	var out Connections
-	for _, p := range patches {
-		c := Connection{Name: p.name}
-		if s, ok := p.settings["url"]; ok {
-			c.URL = s.value.(URL)
-		}
-		if s, ok := p.settings["password"]; ok {
-			c.Password = s.value.(Secret)
-		}
-		if s, ok := p.settings["schema"]; ok {
-			c.Schema = s.value.(string)
-		}
-		out = append(out, c)
+	k.notNegative(part("pool"), c.Pool, "0 is as many as the steps need")
+	if c.ConnectTimeout < 0 {
+		k.add(part("connect_timeout"), "0 is the driver's own", "want 0 or more, got %s", c.ConnectTimeout)
 	}
-	return out
 }
 
 // connectionSchemes are those that can be opened, and how one is written.

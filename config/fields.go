@@ -1,7 +1,9 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,15 +18,17 @@ type field struct {
 	index []int // for reflect.Value.FieldByIndex
 }
 
-// The list of connections is read by connections.go; all other leaves are of these types.
+// Named lists are read by lists.go; all other leaves are of these types.
 var (
-	stringType      = reflect.TypeFor[string]()
-	intType         = reflect.TypeFor[int]()
-	durationType    = reflect.TypeFor[time.Duration]()
-	listType        = reflect.TypeFor[[]string]()
-	secretType      = reflect.TypeFor[Secret]()
-	urlType         = reflect.TypeFor[URL]()
-	connectionsType = reflect.TypeFor[Connections]()
+	stringType   = reflect.TypeFor[string]()
+	intType      = reflect.TypeFor[int]()
+	floatType    = reflect.TypeFor[float64]()
+	boolType     = reflect.TypeFor[bool]()
+	durationType = reflect.TypeFor[time.Duration]()
+	listType     = reflect.TypeFor[[]string]()
+	secretType   = reflect.TypeFor[Secret]()
+	urlType      = reflect.TypeFor[URL]()
+	jsonType     = reflect.TypeFor[json.RawMessage]() // of named lists only
 )
 
 // fields are all leaves of Config, in the order of the struct.
@@ -36,6 +40,8 @@ func leaves(t reflect.Type, prefix string, index []int) []field {
 		f := t.Field(i)
 		key, at := prefix+f.Tag.Get("key"), append(slices.Clone(index), i)
 		switch {
+		case f.Anonymous:
+			out = append(out, leaves(f.Type, prefix, at)...)
 		case f.Type.Kind() == reflect.Struct && f.Type != secretType && f.Type != urlType:
 			out = append(out, leaves(f.Type, key+".", at)...)
 		default:
@@ -68,6 +74,11 @@ func Keys() []string {
 	return keys
 }
 
+// isList reports whether the leaf is a named list.
+func (f field) isList() bool {
+	return f.typ.Kind() == reflect.Slice && f.typ.Elem().Kind() == reflect.Struct
+}
+
 // parse turns one text into the value of a leaf. A list is separated by commas.
 func (f field) parse(text string) (any, error) {
 	switch f.typ {
@@ -83,10 +94,21 @@ func (f field) parse(text string) (any, error) {
 			return nil, fmt.Errorf("want a whole number, got %q", text)
 		}
 		return n, nil
+	case floatType:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+			return nil, fmt.Errorf("want a number, got %q", text)
+		}
+		return x, nil
+	case boolType:
+		if text != "true" && text != "false" {
+			return nil, fmt.Errorf("%q is neither true nor false", text)
+		}
+		return text == "true", nil
 	case durationType:
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			return nil, fmt.Errorf("want a duration such as 500ms, 30s or 5m, got %q", text)
+			return nil, fmt.Errorf("want a duration, got %q", text)
 		}
 		return d, nil
 	case listType:
@@ -101,11 +123,30 @@ func (f field) parse(text string) (any, error) {
 	return nil, fmt.Errorf("cannot be set by one text")
 }
 
+// hint says how a value of the leaf is written.
+func (f field) hint() string {
+	switch f.typ {
+	case intType:
+		return "write it as 8"
+	case floatType:
+		return "write it as 0.5"
+	case boolType:
+		return "write true or false"
+	case durationType:
+		return "write it as 500ms, 30s or 5m"
+	case listType:
+		return "write it as [a, b]"
+	}
+	return "write one text"
+}
+
 // show returns a value as a person reads it, without secrets.
 func show(value any) string {
 	switch v := value.(type) {
 	case []string:
 		return strings.Join(v, ",")
+	case json.RawMessage:
+		return string(v)
 	default:
 		return fmt.Sprint(v)
 	}

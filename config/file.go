@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -22,11 +21,11 @@ type setting struct {
 
 // layer is what one file, the environment or the flags set.
 type layer struct {
-	settings    map[string]setting
-	connections []connectionPatch
+	settings map[string]setting
+	items    map[string][]item // by the key of the named list
 }
 
-func newLayer() layer { return layer{settings: map[string]setting{}} }
+func newLayer() layer { return layer{settings: map[string]setting{}, items: map[string][]item{}} }
 
 // reader collects what the layers say and what is wrong with them.
 type reader struct {
@@ -52,8 +51,6 @@ type document struct {
 
 func (d document) at(n *yaml.Node) Place { return Place{File: d.path, Line: n.Line, Column: n.Column} }
 
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-
 // parse reads a file as YAML.
 func (r *reader) parse(path string) (document, bool) {
 	d := document{path: path}
@@ -67,19 +64,18 @@ func (r *reader) parse(path string) (document, bool) {
 	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
 		return d, true
 	} else if err != nil {
-		at, message, hint := Place{File: path}, strings.TrimPrefix(err.Error(), "yaml: "), ""
-		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-			at.Line, _ = strconv.Atoi(m[1])
-			message = m[2]
-		}
-		if strings.Contains(message, "cannot start any token") && bytes.Contains(content, []byte("@@")) {
-			hint = `a value that begins with @@ needs quotes: "@@NAME@@"`
-		}
+		at := syntaxAt(path, content)
+		message, hint := syntaxProblem(err, content, at)
 		r.problem(at, "", hint, "%s", message)
 		return d, false
 	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		r.problem(Place{File: path}, "", "leave one, without ---", "has more than one document")
+	var second yaml.Node
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		at := d.at(&second)
+		if err != nil {
+			at = syntaxAt(path, content)
+		}
+		r.problem(at, "", "leave one, without ---", "has more than one document")
 		return d, false
 	}
 	root := resolve(doc.Content[0])
@@ -113,7 +109,7 @@ func (r *reader) pairs(d document, n *yaml.Node, f func(name string, key, value 
 		case key.Kind != yaml.ScalarNode || key.Value == "<<":
 			r.problem(d.at(key), "", "write the keys out", "only plain words are keys here")
 		case twice:
-			r.problem(d.at(key), "", "", "key %q stands in line %d already", key.Value, line)
+			r.problem(d.at(key), "", "leave one of them away", "key %q stands in line %d already", key.Value, line)
 		default:
 			seen[key.Value] = key.Line
 			f(key.Value, key, value)
@@ -132,14 +128,14 @@ func (r *reader) readTokens(d document) {
 		}
 		n := resolve(d.root.Content[i+1])
 		if n.Kind != yaml.MappingNode {
-			r.problem(d.at(n), "tokens", "", "want names and values")
+			r.problem(d.at(n), "tokens", "write NAME: value below it", "want names and values")
 			return
 		}
 		r.pairs(d, n, func(name string, key, value *yaml.Node) {
 			if !tokenName.MatchString(name) {
 				r.problem(d.at(key), "tokens", "use letters, digits and _", "%q is no name for a token", name)
 			} else if value.Kind != yaml.ScalarNode {
-				r.problem(d.at(value), "tokens."+name, "", "want one value")
+				r.problem(d.at(value), "tokens."+name, "write one text", "want one value")
 			} else {
 				r.tokens[name] = value.Value
 			}
@@ -163,8 +159,8 @@ func (r *reader) section(d document, n *yaml.Node, prefix string, l *layer) {
 		switch {
 		case prefix == "" && name == "tokens": // read before
 		case isNull(value) && (leaf || isSection(key)): // as if it were not there
-		case leaf && f.typ == connectionsType:
-			l.connections = r.connections(d, value)
+		case leaf && f.isList():
+			l.items[key] = r.items(d, listOf(key), value)
 		case leaf:
 			if v, ref, ok := r.leaf(d, f, value); ok {
 				l.settings[key] = setting{v, d.at(value), ref}
@@ -172,9 +168,9 @@ func (r *reader) section(d document, n *yaml.Node, prefix string, l *layer) {
 		case isSection(key) && value.Kind == yaml.MappingNode:
 			r.section(d, value, key+".", l)
 		case isSection(key):
-			r.problem(d.at(value), key, "", "want keys and values below it")
+			r.problem(d.at(value), key, "write its keys below it, indented", "want keys and values")
 		default:
-			hint := ""
+			hint := "docs/configuration.md names the keys"
 			if meant := nearestKey(key); meant != "" {
 				hint = fmt.Sprintf("did you mean %q?", meant)
 			}
@@ -210,12 +206,16 @@ func nearestKey(key string) string {
 // leaf reads one value.
 func (r *reader) leaf(d document, f field, n *yaml.Node) (value any, ref string, ok bool) {
 	at := d.at(n)
+	if f.typ == jsonType {
+		value, ok := r.json(d, f.key, n)
+		return value, "", ok
+	}
 	if f.typ == listType && n.Kind == yaml.SequenceNode {
 		list := make([]string, 0, len(n.Content))
 		for _, item := range n.Content {
 			item = resolve(item)
 			if item.Kind != yaml.ScalarNode {
-				r.problem(d.at(item), f.key, "", "want a list of words")
+				r.problem(d.at(item), f.key, "write it as [a, b]", "want a list of words")
 				return nil, "", false
 			}
 			text, ok := r.fill(d.at(item), f.key, item.Value)
@@ -227,7 +227,7 @@ func (r *reader) leaf(d document, f field, n *yaml.Node) (value any, ref string,
 		return list, "", true
 	}
 	if n.Kind != yaml.ScalarNode {
-		r.problem(at, f.key, "", "want one value")
+		r.problem(at, f.key, f.hint(), "want one value")
 		return nil, "", false
 	}
 	text, ok := r.fill(at, f.key, n.Value)
@@ -249,7 +249,7 @@ func (r *reader) text(at Place, f field, text string) (value any, ref string, ok
 	}
 	value, err := f.parse(text)
 	if err != nil {
-		r.problem(at, f.key, "", "%v", err)
+		r.problem(at, f.key, f.hint(), "%v", err)
 		return nil, "", false
 	}
 	if u, isURL := value.(URL); isURL && ref == "" && at.File != "" && u.hasPassword() {
@@ -270,7 +270,7 @@ func (r *reader) reveal(at Place, key, text string) (value, ref string, ok bool)
 	if path, is := strings.CutPrefix(text, "file:"); is {
 		content, err := os.ReadFile(path)
 		if err != nil {
-			r.problem(at, key, "", "cannot read the secret: %v", err)
+			r.problem(at, key, "give the right path, and this user the right to read it", "cannot read the secret: %v", err)
 			return "", "", false
 		}
 		return strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r"), text, true

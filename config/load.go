@@ -48,27 +48,28 @@ func Load(o Options) (*Config, *Origins, error) {
 			documents = append(documents, d)
 		}
 	}
-	var layers []layer
-	var connections []connectionPatch
+	layers := []layer{r.standard()}
+	items := map[string][]item{}
 	for _, d := range documents {
-		l := r.read(d)
-		connections = mergeConnections(connections, l.connections)
-		layers = append(layers, l)
+		layers = append(layers, r.read(d))
 	}
-	envLayer := r.environment(connections)
-	connections = mergeConnections(connections, envLayer.connections)
-	layers = append(layers, envLayer)
-
-	c, origins := merge(Default(o.Env), layers, r.flags(o), build(connections))
-	for _, p := range connections {
-		for _, f := range connectionFields {
-			if s, ok := p.settings[f.key]; ok {
-				origins.list = append(origins.list, Origin{Key: connectionKey(p.name, f.key), Value: show(s.value), Place: s.place, Ref: s.ref})
-			}
+	for _, l := range layers {
+		for _, list := range namedLists {
+			items[list.key] = mergeItems(items[list.key], l.items[list.key])
 		}
 	}
+	envLayer := r.environment(items)
+	for _, list := range namedLists {
+		items[list.key] = mergeItems(items[list.key], envLayer.items[list.key])
+	}
+	layers = append(layers, envLayer)
+
+	c, origins := merge(Default(o.Env), layers, r.flags(o))
+	for _, list := range namedLists {
+		origins.list = append(origins.list, list.build(c, items[list.key])...)
+	}
 	for _, p := range c.problems() {
-		p.Place = placeOf(p.Key, origins, connections)
+		p.Place = placeOf(p.Key, origins, items)
 		r.problems = append(r.problems, p)
 	}
 	origins.warnings = r.warnings
@@ -79,10 +80,13 @@ func Load(o Options) (*Config, *Origins, error) {
 }
 
 // merge lets Viper lay the layers over each other, and reads the leaves back.
-func merge(defaults *Config, layers []layer, flags layer, connections Connections) (*Config, *Origins) {
+func merge(defaults *Config, layers []layer, flags layer) (*Config, *Origins) {
 	v := viper.New()
 	from := reflect.ValueOf(defaults).Elem()
 	for _, f := range fields {
+		if f.isList() {
+			continue // Load builds it
+		}
 		v.SetDefault(f.key, from.FieldByIndex(f.index).Interface())
 	}
 	for _, l := range layers {
@@ -97,16 +101,15 @@ func merge(defaults *Config, layers []layer, flags layer, connections Connection
 	for key, s := range flags.settings {
 		v.Set(key, s.value)
 	}
-	v.Set("connections", connections)
 
 	c, origins := &Config{}, &Origins{}
 	to := reflect.ValueOf(c).Elem()
 	for _, f := range fields {
-		value := v.Get(f.key)
-		to.FieldByIndex(f.index).Set(reflect.ValueOf(value))
-		if f.typ == connectionsType {
+		if f.isList() {
 			continue
 		}
+		value := v.Get(f.key)
+		to.FieldByIndex(f.index).Set(reflect.ValueOf(value))
 		origin := Origin{Key: f.key, Value: show(value)}
 		for _, l := range append(slices.Clone(layers), flags) {
 			if s, ok := l.settings[f.key]; ok {
@@ -130,14 +133,16 @@ func put(m map[string]any, path []string, value any) {
 	m[path[len(path)-1]] = value
 }
 
-// placeOf returns where the value of a key was set; of a connection without that part, where it is named.
-func placeOf(key string, origins *Origins, connections []connectionPatch) Place {
+// placeOf returns where the value of a key was set; of an item without that part, where it is named.
+func placeOf(key string, origins *Origins, items map[string][]item) Place {
 	if o, ok := origins.Of(key); ok {
 		return o.Place
 	}
-	for _, p := range connections {
-		if strings.HasPrefix(key, connectionKey(p.name, "")) {
-			return p.place
+	list, rest, _ := strings.Cut(key, ".")
+	dot := strings.LastIndexByte(rest, '.')
+	for _, it := range items[list] {
+		if dot >= 0 && it.name == rest[:dot] {
+			return it.place
 		}
 	}
 	return Place{}
@@ -204,13 +209,39 @@ func (r *reader) files(o Options) []string {
 	return append(out, path)
 }
 
+// standard reads the variables that OpenTelemetry has for all programs. They hold where nobody has said anything to stint.
+func (r *reader) standard() layer {
+	l := newLayer()
+	for name, key := range map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "telemetry.endpoint", "OTEL_EXPORTER_OTLP_PROTOCOL": "telemetry.protocol", "OTEL_SERVICE_NAME": "telemetry.service",
+	} {
+		text := r.env.Get(name)
+		if text == "http/protobuf" && key == "telemetry.protocol" {
+			text = "http"
+		}
+		if text == "" {
+			continue
+		}
+		at := Place{Source: "env " + name}
+		if key == "telemetry.protocol" && text != "grpc" && text != "http" {
+			r.warn(at, key, "set telemetry.protocol to grpc or http", "the protocol %q is not spoken here", text)
+			continue
+		}
+		f, _ := fieldOf(key)
+		if value, err := f.parse(text); err == nil {
+			l.settings[key] = setting{value, at, ""}
+		}
+	}
+	return l
+}
+
 // environment reads the variables. Empty ones count as not set.
-func (r *reader) environment(known []connectionPatch) layer {
+func (r *reader) environment(known map[string][]item) layer {
 	l := newLayer()
 	used := map[string]bool{envConfig: true, envEnvironment: true}
 	for _, f := range fields {
 		name := envName(f.key)
-		if f.typ == connectionsType {
+		if f.isList() {
 			continue
 		}
 		used[name] = true
@@ -223,7 +254,9 @@ func (r *reader) environment(known []connectionPatch) layer {
 			l.settings[f.key] = setting{value, at, ref}
 		}
 	}
-	l.connections = r.connectionsFromEnv(known, used)
+	for _, list := range namedLists {
+		l.items[list.key] = r.itemsFromEnv(list, known[list.key], used)
+	}
 	names := make([]string, 0, len(used))
 	for name := range used {
 		names = append(names, name)
@@ -259,7 +292,7 @@ func (r *reader) flags(o Options) layer {
 			key, ok = dashed[flag.Name]
 		}
 		f, known := fieldOf(key)
-		if !ok || !known || f.typ == connectionsType {
+		if !ok || !known || f.isList() {
 			return
 		}
 		at := Place{Source: "flag --" + flag.Name}

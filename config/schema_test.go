@@ -34,14 +34,12 @@ func schema(t *testing.T) []byte {
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "integer"}, {Type: "string", Pattern: tokenPattern}}}
 			case reflect.TypeFor[config.Secret](), reflect.TypeFor[config.URL]():
 				return text()
-			case reflect.TypeFor[config.Connections]():
-				properties := jsonschema.NewProperties()
-				for _, name := range []string{"name", "url", "password", "schema"} {
-					properties.Set(name, text())
-				}
-				return &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{
-					Type: "object", Properties: properties, Required: []string{"name"}, AdditionalProperties: jsonschema.FalseSchema,
-				}}
+			case reflect.TypeFor[float64]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "number"}, {Type: "string", Pattern: tokenPattern}}}
+			case reflect.TypeFor[bool]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "boolean"}, {Type: "string", Pattern: tokenPattern}}}
+			case reflect.TypeFor[json.RawMessage]():
+				return &jsonschema.Schema{Type: "object"}
 			}
 			return nil
 		},

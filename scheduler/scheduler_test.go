@@ -84,14 +84,14 @@ func (r *room) plan(id string) store.Ref {
 }
 
 func (r *room) waiting() []string {
-	return r.rdb.LRange(r.t.Context(), "asynq:{"+store.QueueName(store.DefaultQueue)+"}:pending", 0, -1).Val()
+	return r.rdb.LRange(r.t.Context(), "asynq:{"+store.QueueName("", tasks.Protocol, 0)+"}:pending", 0, -1).Val()
 }
 
 // alive sends heartbeats for a worker until stop is called.
 func (r *room) alive(worker string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
-	beat := func() { _, _, _ = r.st.Beat(ctx, store.Worker{ID: worker, State: store.WorkerActive}) }
+	beat := func() { _, _, _ = r.st.Beat(ctx, wire.Worker{ID: worker, State: wire.WorkerActive}) }
 	beat()
 	loop.Go(func() {
 		t := time.NewTicker(100 * time.Millisecond)
@@ -145,7 +145,7 @@ func TestAStepThatWasClaimedAndNeverBegunIsHandedOutUnderItsNextDelivery(t *test
 	t.Parallel()
 	r := newRoom(t)
 	ref := r.plan("j")
-	key := "asynq:{" + store.QueueName(store.DefaultQueue) + "}:t:" + ref.TaskID()
+	key := "asynq:{" + store.QueueName("", tasks.Protocol, 0) + "}:t:" + ref.TaskID()
 	if err := r.rdb.HSet(t.Context(), key, "state", "active").Err(); err != nil { // claimed by a consumer that died
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestATaskThatWaitsOnTheQueueIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t)
 	ref := r.plan("j")
-	enginetest.Enqueue(t, r.rdb, store.Handout{Enqueue: []store.Ref{ref}})
+	enginetest.Enqueue(t, r.rdb, store.Handout{Queue: store.QueueName("", tasks.Protocol, 0), Enqueue: []store.Ref{ref}})
 	s := r.scheduler(Options{Interval: 50 * time.Millisecond})
 	start := time.Now()
 	enginetest.Eventually(t, "it was looked at", func() bool { return time.Since(start) > unbegunAfter+500*time.Millisecond })
@@ -176,7 +176,7 @@ func TestJobsThatHaveEndedOrNeverWereAreLookedThroughNoMore(t *testing.T) {
 	r := newRoom(t)
 	r.plan("j")
 	r.plan("k")
-	if _, err := r.st.Control(t.Context(), "k", store.Cancel, "me"); err != nil {
+	if _, err := r.st.Control(t.Context(), "k", store.Cancel, "me", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.rdb.SAdd(t.Context(), "stint:active", "ghost").Err(); err != nil {
@@ -189,23 +189,26 @@ func TestJobsThatHaveEndedOrNeverWereAreLookedThroughNoMore(t *testing.T) {
 	})
 }
 
+// turnKey says which scheduler has the turn.
+var turnKey = fmt.Sprint("stint:sweeper:p", tasks.Protocol)
+
 func TestAnotherSchedulerTakesOverWhenTheFirstIsGone(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t)
 	first := r.scheduler(Options{})
-	enginetest.Eventually(t, "the first has the turn", func() bool { return r.rdb.Get(t.Context(), "stint:sweeper").Val() == first.id })
+	enginetest.Eventually(t, "the first has the turn", func() bool { return r.rdb.Get(t.Context(), turnKey).Val() == first.id })
 	second := r.scheduler(Options{})
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for range 20 {
-		if got := r.rdb.Get(t.Context(), "stint:sweeper").Val(); got != first.id {
+		if got := r.rdb.Get(t.Context(), turnKey).Val(); got != first.id {
 			t.Fatalf("%s has the turn while the first lives", got)
 		}
 		<-tick.C
 	}
 	first.cancel() // killed: it does not say good-bye
 	first.loop.Wait()
-	took := enginetest.Eventually(t, "the second has the turn", func() bool { return r.rdb.Get(t.Context(), "stint:sweeper").Val() == second.id })
+	took := enginetest.Eventually(t, "the second has the turn", func() bool { return r.rdb.Get(t.Context(), turnKey).Val() == second.id })
 	t.Logf("taken over after %v", took)
 	if took > 5*time.Second {
 		t.Error("too late")
@@ -214,7 +217,7 @@ func TestAnotherSchedulerTakesOverWhenTheFirstIsGone(t *testing.T) {
 	enginetest.Eventually(t, "the second sweeps", func() bool { return len(r.waiting()) > 0 })
 	third := r.scheduler(Options{})
 	second.Stop()
-	took = enginetest.Eventually(t, "the third has the turn", func() bool { return r.rdb.Get(t.Context(), "stint:sweeper").Val() == third.id })
+	took = enginetest.Eventually(t, "the third has the turn", func() bool { return r.rdb.Get(t.Context(), turnKey).Val() == third.id })
 	t.Logf("after an orderly stop: %v", took)
 }
 

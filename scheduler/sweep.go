@@ -52,7 +52,7 @@ func (s *Scheduler) turn(ctx context.Context) error {
 	if s.look {
 		s.looked, look.Old = time.Now(), 2*s.o.LostAfter
 	}
-	var errs []error
+	errs := []error{s.letIn(ctx)}
 	for _, id := range jobs {
 		errs = append(errs, s.sweep(ctx, id, look))
 	}
@@ -102,6 +102,8 @@ func (s *Scheduler) sweep(ctx context.Context, id string, look store.Look) error
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return s.store.Deactivate(ctx, id)
+	case errors.Is(err, store.ErrNewer):
+		return nil
 	case err != nil:
 		return err
 	case tasks.State(found.State).Ended():
@@ -110,14 +112,14 @@ func (s *Scheduler) sweep(ctx context.Context, id string, look store.Look) error
 	for key, worker := range found.Lost {
 		s.o.Log.Warn("step of a lost worker is handed out again", "job", id, "step", key, "worker", worker)
 	}
-	if err := s.enqueue(ctx, found.Enqueue); err != nil {
+	if err := s.hand(ctx, found.Handout); err != nil {
 		return err
 	}
 	if !s.look {
 		return nil
 	}
 	for _, ref := range found.Unbegun {
-		if err := s.findTask(ctx, ref); err != nil {
+		if err := s.findTask(ctx, found.Queue, ref); err != nil {
 			return err
 		}
 	}
@@ -143,20 +145,20 @@ func (s *Scheduler) revokeForgotten(ctx context.Context, l store.Lease, younger 
 	if err == nil {
 		s.o.Log.Warn("redis says that a worker holds a step of which it knows nothing; handed out again", "job", l.Ref.Job, "step", l.Ref.Key, "worker", l.Worker)
 	}
-	return errors.Join(err, s.enqueue(ctx, h.Enqueue))
+	return errors.Join(err, s.hand(ctx, h))
 }
 
 // findTask asks the queue for the task of a step that nobody has begun: a lost one is queued again, one that somebody
 // claimed without beginning it is handed out under its next delivery.
-func (s *Scheduler) findTask(ctx context.Context, ref store.Ref) error {
-	where, err := s.producer.Find(ctx, store.QueueName(store.DefaultQueue), ref.TaskID())
+func (s *Scheduler) findTask(ctx context.Context, at string, ref store.Ref) error {
+	where, err := s.producer.Find(ctx, at, ref.TaskID())
 	if err != nil {
 		return err
 	}
 	switch where {
 	case queue.Missing:
 		s.o.Log.Warn("step is not on the queue; queued again", "job", ref.Job, "step", ref.Key)
-		return s.enqueue(ctx, []store.Ref{ref})
+		return s.hand(ctx, store.Handout{Queue: at, Enqueue: []store.Ref{ref}})
 	case queue.Claimed:
 		h, err := s.store.Redeliver(ctx, ref)
 		if err != nil {
@@ -165,11 +167,23 @@ func (s *Scheduler) findTask(ctx context.Context, ref store.Ref) error {
 		if len(h.Enqueue) > 0 {
 			s.o.Log.Warn("step was claimed and never begun; handed out again", "job", ref.Job, "step", ref.Key)
 		}
-		return s.enqueue(ctx, h.Enqueue)
+		return s.hand(ctx, h)
 	}
 	return nil
 }
 
-func (s *Scheduler) enqueue(ctx context.Context, refs []store.Ref) error {
-	return s.producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), store.TaskIDs(refs)...)
+// hand puts on the queue what a transition handed out.
+func (s *Scheduler) hand(ctx context.Context, h store.Handout) error {
+	return s.producer.Enqueue(ctx, h.Queue, store.TaskIDs(h.Enqueue)...)
+}
+
+// letIn starts what was held by a limit or a maintenance and need not be any more.
+func (s *Scheduler) letIn(ctx context.Context) error {
+	limited, err := s.store.Reconcile(ctx)
+	maintained, err2 := s.store.LetGo(ctx)
+	errs := []error{err, err2}
+	for _, h := range append(limited, maintained...) {
+		errs = append(errs, s.hand(ctx, h))
+	}
+	return errors.Join(errs...)
 }

@@ -118,11 +118,6 @@ func (s *Scheduler) createJobs(ctx context.Context, ticks []store.PendingTick) e
 	return nil
 }
 
-// hand puts on the queue what a transition handed out.
-func (s *Scheduler) hand(ctx context.Context, h store.Handout) error {
-	return s.enqueue(ctx, h.Enqueue)
-}
-
 // count says what was decided, in the log and to whoever measures.
 func (s *Scheduler) count(ctx context.Context, decided []store.PendingTick) {
 	for _, p := range decided {

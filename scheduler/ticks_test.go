@@ -255,7 +255,7 @@ func TestATickThatWaitsIsFiredByAnyScheduler(t *testing.T) {
 	}
 	first.Stop()
 	r.scheduler(Options{})
-	if _, err := r.st.Control(t.Context(), one.Job, store.Cancel, "test"); err != nil {
+	if _, err := r.st.Control(t.Context(), one.Job, store.Cancel, "test", ""); err != nil {
 		t.Fatal(err)
 	}
 	took := enginetest.Eventually(t, "the second job is there", func() bool { return r.jobs()[two.Job] })

@@ -13,11 +13,6 @@ import (
 	"time"
 )
 
-// Protocol is the version of what workers read from the queue and the store: task payloads, step bodies, key layout.
-// Queue names carry it, so a worker never claims a step that it cannot read. Raise it when an older build could not
-// carry out a step that this one writes.
-const Protocol = 1
-
 // State says where a job stands.
 type State string
 
@@ -49,12 +44,24 @@ type Job struct {
 	Tenant    string            `json:"tenant,omitempty"` // "" is the default tenant
 	Spec      json.RawMessage   `json:"spec"`             // the family's own words, whole: no later change of a config reaches it
 	Labels    map[string]string `json:"labels,omitempty"`
-	Priority  int               `json:"priority,omitempty"` // 0 is normal; higher is sooner
+	Priority  int               `json:"priority,omitempty"` // 0 is normal; higher is sooner, lower is later; MinPriority to MaxPriority
+	Queue     string            `json:"queue,omitempty"`    // the queue that its steps go on, without protocol and band; "" means DefaultQueue
 	Window    int               `json:"window"`             // steps of this job that may be out at once; 0 means DefaultWindow
 	Policy    Policy            `json:"policy"`
 	Protocol  int               `json:"protocol"`
 	CreatedAt time.Time         `json:"created_at"`
+	// Trace is the W3C traceparent of the submission, so that whoever carries out a step can join its trace; "" without one.
+	Trace string `json:"trace,omitempty"`
 }
+
+// DefaultQueue is where the steps of a job go that does not say otherwise.
+const DefaultQueue = "default"
+
+// The bounds of a priority.
+const (
+	MinPriority = -100
+	MaxPriority = 100
+)
 
 // DefaultWindow is how many steps of a job are out at once when the job does not say.
 const DefaultWindow = 8
@@ -140,4 +147,24 @@ type Family interface {
 	// Run carries out one attempt, from its checkpoint to the end of its step. When a.Draining closes it makes what it
 	// has durable and returns ErrDrained. errors.go says what each error means for what happens next.
 	Run(ctx context.Context, a *Attempt) error
+}
+
+// What follows is what a family may offer besides. The API asks for it, in any process that knows the family.
+
+// Checker looks at a spec when a job is submitted, before anything is written. It opens no connection.
+type Checker interface {
+	// Check returns an error that says what is wrong with the spec and what to do; nil when nothing is.
+	Check(spec json.RawMessage) error
+}
+
+// Drafter says what a job would do, without doing it.
+type Drafter interface {
+	// Draft returns what a person wants to see before the job is submitted, in the family's own form, as JSON.
+	Draft(ctx context.Context, job Job) (json.RawMessage, error)
+}
+
+// Rejecter lists what a job has set aside.
+type Rejecter interface {
+	// Rejects returns at most limit of them after a cursor, in the family's own form, and the cursor of the next page; "" ends it.
+	Rejects(ctx context.Context, job Job, after string, limit int) (page []json.RawMessage, next string, err error)
 }

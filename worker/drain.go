@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/client/wire"
 )
 
 // Drain stops claiming and asks every attempt to come back. It returns when nothing more can be claimed; WaitDrained waits
@@ -18,9 +18,9 @@ func (w *Worker) Undrain() {
 	defer w.turning.Unlock()
 	w.mu.Lock()
 	w.local = false
-	stay := w.wanted || w.state == store.WorkerStopped || w.state == store.WorkerActive
+	stay := w.wanted || w.state == wire.WorkerStopped || w.state == wire.WorkerActive
 	if !stay {
-		w.state = store.WorkerActive
+		w.state = wire.WorkerActive
 		w.changed()
 	}
 	w.mu.Unlock()
@@ -35,7 +35,7 @@ func (w *Worker) Undrain() {
 // want takes over what the store says is wanted of this worker. A store that knows of no wish has lost it, if there was one:
 // only who asks for it undoes a drain.
 func (w *Worker) want(ctx context.Context, wanted string) {
-	drain := wanted == store.WantDrain
+	drain := wanted == wire.WantDrain
 	w.mu.Lock()
 	same := w.wanted == drain
 	forgotten := w.wanted && wanted == ""
@@ -62,11 +62,11 @@ func (w *Worker) drain(local bool) {
 	defer w.turning.Unlock()
 	w.mu.Lock()
 	w.local = w.local || local
-	if w.state != store.WorkerActive {
+	if w.state != wire.WorkerActive {
 		w.mu.Unlock()
 		return
 	}
-	w.state = store.WorkerDraining
+	w.state = wire.WorkerDraining
 	w.changed()
 	w.mu.Unlock()
 	w.beatSoon()
@@ -83,7 +83,7 @@ func (w *Worker) drain(local bool) {
 	w.loops.Add(1)
 	go func() {
 		defer w.loops.Done()
-		if w.WaitDrained(w.base) == nil && w.State() == store.WorkerDrained {
+		if w.WaitDrained(w.base) == nil && w.State() == wire.WorkerDrained {
 			w.o.Log.Info("drained: safe to stop", "was_in_flight", held)
 		}
 	}()
@@ -95,15 +95,15 @@ func (w *Worker) WaitDrained(ctx context.Context) error {
 	for {
 		w.mu.Lock()
 		n, state, changed := len(w.running), w.state, w.settled
-		if n == 0 && state == store.WorkerDraining {
-			w.state = store.WorkerDrained
+		if n == 0 && state == wire.WorkerDraining {
+			w.state = wire.WorkerDrained
 			w.changed()
 			w.mu.Unlock()
 			w.beatSoon()
 			return nil
 		}
 		w.mu.Unlock()
-		if state != store.WorkerDraining {
+		if state != wire.WorkerDraining {
 			return nil
 		}
 		select {

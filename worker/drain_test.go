@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/enginetest"
 	"github.com/stint-run/stint/internal/redistest"
-	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -59,7 +59,7 @@ func TestADrainingWorkerClaimsNothingAndIsSafeToStopWithinACheckpoint(t *testing
 	}
 	took := time.Since(start)
 	t.Logf("nothing more was claimed after %v; drained after %v", closed, took)
-	if took > 1500*time.Millisecond || a.State() != store.WorkerDrained || a.InFlight() != 0 {
+	if took > 1500*time.Millisecond || a.State() != wire.WorkerDrained || a.InFlight() != 0 {
 		t.Errorf("drained after %v; %s with %d in flight", took, a.State(), a.InFlight())
 	}
 	enginetest.Eventually(t, "others see that it is safe to stop", func() bool {
@@ -97,17 +97,17 @@ func TestADrainThatIsAskedForThroughTheStoreIsHeardAtOnce(t *testing.T) {
 		took := enginetest.Eventually(t, "the worker is "+state, func() bool { return w.State() == state })
 		t.Logf("%s after %v", state, took)
 	}
-	want(true, store.WorkerDrained)
-	want(false, store.WorkerActive)
+	want(true, wire.WorkerDrained)
+	want(false, wire.WorkerActive)
 	f.server.Kill()
 	f.server.Restart()
 	enginetest.Eventually(t, "redis is back", func() bool { return f.st.Ping(t.Context()) == nil })
-	want(true, store.WorkerDrained)
+	want(true, wire.WorkerDrained)
 	w.Undrain() // somebody else asked for it: it stays
-	if w.State() != store.WorkerDrained {
+	if w.State() != wire.WorkerDrained {
 		t.Error("a local undrain took back what was asked for through the store")
 	}
-	want(false, store.WorkerActive)
+	want(false, wire.WorkerActive)
 	f.submit(enginetest.Job("j", 5))
 	f.ends("j", 5)
 }
@@ -119,7 +119,7 @@ func TestARequestThatWasMissedIsFoundByTheNextHeartbeat(t *testing.T) {
 	if err := f.rdb.HSet(t.Context(), "stint:{fleet}:worker:a", "wanted", "drain").Err(); err != nil {
 		t.Fatal(err)
 	}
-	enginetest.Eventually(t, "the worker is drained", func() bool { return w.State() == store.WorkerDrained })
+	enginetest.Eventually(t, "the worker is drained", func() bool { return w.State() == wire.WorkerDrained })
 }
 
 func TestDrainsAndUndrainsAtTheSameTimeLeaveAWorkerThatDoesWhatItSays(t *testing.T) {
@@ -133,7 +133,7 @@ func TestDrainsAndUndrainsAtTheSameTimeLeaveAWorkerThatDoesWhatItSays(t *testing
 		both.Wait()
 	}
 	w.Undrain()
-	if w.State() != store.WorkerActive {
+	if w.State() != wire.WorkerActive {
 		t.Fatalf("it is %s", w.State())
 	}
 	f.submit(enginetest.Job("j", 20))
@@ -170,7 +170,7 @@ func TestAWorkerThatStopsCutsWhatDoesNotComeBackAndSaysGoodbye(t *testing.T) {
 	f.worker("b")
 	f.ends("j", 6)
 	f.family.CheckEffects(t, "j", 6)
-	if list, err := f.st.Workers(t.Context(), time.Hour); err != nil || len(list) != 2 || list[0].State != store.WorkerStopped || !list[0].SafeToStop {
+	if list, err := f.st.Workers(t.Context(), time.Hour); err != nil || len(list) != 2 || list[0].State != wire.WorkerStopped || !list[0].SafeToStop {
 		t.Errorf("%+v, %v", list, err)
 	}
 }

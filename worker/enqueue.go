@@ -8,12 +8,12 @@ import (
 	"github.com/stint-run/stint/internal/store"
 )
 
-// enqueuer puts what transitions hand out on the queue, in the background, all that has come together in one round trip. What is
+// enqueuer puts what transitions hand out on the queue, in the background, all that has come together in one round trip for each queue. What is
 // lost in it, by a crash or an error, the sweep finds and queues.
 type enqueuer struct {
 	w    *Worker
 	mu   sync.Mutex
-	ids  []string
+	ids  map[string][]string // by queue
 	busy bool
 	idle chan struct{} // closed when nothing is left to be sent; made anew with the next
 }
@@ -25,7 +25,10 @@ func (e *enqueuer) add(h store.Handout) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.ids = append(e.ids, store.TaskIDs(h.Enqueue)...)
+	if e.ids == nil {
+		e.ids = map[string][]string{}
+	}
+	e.ids[h.Queue] = append(e.ids[h.Queue], store.TaskIDs(h.Enqueue)...)
 	if !e.busy {
 		e.busy, e.idle = true, make(chan struct{})
 		go e.send()
@@ -45,8 +48,10 @@ func (e *enqueuer) send() {
 		}
 		e.mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		if err := e.w.producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), ids...); err != nil {
-			e.w.o.Log.Warn("steps are ready but not on the queue; the sweep will queue them", "steps", len(ids), "err", err)
+		for queue, list := range ids {
+			if err := e.w.producer.Enqueue(ctx, queue, list...); err != nil {
+				e.w.o.Log.Warn("steps are ready but not on the queue; the sweep will queue them", "steps", len(list), "err", err)
+			}
 		}
 		cancel()
 		e.w.consumer.Wake()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
@@ -16,7 +17,7 @@ import (
 func (w *Worker) beat(ctx context.Context) error {
 	host, _ := os.Hostname()
 	w.mu.Lock()
-	me := store.Worker{ID: w.o.ID, Version: w.o.Version, Protocol: tasks.Protocol, State: w.state, Host: host, PID: os.Getpid(), Labels: w.o.Labels,
+	me := wire.Worker{ID: w.o.ID, Version: w.o.Version, Protocol: tasks.Protocol, State: w.state, Host: host, PID: os.Getpid(), Labels: w.o.Labels,
 		Queues: w.o.Queues, Concurrency: w.o.Concurrency, InFlight: len(w.running), StartedAt: w.started, Held: make([]string, 0, len(w.running))}
 	for attempt := range w.running {
 		me.Held = append(me.Held, attempt)
@@ -29,7 +30,7 @@ func (w *Worker) beat(ctx context.Context) error {
 	if wasLost {
 		w.o.Log.Warn("this worker was silent for so long that it was given up as lost; what it held runs elsewhere, and its own attempts there are stale")
 	}
-	if me.State != store.WorkerStopped {
+	if me.State != wire.WorkerStopped {
 		w.want(ctx, wanted)
 	}
 	return nil

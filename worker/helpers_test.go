@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/enginetest"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
@@ -163,7 +164,7 @@ func (f *fleet) submit(job tasks.Job) {
 	enginetest.Submit(f.t, f.rdb, f.st, job)
 }
 
-func (f *fleet) ends(job string, steps int64) *store.JobView {
+func (f *fleet) ends(job string, steps int64) *wire.Job {
 	f.t.Helper()
 	v := enginetest.WaitState(f.t, f.st, job, tasks.Succeeded)
 	if c := v.Counters; c.StepsDone != steps || c.StepsKnown != steps || c.StepsFailed != 0 || c.Read != 10*steps {

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/enginetest"
-	"github.com/stint-run/stint/internal/store"
 )
 
 // A replica that is promoted, a power cut between two fsyncs: Redis comes back as it was a moment ago, and says that a living
@@ -44,19 +44,19 @@ func TestADrainOutlivesTheLossOfRedis(t *testing.T) {
 	if err := f.st.Want(t.Context(), "a", true); err != nil {
 		t.Fatal(err)
 	}
-	enginetest.Eventually(t, "it is drained", func() bool { return w.State() == store.WorkerDrained })
+	enginetest.Eventually(t, "it is drained", func() bool { return w.State() == wire.WorkerDrained })
 	if err := f.rdb.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	enginetest.Eventually(t, "redis knows again that it drains", func() bool {
 		list, err := f.st.Workers(t.Context(), time.Minute)
-		return err == nil && len(list) == 1 && list[0].Wanted == store.WantDrain
+		return err == nil && len(list) == 1 && list[0].Wanted == wire.WantDrain
 	})
-	if w.State() != store.WorkerDrained {
+	if w.State() != wire.WorkerDrained {
 		t.Errorf("the worker is %s", w.State())
 	}
 	if err := f.st.Want(t.Context(), "a", false); err != nil {
 		t.Fatal(err)
 	}
-	enginetest.Eventually(t, "it is active", func() bool { return w.State() == store.WorkerActive })
+	enginetest.Eventually(t, "it is active", func() bool { return w.State() == wire.WorkerActive })
 }

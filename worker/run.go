@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
@@ -70,7 +71,7 @@ func (w *Worker) handle(id string) {
 func (w *Worker) enter(attempt string, r *run) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state != store.WorkerActive {
+	if w.state != wire.WorkerActive {
 		return false
 	}
 	w.running[attempt] = r

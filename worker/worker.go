@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
@@ -74,7 +75,7 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 		o.Heartbeat = time.Second
 	}
 	if len(o.Queues) == 0 {
-		o.Queues = []string{store.DefaultQueue}
+		o.Queues = []string{tasks.DefaultQueue}
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -85,18 +86,18 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 	}
 	o.ID = strings.ReplaceAll(o.ID, "|", "-") // it separates the parts of a lease
 	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, started: time.Now().UTC(),
-		state: store.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
+		state: wire.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
 	w.o.Log = o.Log.With("worker", o.ID)
 	w.queued.w = w
 	w.base, w.cut = context.WithCancelCause(context.Background())
 	for _, f := range o.Families {
 		w.families[f.Kind()] = f
 	}
-	names := make([]string, len(o.Queues))
-	for i, q := range o.Queues {
-		names[i] = store.QueueName(q)
+	var queues []queue.Weighted
+	for _, b := range store.Bands(o.Queues) {
+		queues = append(queues, queue.Weighted{Name: b.Name, Weight: b.Weight})
 	}
-	w.consumer = queue.NewConsumer(rdb, queue.ConsumerOptions{Queues: names, Concurrency: o.Concurrency, Log: w.o.Log,
+	w.consumer = queue.NewConsumer(rdb, queue.ConsumerOptions{Queues: queues, Concurrency: o.Concurrency, Log: w.o.Log,
 		Handle: func(_ context.Context, id string) { w.handle(id) }})
 	return w
 }
@@ -145,7 +146,7 @@ func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
 	}
 	w.stopBeat()
 	w.loops.Wait()
-	w.setState(store.WorkerStopped)
+	w.setState(wire.WorkerStopped)
 	last, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if e := w.beat(last); e != nil {

@@ -71,7 +71,7 @@ func TestAStepThatFailsForGoodEndsItsJobWithReasonAndHint(t *testing.T) {
 		t.Errorf("%+v", v.Error)
 	}
 	mended.Store(true)
-	h, err := f.st.Control(t.Context(), "j", store.Retry, "me")
+	h, err := f.st.Control(t.Context(), "j", store.Retry, "me", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestAPausedJobGetsItsStepsBackAndGoesOn(t *testing.T) {
 	f.worker("a", func(o *Options) { o.Heartbeat = 100 * time.Millisecond })
 	f.submit(enginetest.Job("j", 10))
 	g.arrive(t, 4)
-	if _, err := f.st.Control(t.Context(), "j", store.Pause, "me"); err != nil {
+	if _, err := f.st.Control(t.Context(), "j", store.Pause, "me", ""); err != nil {
 		t.Fatal(err)
 	}
 	took := enginetest.Eventually(t, "nothing is held", func() bool {
@@ -108,7 +108,7 @@ func TestAPausedJobGetsItsStepsBackAndGoesOn(t *testing.T) {
 	})
 	t.Logf("given back after %v", took)
 	close(g.open)
-	h, err := f.st.Control(t.Context(), "j", store.Resume, "me")
+	h, err := f.st.Control(t.Context(), "j", store.Resume, "me", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestCancellingAJobStopsItsAttempts(t *testing.T) {
 	w := f.worker("a", func(o *Options) { o.Heartbeat = 100 * time.Millisecond })
 	f.submit(enginetest.Job("j", 10))
 	<-began
-	if _, err := f.st.Control(t.Context(), "j", store.Cancel, "me"); err != nil {
+	if _, err := f.st.Control(t.Context(), "j", store.Cancel, "me", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; !errors.Is(err, tasks.ErrStale) {

@@ -7,8 +7,8 @@ import (
 
 // What happens to ticks that nobody fired in time (Schedule.Missed).
 const (
-	MissedSkip = "skip" // they are listed, and none fires
-	MissedLast = "last" // the latest one fires, the others are listed; the default
+	MissedSkip = "skip" // they are listed, and none fires; the default
+	MissedLast = "last" // the latest one fires, the others are listed
 	MissedAll  = "all"  // each of them fires, in order
 )
 
@@ -28,7 +28,7 @@ const (
 // Schedule says when a job is started again and again, and how that goes. What a client writes are the fields down to Job;
 // the others are filled in by the server.
 type Schedule struct {
-	Name     string      `json:"name" doc:"Letters, digits, dot, dash and underscore; at most 64"`
+	Name     string      `json:"name" doc:"a-z, digits, _, - and ., at most 64"`
 	Cron     string      `json:"cron,omitempty" doc:"Five fields, or @hourly, @daily, @weekly, @monthly, @yearly"`
 	Every    string      `json:"every,omitempty" doc:"Instead of cron: an interval such as 15m; its multiples since the Unix epoch are due"`
 	Timezone string      `json:"timezone,omitempty" doc:"Of cron; the default is UTC"`

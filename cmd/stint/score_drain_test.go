@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/rig"
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/internal/redistest"
-	"github.com/stint-run/stint/internal/store"
 )
 
 // claimGrace is how long after a request to drain a claim that was on its way may still arrive.
@@ -39,7 +39,7 @@ func newWork(t *testing.T, src rig.Source, targets int, args ...string) *work {
 }
 
 // view returns the job that is under way; it starts one when there is none.
-func (w *work) view() *store.JobView {
+func (w *work) view() *wire.Job {
 	w.t.Helper()
 	if w.job != "" {
 		v := w.r.View(w.job)
@@ -59,7 +59,7 @@ func (w *work) view() *store.JobView {
 }
 
 // leased lists what a worker holds: its leases on steps of any kind.
-func leased(v *store.JobView, worker string) (held []store.OutView) {
+func leased(v *wire.Job, worker string) (held []wire.Out) {
 	if v == nil {
 		return nil
 	}
@@ -72,8 +72,8 @@ func leased(v *store.JobView, worker string) (held []store.OutView) {
 }
 
 // heldBy lists what a worker holds of the rows: its leases on chunks.
-func heldBy(v *store.JobView, worker string) []store.OutView {
-	return slices.DeleteFunc(leased(v, worker), func(o store.OutView) bool { return o.Stage != "load:item" || o.Step == "split" })
+func heldBy(v *wire.Job, worker string) []wire.Out {
+	return slices.DeleteFunc(leased(v, worker), func(o wire.Out) bool { return o.Stage != "load:item" || o.Step == "split" })
 }
 
 // Drains in turn while a migration with large chunks runs: soon safe to stop, and nothing is claimed any more.
@@ -177,7 +177,7 @@ func TestScoreRecovery(t *testing.T) {
 
 // runElsewhere reports whether each lost step is leased to somebody else by now, or has ended. One that the sweep gives back is
 // handed out again in the same call, ahead of all others, so a step that is not out has ended.
-func runElsewhere(v *store.JobView, lost []store.OutView, killed string) bool {
+func runElsewhere(v *wire.Job, lost []wire.Out, killed string) bool {
 	for _, l := range lost {
 		for _, o := range v.Out {
 			if o.Stage == l.Stage && o.Step == l.Step && (o.Worker == killed || o.Worker == "") {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
@@ -120,7 +121,7 @@ func Submit(t testing.TB, rdb redis.UniversalClient, st *store.Store, job tasks.
 func Enqueue(t testing.TB, rdb redis.UniversalClient, h store.Handout) {
 	t.Helper()
 	for _, r := range h.Enqueue {
-		if err := queue.NewProducer(rdb).Enqueue(context.Background(), store.QueueName(store.DefaultQueue), r.TaskID()); err != nil {
+		if err := queue.NewProducer(rdb).Enqueue(context.Background(), h.Queue, r.TaskID()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,9 +147,9 @@ func Eventually(t testing.TB, what string, check func() bool) time.Duration {
 }
 
 // WaitState waits until a job is in a state and returns its view then.
-func WaitState(t testing.TB, st *store.Store, job string, want tasks.State) *store.JobView {
+func WaitState(t testing.TB, st *store.Store, job string, want tasks.State) *wire.Job {
 	t.Helper()
-	var v *store.JobView
+	var v *wire.Job
 	start := time.Now()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -20,13 +20,12 @@ type claimed struct {
 type claimer struct {
 	rdb   redis.UniversalClient
 	slots int           // concurrency: never more are claimed than may start at once
-	last  string        // pending key of the last queue that asynq asks for: only there an idle consumer waits
-	wake  chan struct{} // something may be on the queue
-
-	several bool // it asks for more queues than one: a wake-up may be meant for another than the last
+	last  string        // pending key of the last queue that asynq asks for: only there is it answered, for all of them
+	wake  chan struct{} // something may be on a queue
 
 	claiming sync.Mutex // held during a round trip that claims or gives back: Pause waits for the one that is on its way
 	mu       sync.Mutex // of what follows; never held during a round trip
+	sources  []*source  // the queues that it claims from
 	round    int        // counts the claims that left something in the buffer
 	paused   bool
 	stopping bool // dequeue returns at once, so that asynq can leave its loop
@@ -56,8 +55,12 @@ func (c *claimer) dequeue(ctx context.Context, keys []string, args []any) *redis
 	cmd := redis.NewCmd(ctx)
 	timer := time.NewTimer(idleWait)
 	defer timer.Stop()
+	if keys[0] != c.last {
+		cmd.SetErr(redis.Nil)
+		return cmd
+	}
 	for {
-		msg, ok, err := c.next(ctx, keys, args)
+		msg, ok, err := c.next(ctx, args[0])
 		switch {
 		case err != nil:
 			// Redis is away: asynq would come back at once, so wait here.
@@ -70,19 +73,12 @@ func (c *claimer) dequeue(ctx context.Context, keys []string, args []any) *redis
 		case ok:
 			cmd.SetVal(msg)
 			return cmd
-		case keys[0] != c.last:
-			cmd.SetErr(redis.Nil)
-			return cmd
 		}
 		select {
 		case <-c.wake:
 			if c.isStopping() {
 				c.notify()
 				cmd.SetErr(redis.Nil)
-				return cmd
-			}
-			if c.several {
-				cmd.SetErr(redis.Nil) // asynq asks for all of them again, in their order
 				return cmd
 			}
 		case <-timer.C:
@@ -95,29 +91,43 @@ func (c *claimer) dequeue(ctx context.Context, keys []string, args []any) *redis
 	}
 }
 
-func (c *claimer) next(ctx context.Context, keys []string, args []any) (string, bool, error) {
+// next gives the next task of the buffer, filled from the first queue that has something. expires is when asynq's lease on
+// what is claimed ends, unix s.
+func (c *claimer) next(ctx context.Context, expires any) (string, bool, error) {
 	c.claiming.Lock()
 	defer c.claiming.Unlock()
 	msg, ok, want := c.take()
 	if ok || want == 0 {
 		return msg, ok, nil
 	}
-	list, err := claimScript.Run(ctx, c.rdb, append(keys[:4:4], idleKey(queueOf(keys[0]))), args[0], args[1], want).StringSlice()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return "", false, err
+	for _, src := range c.order(time.Now()) {
+		woken := c.wakeUps(src)
+		list, err := claimScript.Run(ctx, c.rdb, append(src.keys[:4:4], idleKey(src.queue)), expires, taskPrefix(src.queue), want).StringSlice()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return "", false, err
+		}
+		if len(list) > 0 {
+			c.keep(src, list)
+			break
+		}
+		c.isEmpty(src, woken)
 	}
+	msg, ok, _ = c.take()
+	return msg, ok, nil
+}
+
+// keep puts what was claimed into the buffer.
+func (c *claimer) keep(src *source, list []string) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i := 0; i+1 < len(list); i += 2 {
-		c.buffer = append(c.buffer, claimed{list[i], list[i+1], keys})
+		c.buffer = append(c.buffer, claimed{list[i], list[i+1], src.keys})
 	}
 	if len(c.buffer) > c.slots-c.started {
 		c.round++
 		round := c.round
 		time.AfterFunc(maxAhead, func() { c.returnAhead(round) })
 	}
-	c.mu.Unlock()
-	msg, ok, _ = c.take()
-	return msg, ok, nil
 }
 
 // take gives the next task of the buffer; when that is empty it says how many to claim.
@@ -293,5 +303,5 @@ func (c *claimer) resume() {
 	c.mu.Lock()
 	c.paused = false
 	c.mu.Unlock()
-	c.notify()
+	c.woke("")
 }

@@ -88,6 +88,15 @@ func taskPrefix(queue string) string { return "asynq:{" + queue + "}:t:" }
 // pendingKey is the list of the ids that wait.
 func pendingKey(queue string) string { return "asynq:{" + queue + "}:pending" }
 
+// pausedKey is there while the queue is paused.
+func pausedKey(queue string) string { return "asynq:{" + queue + "}:paused" }
+
+// activeKey is the list of the ids that were claimed and are not done.
+func activeKey(queue string) string { return "asynq:{" + queue + "}:active" }
+
+// leaseKey is the sorted set of the ids that were claimed, by when their lease ends (unix s).
+func leaseKey(queue string) string { return "asynq:{" + queue + "}:lease" }
+
 // queueOf is the queue whose pending list this is.
 func queueOf(pending string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(pending, "asynq:{"), "}:pending")
@@ -97,4 +106,6 @@ func queueOf(pending string) string {
 func idleKey(queue string) string { return "stint:{" + queue + "}:idle" }
 
 // wakeChannel carries wake-ups of a queue's idle consumers.
-func wakeChannel(queue string) string { return "stint:wake:" + queue }
+func wakeChannel(queue string) string { return wakePrefix + queue }
+
+const wakePrefix = "stint:wake:"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,11 +15,18 @@ import (
 
 // ConsumerOptions say how tasks are claimed.
 type ConsumerOptions struct {
-	Queues      []string // full names, in order of preference
-	Concurrency int      // tasks that run at once; at least 1
+	Queues      []Weighted // at least one
+	Concurrency int        // tasks that run at once; at least 1
 	Log         *slog.Logger
 	// Handle runs one task, by its id. When it returns the task is done, whatever became of it; a panic in it is a bug.
 	Handle func(ctx context.Context, id string)
+}
+
+// Weighted is a queue by its full name, and how often it is asked first when several have something: one of weight 8 eight
+// times as often as one of weight 1. 0 means 1.
+type Weighted struct {
+	Name   string
+	Weight int
 }
 
 // Consumer claims tasks and runs a handler for each. New, Start, then Pause and Resume as often as wanted, then Stop.
@@ -36,11 +44,11 @@ type Consumer struct {
 func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
 	c := &Consumer{o: o, rdb: rdb}
 	c.claim = &claimer{rdb: rdb, slots: o.Concurrency, wake: make(chan struct{}, 1)}
-	c.claim.several = len(o.Queues) > 1
-	queues := map[string]int{}
+	queues := map[string]int{} // asynq asks for them in this order, and is answered when it asks for the last
 	for i, q := range o.Queues {
-		queues[q] = len(o.Queues) - i
-		c.claim.last = pendingKey(q)
+		queues[q.Name] = len(o.Queues) - i
+		c.claim.last = pendingKey(q.Name)
+		c.claim.sources = append(c.claim.sources, newSource(q))
 	}
 	c.server = asynq.NewServerFromRedisClient(&conn{UniversalClient: rdb, claim: c.claim}, asynq.Config{
 		Concurrency:       o.Concurrency,
@@ -62,7 +70,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 	c.stopSub = cancel
 	channels := make([]string, len(c.o.Queues))
 	for i, q := range c.o.Queues {
-		channels[i] = wakeChannel(q)
+		channels[i] = wakeChannel(q.Name)
 	}
 	sub := c.rdb.Subscribe(sctx, channels...)
 	if _, err := sub.Receive(ctx); err != nil {
@@ -76,11 +84,11 @@ func (c *Consumer) Start(ctx context.Context) error {
 		defer sub.Close()
 		for {
 			select {
-			case _, ok := <-sub.Channel():
+			case m, ok := <-sub.Channel():
 				if !ok {
 					return
 				}
-				c.claim.notify()
+				c.claim.woke(strings.TrimPrefix(m.Channel, wakePrefix))
 			case <-sctx.Done():
 				return
 			}
@@ -101,7 +109,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 }
 
 // Wake looks at the queues at once.
-func (c *Consumer) Wake() { c.claim.notify() }
+func (c *Consumer) Wake() { c.claim.woke("") }
 
 // Pause stops claiming. When it returns, nothing more is claimed until Resume; what runs goes on, and the handler of the
 // one task that asynq was given last may only be about to start: who must not start anything looks at that itself. An

@@ -60,6 +60,15 @@ func consume(t *testing.T, rdb *redis.Client, slots int, handle func(ctx context
 	if len(queues) == 0 {
 		queues = []string{"q"}
 	}
+	var weighted []Weighted
+	for _, q := range queues {
+		weighted = append(weighted, Weighted{Name: q})
+	}
+	return consumeWeighted(t, rdb, slots, handle, weighted...)
+}
+
+func consumeWeighted(t *testing.T, rdb *redis.Client, slots int, handle func(ctx context.Context, id string), queues ...Weighted) *Consumer {
+	t.Helper()
 	c := NewConsumer(rdb, ConsumerOptions{Queues: queues, Concurrency: slots, Handle: handle, Log: slog.New(slog.DiscardHandler)})
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)

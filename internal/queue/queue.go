@@ -85,3 +85,36 @@ func (p *Producer) Find(ctx context.Context, queue, id string) (Presence, error)
 	}
 	return Waiting, nil
 }
+
+// Depth is how much is on a queue.
+type Depth struct {
+	Waiting int64         // nobody has claimed them
+	Claimed int64         // claimed and not done
+	Oldest  time.Duration // how long the oldest that waits has done so
+}
+
+// Depth looks at a queue.
+func (p *Producer) Depth(ctx context.Context, queue string) (Depth, error) {
+	var waiting, claimed *redis.IntCmd
+	var last *redis.StringSliceCmd
+	_, err := p.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		waiting, claimed = pipe.LLen(ctx, pendingKey(queue)), pipe.LLen(ctx, activeKey(queue))
+		last = pipe.LRange(ctx, pendingKey(queue), -1, -1)
+		return nil
+	})
+	if err != nil {
+		return Depth{}, fmt.Errorf("look at queue %s: %w", queue, err)
+	}
+	d := Depth{Waiting: waiting.Val(), Claimed: claimed.Val()}
+	if ids := last.Val(); len(ids) > 0 {
+		since, err := p.rdb.HGet(ctx, taskPrefix(queue)+ids[0], "pending_since").Int64()
+		switch {
+		case errors.Is(err, redis.Nil): // claimed since
+		case err != nil:
+			return d, fmt.Errorf("look at queue %s: %w", queue, err)
+		default:
+			d.Oldest = max(0, time.Since(time.Unix(0, since)))
+		}
+	}
+	return d, nil
+}

@@ -115,7 +115,7 @@ func TestNeverMoreAreClaimedThanMayStart(t *testing.T) {
 
 // bare is a claimer without asynq around it.
 func bare(rdb *redis.Client, slots int) (*claimer, func() (string, error)) {
-	c := &claimer{rdb: rdb, slots: slots, last: "asynq:{q}:pending", wake: make(chan struct{}, 1)}
+	c := &claimer{rdb: rdb, slots: slots, last: "asynq:{q}:pending", wake: make(chan struct{}, 1), sources: []*source{newSource(Weighted{Name: "q"})}}
 	keys := []string{"asynq:{q}:pending", "asynq:{q}:paused", "asynq:{q}:active", "asynq:{q}:lease"}
 	return c, func() (string, error) {
 		return c.dequeue(context.Background(), keys, []any{time.Now().Add(30 * time.Second).Unix(), "asynq:{q}:t:"}).Text()
@@ -267,7 +267,7 @@ func TestAStoppedConsumerLeavesNothingBehind(t *testing.T) {
 	rdb := server.Client()
 	before := goleak.IgnoreCurrent()
 	for range 3 {
-		c := NewConsumer(rdb, ConsumerOptions{Queues: []string{"q", "r"}, Concurrency: 4, Handle: func(context.Context, string) {}, Log: slog.New(slog.DiscardHandler)})
+		c := NewConsumer(rdb, ConsumerOptions{Queues: []Weighted{{Name: "q"}, {Name: "r"}}, Concurrency: 4, Handle: func(context.Context, string) {}, Log: slog.New(slog.DiscardHandler)})
 		if err := c.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

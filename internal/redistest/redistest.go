@@ -69,7 +69,10 @@ func New(t testing.TB, options ...Option) *Server {
 		o(&s.config)
 	}
 	if s.config.Socket == "" || len(s.config.Socket) > redisproc.MaxSocketPath {
-		s.config.Socket, s.config.Port = "", freePort(t)
+		s.config.Socket = ""
+		if s.config.Port == 0 {
+			s.config.Port = freePort(t)
+		}
 	}
 	s.start()
 	t.Cleanup(s.end)

@@ -32,7 +32,9 @@ type Loaded struct {
 // Loader writes batches into one table, each in one transaction together with its row of the ledger. It holds one connection.
 // It is for one goroutine. Close it.
 type Loader struct {
-	sink loadSink
+	sink    loadSink
+	dialect Dialect
+	target  *Table
 }
 
 // loadSink is what a dialect's loader offers.
@@ -50,7 +52,7 @@ func NewLoader(ctx context.Context, dst *DB, m *Mapping, opts LoaderOptions) (*L
 	if opts.LockTimeout <= 0 {
 		opts.LockTimeout = DefaultLockTimeout
 	}
-	l := &Loader{}
+	l := &Loader{dialect: dst.Dialect, target: m.Target}
 	var err error
 	if dst.Dialect == Postgres {
 		l.sink, err = newPostgresSink(ctx, dst, m, opts)
@@ -76,7 +78,9 @@ func NewLoader(ctx context.Context, dst *DB, m *Mapping, opts LoaderOptions) (*L
 //
 // After an error the Loader must be closed.
 func (l *Loader) Load(ctx context.Context, b *Batch) (Loaded, error) {
+	ctx, span := traceLoad(ctx, l.dialect, l.target)
 	got, err := l.sink.load(ctx, b)
+	endLoad(span, got.Counters, err)
 	if err != nil {
 		return got, fmt.Errorf("load: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stint-run/stint/tasks"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // isolationBudget is how long one transaction may go on isolating bad rows before it commits what it has: a drain, and whoever
@@ -183,6 +184,7 @@ func isLedgerConflict(err error) bool {
 // isolate loads a batch of which the server rejected something: it finds the rows, quarantines them and loads the rest, in
 // transactions of a bounded time.
 func (s *postgresSink) isolate(ctx context.Context, b *Batch) (Loaded, error) {
+	trace.SpanFromContext(ctx).AddEvent("isolating rejected rows")
 	var sum Loaded
 	sum.To = b.From
 	from, row := b.From, 0

@@ -31,6 +31,8 @@ type Options struct {
 	AppName string
 	// MaxConns bounds the connections; 0 means 4.
 	MaxConns int
+	// ConnectTimeout is how long a connection to a server may take to open; 0 means what the URL says, or 10 s.
+	ConnectTimeout time.Duration
 	// LockTimeout is how long a statement waits for a lock of somebody else before it fails. 0 means for ever with
 	// PostgreSQL, and 10 s with SQLite, whose only lock is the whole file's.
 	LockTimeout time.Duration
@@ -202,7 +204,9 @@ func openPostgres(ctx context.Context, at Location, opts Options) (*DB, error) {
 	if opts.MaxConns > 0 {
 		config.MaxConns = int32(min(opts.MaxConns, 1000))
 	}
-	if config.ConnConfig.ConnectTimeout == 0 {
+	if opts.ConnectTimeout > 0 {
+		config.ConnConfig.ConnectTimeout = opts.ConnectTimeout
+	} else if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
 	params := config.ConnConfig.RuntimeParams

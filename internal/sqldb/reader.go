@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Rows streams the rows of a range in the order of the walk. Close it. It is for one goroutine.
@@ -21,6 +23,8 @@ type Rows struct {
 	src    rowSource
 	last   cell // ctid walks: the place of the row before, to see that they come in order
 	err    error
+	span   trace.Span // nil where nothing is traced
+	count  int64      // rows so far
 }
 
 // rowSource is what a dialect's reader offers.
@@ -49,13 +53,21 @@ func Read(ctx context.Context, db *DB, t *Table, w Walk, from, to RowKey) (*Rows
 	return readColumns(ctx, db, t, w, cols, from, to)
 }
 
-// readColumns is Read for some columns, each in the form asked for.
+// readColumns is Read for some columns, each in the form asked for. It is traced, as one span from here to Close; readWhere, which
+// looks up some hundred rows at a time, is not.
 func readColumns(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, from, to RowKey) (*Rows, error) {
 	where, args, err := w.where(db.Dialect, t, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.FullName(), err)
 	}
-	return readWhere(ctx, db, t, w, cols, where+w.orderBy(db.Dialect, t), args)
+	ctx, span := traceStatement(ctx, db.Dialect, "SELECT", t)
+	r, err := readWhere(ctx, db, t, w, cols, where+w.orderBy(db.Dialect, t), args)
+	if err != nil {
+		endRead(span, 0, err)
+		return nil, err
+	}
+	r.span = span
+	return r, nil
 }
 
 // readWhere is readColumns with a condition of the caller's own.
@@ -155,6 +167,9 @@ func (r *Rows) Next() bool {
 		r.err = fmt.Errorf("read %s: %w", r.table.FullName(), err)
 		return false
 	}
+	if ok {
+		r.count++
+	}
 	if ok && r.walk.Kind == WalkCTID {
 		key := r.keyCells()
 		at := intCell(key[0].int()<<16 | key[1].int())
@@ -225,4 +240,9 @@ func (r *Rows) Values() ([]any, error) {
 func (r *Rows) Err() error { return r.err }
 
 // Close ends the query and gives the connection back. Closing in the middle of the rows does not read the rest.
-func (r *Rows) Close() error { return r.src.close() }
+func (r *Rows) Close() error {
+	if r.span != nil {
+		endRead(r.span, r.count, r.err)
+	}
+	return r.src.close()
+}

@@ -44,7 +44,7 @@ func TestWhatCanBeDoneToAJobInEachState(t *testing.T) {
 					return
 				}
 				before := b.dump()
-				if _, err := b.Control(b.ctx(), b.job.ID, verb, "me"); !errors.Is(err, ErrConflict) {
+				if _, err := b.Control(b.ctx(), b.job.ID, verb, "me", ""); !errors.Is(err, ErrConflict) {
 					t.Errorf("%v, want a conflict", err)
 				}
 				after := b.dump()
@@ -131,7 +131,7 @@ func TestACancelledJobKeepsNothingThatCouldRun(t *testing.T) {
 		left = append(left, k)
 	}
 	slices.Sort(left)
-	if want := []string{activeKey, jobsKey, eventsKey(b.job.ID), stagesKey(b.job.ID), jobKey(b.job.ID)}; !sameSet(left, want) {
+	if want := []string{activeKey, jobsKey, tenantJobsKey(""), eventsKey(b.job.ID), stagesKey(b.job.ID), jobKey(b.job.ID)}; !sameSet(left, want) {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -193,13 +193,13 @@ func TestSkippedStepsOfEndedStagesCanBeRetried(t *testing.T) {
 	if v := b.view(); v.State != tasks.Succeeded || v.Counters.StepsFailed != 1 || v.Counters.StepsDone != 5 {
 		t.Errorf("%+v", v)
 	}
-	if _, err := b.Control(b.ctx(), b.job.ID, Cancel, "me"); !errors.Is(err, ErrConflict) {
+	if _, err := b.Control(b.ctx(), b.job.ID, Cancel, "me", ""); !errors.Is(err, ErrConflict) {
 		t.Errorf("cancel of an ended job: %v", err)
 	}
 	b.control(Retry)
 	b.end("2/2")
 	b.wantState(tasks.Succeeded)
-	if _, err := b.Control(b.ctx(), b.job.ID, Retry, "me"); !errors.Is(err, ErrConflict) {
+	if _, err := b.Control(b.ctx(), b.job.ID, Retry, "me", ""); !errors.Is(err, ErrConflict) {
 		t.Errorf("retry with nothing to retry: %v", err)
 	}
 }

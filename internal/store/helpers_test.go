@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/tasks"
 )
@@ -207,7 +208,7 @@ func (b *bench) fail(key string) {
 
 func (b *bench) control(verb Verb) {
 	b.t.Helper()
-	b.must(b.Control(b.ctx(), b.job.ID, verb, "somebody"))
+	b.must(b.Control(b.ctx(), b.job.ID, verb, "somebody", ""))
 }
 
 func (b *bench) sweep(living ...string) Swept {
@@ -217,7 +218,7 @@ func (b *bench) sweep(living ...string) Swept {
 	return s
 }
 
-func (b *bench) view() *JobView {
+func (b *bench) view() *wire.Job {
 	b.t.Helper()
 	v, err := b.View(b.ctx(), b.job.ID)
 	if err != nil {

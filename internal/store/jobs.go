@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -37,6 +38,9 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	if job.Window <= 0 {
 		job.Window = tasks.DefaultWindow
 	}
+	if job.Queue == tasks.DefaultQueue {
+		job.Queue = "" // the same words for the same job
+	}
 	job.Protocol = tasks.Protocol
 	sum := sumOf(job)
 	if job.CreatedAt.IsZero() {
@@ -53,17 +57,12 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	case retries < 0:
 		retries = 0
 	}
-	// The indexes first: a job that is in no index would never be swept; an index entry without a job is dropped by the sweep.
-	ms := job.CreatedAt.UnixMilli()
-	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.ZAddNX(ctx, jobsKey, redis.Z{Score: float64(ms), Member: job.ID})
-		p.SAdd(ctx, activeKey, job.ID)
-		return nil
-	})
+	held, err := s.enlist(ctx, job)
 	if err != nil {
 		return h, false, fmt.Errorf("create job: %w", err)
 	}
-	v, err := createJob.Run(ctx, s.rdb, []string{jobKey(job.ID)}, string(body), job.Window, sum, ms, retries, job.Policy.OnFailure).Result()
+	v, err := createJob.Run(ctx, s.rdb, []string{jobKey(job.ID)}, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
+		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held).Result()
 	code, h, _, err := parseReply(job.ID, v, err)
 	if err == nil {
 		err = s.rdb.SAdd(ctx, activeKey, job.ID).Err() // again: a sweep in between may have dropped the entry
@@ -77,9 +76,59 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	return h, code == 1, nil
 }
 
-// sumOf is the sum of what was asked for, without when and by which build.
+// enlist puts a job into the indexes and says why it is held, "" when it is not. The indexes come before the job: one that is
+// in no index would never be swept, and an index entry without a job is dropped by the sweep.
+func (s *Store) enlist(ctx context.Context, job tasks.Job) (held string, err error) {
+	ms := float64(job.CreatedAt.UnixMilli())
+	var maintenance *redis.BoolCmd
+	var limits *redis.SliceCmd
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.ZAddNX(ctx, jobsKey, redis.Z{Score: ms, Member: job.ID})
+		p.ZAddNX(ctx, tenantJobsKey(job.Tenant), redis.Z{Score: ms, Member: job.ID})
+		p.SAdd(ctx, activeKey, job.ID)
+		maintenance = p.HExists(ctx, maintenanceKey, job.Kind)
+		limits = p.HMGet(ctx, limitsKey, job.Tenant, AnyTenant)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	var l wire.Limits
+	for _, v := range limits.Val() {
+		if body, ok := v.(string); ok {
+			if err := json.Unmarshal([]byte(body), &l); err != nil {
+				return "", fmt.Errorf("decode limits: %w", err)
+			}
+			break
+		}
+	}
+	held, err = s.hold(ctx, job, l, maintenance.Val())
+	if err == nil && held == HeldByMaintenance {
+		err = s.rdb.SAdd(ctx, maintainedKey, job.Kind+" "+job.ID).Err()
+	}
+	return held, err
+}
+
+// KeepFor is how long an Idempotency-Key is remembered: as long as ended jobs are kept, unless a schedule says otherwise.
+const KeepFor = 30 * 24 * time.Hour
+
+// Remember notes under an Idempotency-Key of a tenant which job it stands for, for KeepFor. It returns
+// the id that the key stands for: another than id when the key was used before for something else.
+func (s *Store) Remember(ctx context.Context, tenant, key, id string) (string, error) {
+	at := idempotencyKey(tenant, key)
+	ok, err := s.rdb.SetNX(ctx, at, id, KeepFor).Result()
+	if err == nil && !ok {
+		id, err = s.rdb.Get(ctx, at).Result()
+	}
+	if err != nil {
+		return "", fmt.Errorf("remember idempotency key: %w", err)
+	}
+	return id, nil
+}
+
+// sumOf is the sum of what was asked for, without when, by which build and in which trace.
 func sumOf(job tasks.Job) string {
-	job.CreatedAt, job.Protocol = time.Time{}, 0
+	job.CreatedAt, job.Protocol, job.Trace = time.Time{}, 0, ""
 	b, _ := json.Marshal(job)
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
@@ -95,16 +144,18 @@ const (
 	Cancel  Verb = "cancel"  // stops for good; what had taken effect stays
 	Retry   Verb = "retry"   // steps that failed for good are tried again, with a new budget
 	Restart Verb = "restart" // a job that has ended begins anew; ledgers make what took effect a no-op
+	Admit   Verb = "admit"   // what held the job does so no more; only stint itself does this
 )
 
-// Control moves a job. ErrNotFound, or ErrConflict (with the state in its text) when the job is in no state for it.
-func (s *Store) Control(ctx context.Context, id string, verb Verb, who string) (Handout, error) {
+// Control moves a job. match is the version (see Version) that the job must have, "" for any. ErrNotFound; ErrConflict (with
+// the state in its text) when the job is in no state for it; ErrChanged when it has another version.
+func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match string) (Handout, error) {
 	if verb == Retry || verb == Restart {
 		if err := s.rdb.SAdd(ctx, activeKey, id).Err(); err != nil {
 			return Handout{}, fmt.Errorf("%s job: %w", verb, err)
 		}
 	}
-	v, err := control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who).Result()
+	v, err := control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who, match).Result()
 	code, h, _, err := parseReply(id, v, err)
 	if err == nil && (verb == Retry || verb == Restart) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate
@@ -116,9 +167,14 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who string) (
 		return h, fmt.Errorf("job %s: %w", id, ErrNotFound)
 	case code == 2:
 		return h, fmt.Errorf("cannot %s job %s, which is %s: %w", verb, id, h.State, ErrConflict)
+	case code == 3:
+		return h, fmt.Errorf("job %s is %s: %w", id, h.State, ErrChanged)
 	}
 	return h, nil
 }
+
+// Version names the state of a job, and which run of it that is: what Control may be asked to match.
+func Version(v *wire.Job) string { return fmt.Sprintf("%d-%s", v.Epoch, v.State) }
 
 // Job reads a job as it was accepted, and its epoch.
 func (s *Store) Job(ctx context.Context, id string) (tasks.Job, int64, error) {
@@ -189,9 +245,14 @@ func (s *Store) Forget(ctx context.Context, id string) error {
 	for i := range n {
 		keys = append(keys, readyPrefix(id)+strconv.Itoa(i))
 	}
+	job, _, err := s.Job(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
 	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.Del(ctx, append(keys, jobKey(id))...)
 		p.ZRem(ctx, jobsKey, id)
+		p.ZRem(ctx, tenantJobsKey(job.Tenant), id)
 		p.SRem(ctx, activeKey, id)
 		return nil
 	})

@@ -97,7 +97,7 @@ func TestWhatIsAskedOfAnUnknownJobIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for _, verb := range []Verb{Pause, Resume, Cancel, Retry, Restart} {
-		if _, err := b.Control(b.ctx(), "mig-0", verb, "me"); !errors.Is(err, ErrNotFound) {
+		if _, err := b.Control(b.ctx(), "mig-0", verb, "me", ""); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s: %v", verb, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestAnUnknownVerbIsRefused(t *testing.T) {
 	b := newBench(t)
 	b.create()
 	b.unchanged("an unknown verb", func() {
-		if _, err := b.Control(b.ctx(), b.job.ID, "explode", "me"); err == nil {
+		if _, err := b.Control(b.ctx(), b.job.ID, "explode", "me", ""); err == nil {
 			t.Error("it was accepted")
 		}
 	})
@@ -175,11 +175,15 @@ func TestJobsAreListedNewestFirst(t *testing.T) {
 	if _, _, err := b.Create(b.ctx(), second); err != nil {
 		t.Fatal(err)
 	}
-	list, err := b.List(b.ctx(), 10)
+	list, next, err := b.List(b.ctx(), Filter{Limit: 10})
+	if next != "" {
+		t.Errorf("a cursor %q after the last page", next)
+	}
 	if err != nil || len(list) != 2 || list[0].ID != "mig-2" {
 		t.Errorf("%v, %v", list, err)
 	}
-	if list, _ := b.List(b.ctx(), 1); len(list) != 1 {
-		t.Errorf("%d jobs, asked for 1", len(list))
+	list, next, _ = b.List(b.ctx(), Filter{Limit: 1})
+	if len(list) != 1 || next == "" {
+		t.Errorf("%d jobs, asked for 1; cursor %q", len(list), next)
 	}
 }

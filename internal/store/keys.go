@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
 	"strings"
 
@@ -49,6 +51,15 @@ func eventsKey(id string) string { return prefix + "{" + id + "}:events" }
 // jobsKey: sorted set, job id -> created in ms. Every job that is known.
 const jobsKey = prefix + "jobs"
 
+// tenantJobsKey: sorted set, job id -> created in ms. The jobs of one tenant.
+func tenantJobsKey(tenant string) string { return prefix + "jobs:t:" + tenant }
+
+// idempotencyKey: string with a time to live, the id of the job that was created under an Idempotency-Key of a tenant.
+func idempotencyKey(tenant, key string) string {
+	sum := sha256.Sum256([]byte(tenant + "\x00" + key))
+	return prefix + "idem:" + hex.EncodeToString(sum[:])
+}
+
 // activeKey: set of the ids of jobs that have not ended; what the sweep looks through.
 const activeKey = prefix + "active"
 
@@ -58,8 +69,38 @@ const beatsKey = prefix + "{fleet}:beats"
 // workerKey: hash. What a worker says of itself and what is wanted of it (drain). Expires a day after its last heartbeat.
 func workerKey(id string) string { return prefix + "{fleet}:worker:" + id }
 
-// sweeperKey: string with a time to live. The scheduler that sweeps just now.
-const sweeperKey = prefix + "sweeper"
+// sweeperKey: string with a time to live. The scheduler that sweeps the jobs of protocols up to this one just now.
+func sweeperKey(protocol int) string { return prefix + "sweeper:p" + strconv.Itoa(protocol) }
+
+// fenceKey: hash, "version" or "not_version" -> json {value, by, at, reason}. Which versions of workers may not claim.
+const fenceKey = prefix + "{fleet}:fence"
+
+// maintenanceKey: hash, kind -> json {by, at, reason}. Kinds of which jobs are accepted and not started.
+const maintenanceKey = prefix + "{fleet}:maintenance"
+
+// maintainedKey: set of "<kind> <job id>". Jobs that a maintenance holds.
+const maintainedKey = prefix + "{fleet}:maintained"
+
+// tokensKey: hash, token id -> json {name, role, tenants, hash of the secret, ...}.
+const tokensKey = prefix + "{fleet}:tokens"
+
+// auditKey: stream, capped at about keptAudit. Who changed what.
+const auditKey = prefix + "audit"
+
+// limitsKey: hash, tenant -> json {running_jobs, steps_per_second}; "*" holds for tenants that have no line of their own.
+const limitsKey = prefix + "{fleet}:limits"
+
+// limitedKey: set of the tenants of which jobs were ever held by a limit; what the sweep looks through.
+const limitedKey = prefix + "{fleet}:limited"
+
+// tenantRunningKey: set of the ids of a tenant's jobs that were let in under its limit and have not ended.
+func tenantRunningKey(tenant string) string { return prefix + "{t:" + tenant + "}:running" }
+
+// tenantWaitingKey: sorted set, job id -> rank (priority, then age). A tenant's jobs that its limit holds back.
+func tenantWaitingKey(tenant string) string { return prefix + "{t:" + tenant + "}:waiting" }
+
+// tenantRateKey: string with a time to live, the theoretical arrival time of a tenant's next step, us of Redis' clock (GCRA).
+func tenantRateKey(tenant string) string { return prefix + "{t:" + tenant + "}:rate" }
 
 // The keys of schedules share the hash tag {schedules}: a decision, its history and its outbox are one script.
 
@@ -142,8 +183,45 @@ func ParseTaskID(id string) (Ref, bool) {
 	return Ref{Job: p[0], Epoch: epoch, Delivery: delivery, Key: p[3]}, err1 == nil && err2 == nil
 }
 
-// QueueName is the name of a queue as workers of this protocol know it.
-func QueueName(queue string) string { return queue + ".p" + strconv.Itoa(tasks.Protocol) }
+// A queue's full name is "<queue>.p<protocol>", followed by the band of the job's priority: a worker never claims a step of
+// a protocol that it cannot read, and steps of a higher band are claimed sooner.
 
-// DefaultQueue is where steps go that do not say otherwise.
-const DefaultQueue = "default"
+// Bands of priority, and how often a worker asks them first when all have something. None is starved.
+const (
+	highBand, highWeight = ".high", 8
+	normalWeight         = 4
+	lowBand, lowWeight   = ".low", 1
+)
+
+// QueueName is the full name of the queue on which the steps of a job go.
+func QueueName(queue string, protocol, priority int) string {
+	if queue == "" {
+		queue = tasks.DefaultQueue
+	}
+	name := queue + ".p" + strconv.Itoa(protocol)
+	switch {
+	case priority > 0:
+		return name + highBand
+	case priority < 0:
+		return name + lowBand
+	}
+	return name
+}
+
+// Band is a full name of a queue, and how much more often than others it is asked first.
+type Band struct {
+	Name   string
+	Weight int
+}
+
+// Bands are the full names that a worker of this build claims from when it serves some queues: every protocol that it can
+// read, the newest last, and each of their bands.
+func Bands(queues []string) []Band {
+	var list []Band
+	for _, q := range queues {
+		for p := tasks.OldestProtocol; p <= tasks.Protocol; p++ {
+			list = append(list, Band{QueueName(q, p, 1), highWeight}, Band{QueueName(q, p, -1), lowWeight}, Band{QueueName(q, p, 0), normalWeight})
+		}
+	}
+	return list
+}

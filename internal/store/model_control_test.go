@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -43,7 +44,7 @@ func (m *model) command(verb Verb) {
 	case Restart:
 		legal = m.state.Ended()
 	}
-	h, err := m.s.Control(m.b.ctx(), m.b.job.ID, verb, "model")
+	h, err := m.s.Control(m.b.ctx(), m.b.job.ID, verb, "model", "")
 	if !legal {
 		if !errors.Is(err, ErrConflict) {
 			m.rt.Fatalf("%s in state %s: %v", verb, m.state, err)
@@ -113,7 +114,7 @@ func (m *model) agree() {
 		}
 	}
 	for i, st := range v.Stages {
-		c := CountersView{known[i], done[i], failed[i], tasks.Counters{Read: m.read[i]}}
+		c := wire.Counters{StepsKnown: known[i], StepsDone: done[i], StepsFailed: failed[i], Counters: tasks.Counters{Read: m.read[i]}}
 		if m.state != tasks.Cancelled && st.Counters != c {
 			m.rt.Fatalf("stage %d: %+v, want %+v", i, st.Counters, c)
 		}

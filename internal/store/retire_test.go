@@ -22,7 +22,7 @@ func TestOldJobsThatHaveEndedAreForgottenButTheNewestStay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.Control(b.ctx(), "ended", Cancel, "test"); err != nil {
+	if _, err := b.Control(b.ctx(), "ended", Cancel, "test", ""); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := b.Retire(b.ctx(), keepFor, keep, 100); n != 0 || err != nil {
@@ -58,7 +58,7 @@ func TestOldJobsAreForgottenAFewAtATimeAndPastThoseThatRun(t *testing.T) {
 		if i < 20 { // the oldest still run
 			continue
 		}
-		if _, err := b.Control(b.ctx(), job.ID, Cancel, "test"); err != nil {
+		if _, err := b.Control(b.ctx(), job.ID, Cancel, "test", ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -85,7 +85,7 @@ func ownedByConfig(name string) error {
 	return tasks.WithHint(ErrConflict, "change it there; it can be paused, resumed and run from here", "schedule %s comes from the configuration", name)
 }
 
-var scheduleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+var scheduleName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // CheckSchedule says what is wrong with a schedule, with a hint.
 func CheckSchedule(sc wire.Schedule) error {
@@ -98,13 +98,13 @@ func newSchedule(sc wire.Schedule, origin string) (*schedule, error) {
 	def := wire.Schedule{Name: sc.Name, Cron: sc.Cron, Every: sc.Every, Timezone: sc.Timezone, Jitter: sc.Jitter, Missed: sc.Missed,
 		Overlap: sc.Overlap, Deadline: sc.Deadline, Paused: sc.Paused, Job: sc.Job}
 	if !scheduleName.MatchString(def.Name) {
-		return nil, tasks.WithHint(nil, "use letters, digits, dots, dashes and underscores, at most 64", "%q is no name for a schedule", def.Name)
+		return nil, tasks.WithHint(nil, "use a-z, digits, _, - and ., at most 64", "%q is no name for a schedule", def.Name)
 	}
 	wrong := func(err error, hint string) (*schedule, error) {
 		return nil, tasks.WithHint(err, hint, "schedule %s", def.Name)
 	}
 	if def.Missed == "" {
-		def.Missed = wire.MissedLast
+		def.Missed = wire.MissedSkip
 	}
 	if def.Overlap == "" {
 		def.Overlap = wire.OverlapSkip
@@ -128,8 +128,6 @@ func newSchedule(sc wire.Schedule, origin string) (*schedule, error) {
 		return wrong(fmt.Errorf("missed: there is no policy %q", def.Missed), "use skip, last or all")
 	case def.Overlap != wire.OverlapSkip && def.Overlap != wire.OverlapQueue && def.Overlap != wire.OverlapAllow:
 		return wrong(fmt.Errorf("overlap: there is no policy %q", def.Overlap), "use skip, queue or allow")
-	case def.Job.Queue != "" && def.Job.Queue != DefaultQueue:
-		return wrong(fmt.Errorf("job.queue: there is no queue %q", def.Job.Queue), "leave it out")
 	case def.Job.Kind == "":
 		return wrong(errors.New("it does not say which kind of job it starts"), "add job.kind")
 	}

@@ -12,9 +12,6 @@ import (
 	"github.com/stint-run/stint/client/wire"
 )
 
-// ErrChanged: the schedule is not the version that the caller has seen.
-var ErrChanged = errors.New("changed meanwhile")
-
 // AnyVersion and NoVersion are what Put and Delete take besides a version: whatever there is, or nothing may be there yet.
 const (
 	AnyVersion = ""
@@ -24,11 +21,11 @@ const (
 // KeepTicks is how many ticks of a schedule are remembered.
 const KeepTicks = 2000
 
-// noSchedule is an ErrNotFound that says what was looked for.
+// noSchedule is an ErrNoSuch that says what was looked for.
 type noSchedule string
 
 func (e noSchedule) Error() string { return fmt.Sprintf("there is no schedule %q", string(e)) }
-func (e noSchedule) Unwrap() error { return ErrNotFound }
+func (e noSchedule) Unwrap() error { return ErrNoSuch }
 
 // PutSchedule creates or replaces a schedule. What was fired, what waits and, unless cron, interval, time zone or jitter change,
 // what is due next stay as they are; due times that a new rule cuts off are listed as missed. The same definition again changes

@@ -14,7 +14,7 @@ import (
 )
 
 func hourly(name string, change ...func(*wire.Schedule)) wire.Schedule {
-	sc := wire.Schedule{Name: name, Every: "1h", Job: wire.ScheduleJob{Kind: "test", Spec: json.RawMessage(`{"a": 1}`)}}
+	sc := wire.Schedule{Name: name, Every: "1h", Missed: wire.MissedLast, Job: wire.ScheduleJob{Kind: "test", Spec: json.RawMessage(`{"a": 1}`)}}
 	for _, c := range change {
 		c(&sc)
 	}
@@ -380,7 +380,7 @@ func TestATickThatWaitsIsFiredOnceTheJobBeforeItHasEnded(t *testing.T) {
 	if sc, err := b.Schedule(b.ctx(), "s"); err != nil || sc.Waiting != two.ID || sc.LastJob != one.Job {
 		t.Errorf("%+v, %v", sc, err)
 	}
-	if _, err := b.Control(b.ctx(), one.Job, Cancel, "test"); err != nil {
+	if _, err := b.Control(b.ctx(), one.Job, Cancel, "test", ""); err != nil {
 		t.Fatal(err)
 	}
 	look, err := b.LookSchedules(b.ctx())

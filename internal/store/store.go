@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/stint-run/stint/tasks"
 )
 
 //go:embed scripts/*.lua
@@ -27,6 +29,7 @@ func jobScript(name string) *redis.Script {
 	return redis.NewScript(mustRead("lib") + "\n" + mustRead(name))
 }
 
+// fleetScript reads a script that is not of one job.
 func fleetScript(name string) *redis.Script { return redis.NewScript(mustRead(name)) }
 
 func mustRead(name string) string {
@@ -52,14 +55,28 @@ var (
 	revoke     = jobScript("revoke")
 	beatScript = fleetScript("beat")
 	living     = fleetScript("living")
+
+	admitTenant = fleetScript("admit")
+	takeRate    = fleetScript("take")
 )
 
 // Errors that callers decide by.
 var (
 	ErrNotFound = errors.New("no such job")
+	// ErrNoSuch: there is none of that name, of what is not a job. It is an ErrNotFound, too.
+	ErrNoSuch error = noSuch{}
 	// ErrConflict: the job exists, but something else was asked for; or it is in a state in which this cannot be done.
 	ErrConflict = errors.New("conflict")
+	// ErrChanged: it is not what the caller has seen any more.
+	ErrChanged = errors.New("changed meanwhile")
+	// ErrNewer: the job was created by a build of a newer protocol, whose schedulers look after it.
+	ErrNewer = errors.New("job of a newer protocol")
 )
+
+type noSuch struct{}
+
+func (noSuch) Error() string        { return "there is none" }
+func (noSuch) Is(target error) bool { return target == ErrNotFound }
 
 // Store is a connection to the truth. It may be used by any number of goroutines.
 type Store struct {
@@ -77,27 +94,27 @@ func (s *Store) Ping(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }
 // HoldSweep takes or keeps the right to sweep for d. At most one holder has it at a time; losing it is harmless, since
 // every script of the sweep may run twice.
 func (s *Store) HoldSweep(ctx context.Context, holder string, d time.Duration) (bool, error) {
-	ok, err := s.rdb.SetNX(ctx, sweeperKey, holder, d).Result()
+	ok, err := s.rdb.SetNX(ctx, sweeperKey(tasks.Protocol), holder, d).Result()
 	if err != nil || ok {
 		return ok, err
 	}
-	cur, err := s.rdb.Get(ctx, sweeperKey).Result()
+	cur, err := s.rdb.Get(ctx, sweeperKey(tasks.Protocol)).Result()
 	if err != nil || cur != holder {
 		if errors.Is(err, redis.Nil) {
 			err = nil
 		}
 		return false, err
 	}
-	return true, s.rdb.PExpire(ctx, sweeperKey, d).Err()
+	return true, s.rdb.PExpire(ctx, sweeperKey(tasks.Protocol), d).Err()
 }
 
 // ReleaseSweep gives the right to sweep up, if holder has it.
 func (s *Store) ReleaseSweep(ctx context.Context, holder string) error {
-	cur, err := s.rdb.Get(ctx, sweeperKey).Result()
+	cur, err := s.rdb.Get(ctx, sweeperKey(tasks.Protocol)).Result()
 	if err != nil || cur != holder {
 		return nil
 	}
-	return s.rdb.Del(ctx, sweeperKey).Err()
+	return s.rdb.Del(ctx, sweeperKey(tasks.Protocol)).Err()
 }
 
 var idPool = sync.Pool{New: func() any { return new([12]byte) }}
@@ -115,23 +132,25 @@ func RandomID() string {
 // Handout is what a transition leaves to be done: the state of the job after it, and the steps to put on the queue.
 type Handout struct {
 	State   string
+	Queue   string // full name of the job's queue; "" when there is no such job
 	Enqueue []Ref
 }
 
-// parseReply takes {code, state, epoch, {key, delivery, ...}} apart.
+// parseReply takes {code, state, epoch, {key, delivery, ...}, queue} apart.
 func parseReply(job string, v any, err error) (int64, Handout, []any, error) {
 	if err != nil {
 		return 0, Handout{}, nil, err
 	}
 	r, ok := v.([]any)
-	if !ok || len(r) < 4 {
+	if !ok || len(r) < 5 {
 		return 0, Handout{}, nil, fmt.Errorf("unexpected reply of a script: %v", v)
 	}
 	code, _ := r[0].(int64)
 	state, _ := r[1].(string)
 	epoch, _ := r[2].(int64)
 	list, _ := r[3].([]any)
-	h := Handout{State: state}
+	queue, _ := r[4].(string)
+	h := Handout{State: state, Queue: queue}
 	for i := 0; i+1 < len(list); i += 2 {
 		key, _ := list[i].(string)
 		h.Enqueue = append(h.Enqueue, Ref{Job: job, Epoch: epoch, Key: key, Delivery: toInt(list[i+1])})

@@ -46,7 +46,7 @@ func (s *Store) Sweep(ctx context.Context, job string, look Look) (Swept, error)
 	if look.Trusted {
 		flag = "1"
 	}
-	args := []any{flag, look.AsOf, look.Unbegun.Milliseconds(), look.Old.Milliseconds()}
+	args := []any{flag, look.AsOf, look.Unbegun.Milliseconds(), look.Old.Milliseconds(), tasks.Protocol}
 	for _, w := range look.Living {
 		args = append(args, w)
 	}
@@ -55,20 +55,23 @@ func (s *Store) Sweep(ctx context.Context, job string, look Look) (Swept, error)
 	if err != nil {
 		return Swept{}, fmt.Errorf("sweep job %s: %w", job, err)
 	}
-	if code == 1 {
+	switch code {
+	case 1:
 		return Swept{}, ErrNotFound
+	case 2:
+		return Swept{Handout: h}, ErrNewer
 	}
 	w := Swept{Handout: h, Lost: map[string]string{}}
-	list := texts(raw[4])
+	list := texts(raw[5])
 	for i := 0; i+1 < len(list); i += 2 {
 		w.Lost[list[i]] = list[i+1]
 	}
 	epoch, _ := raw[2].(int64)
-	list = texts(raw[5])
+	list = texts(raw[6])
 	for i := 0; i+1 < len(list); i += 2 {
 		w.Unbegun = append(w.Unbegun, Ref{Job: job, Epoch: epoch, Key: list[i], Delivery: toInt(list[i+1])})
 	}
-	list = texts(raw[6])
+	list = texts(raw[7])
 	for i := 0; i+3 < len(list); i += 4 {
 		w.Old = append(w.Old, Lease{Ref{Job: job, Epoch: epoch, Key: list[i]}, list[i+1], list[i+2], toInt(list[i+3])})
 	}

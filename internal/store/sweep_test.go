@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -94,15 +95,15 @@ func TestHeartbeatsSayWhoIsAliveAndWhoIsLost(t *testing.T) {
 	b := newBench(t)
 	beat := func(id, state string) (wanted string, lost bool) {
 		t.Helper()
-		wanted, lost, err := b.Beat(b.ctx(), Worker{ID: id, State: state, Version: "v1"})
+		wanted, lost, err := b.Beat(b.ctx(), wire.Worker{ID: id, State: state, Version: "v1"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return wanted, lost
 	}
-	beat("a", WorkerActive)
-	beat("b", WorkerActive)
-	beat("c", WorkerStopped)
+	beat("a", wire.WorkerActive)
+	beat("b", wire.WorkerActive)
+	beat("c", wire.WorkerStopped)
 	// Age is made by hand: the score is what the sweep judges by.
 	for _, id := range []string{"a", "c"} {
 		if err := b.rdb.ZIncrBy(b.ctx(), beatsKey, -10_000, id).Err(); err != nil {
@@ -119,16 +120,16 @@ func TestHeartbeatsSayWhoIsAliveAndWhoIsLost(t *testing.T) {
 		t.Errorf("lost a second time: %v", lost)
 	}
 	list, err := b.Workers(b.ctx(), 5*time.Second)
-	if err != nil || len(list) != 3 || list[0].State != WorkerLost || list[1].State != WorkerActive || list[2].State != WorkerStopped {
+	if err != nil || len(list) != 3 || list[0].State != wire.WorkerLost || list[1].State != wire.WorkerActive || list[2].State != wire.WorkerStopped {
 		t.Errorf("%+v, %v", list, err)
 	}
 	if list[0].SafeToStop || list[1].SafeToStop || !list[2].SafeToStop || list[0].HeartbeatAge < 10_000 {
 		t.Errorf("%+v", list)
 	}
-	if _, wasLost := beat("a", WorkerActive); !wasLost {
+	if _, wasLost := beat("a", wire.WorkerActive); !wasLost {
 		t.Error("a worker that had been given up is not told so")
 	}
-	if _, wasLost := beat("a", WorkerActive); wasLost {
+	if _, wasLost := beat("a", wire.WorkerActive); wasLost {
 		t.Error("it is told twice")
 	}
 	if err := b.Remove(b.ctx(), "a"); err != nil {
@@ -146,13 +147,13 @@ func TestWhatIsWantedOfAWorkerReachesItsNextHeartbeat(t *testing.T) {
 		t.Errorf("an unknown worker: %v", err)
 	}
 	for _, want := range []bool{false, true, true, false} {
-		if _, _, err := b.Beat(b.ctx(), Worker{ID: "a", State: WorkerActive}); err != nil {
+		if _, _, err := b.Beat(b.ctx(), wire.Worker{ID: "a", State: wire.WorkerActive}); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.Want(b.ctx(), "a", want); err != nil {
 			t.Fatal(err)
 		}
-		if wanted, _, err := b.Beat(b.ctx(), Worker{ID: "a", State: WorkerActive}); err != nil || (wanted == WantDrain) != want {
+		if wanted, _, err := b.Beat(b.ctx(), wire.Worker{ID: "a", State: wire.WorkerActive}); err != nil || (wanted == wire.WantDrain) != want {
 			t.Errorf("wanted %q, %v; want %v", wanted, err, want)
 		}
 	}

@@ -200,8 +200,9 @@ func TestTheIdOfATicksJobFollowsFromScheduleAndDueTime(t *testing.T) {
 func TestAScheduleThatCannotBeMeantIsAnErrorWithAHint(t *testing.T) {
 	t.Parallel()
 	good := wire.Schedule{Name: "s", Every: "1m", Job: wire.ScheduleJob{Kind: "test"}}
-	if err := CheckSchedule(good); err != nil {
-		t.Fatal(err)
+	sc, err := newSchedule(good, "")
+	if err != nil || sc.def.Missed != wire.MissedSkip || sc.def.Overlap != wire.OverlapSkip || sc.deadline != DefaultDeadline {
+		t.Fatalf("%+v, %v", sc, err)
 	}
 	for want, change := range map[string]func(*wire.Schedule){
 		"no name for a schedule": func(s *wire.Schedule) { s.Name = "a b" },
@@ -211,7 +212,6 @@ func TestAScheduleThatCannotBeMeantIsAnErrorWithAHint(t *testing.T) {
 		"missed":                 func(s *wire.Schedule) { s.Missed = "never" },
 		"overlap":                func(s *wire.Schedule) { s.Overlap = "never" },
 		"which kind":             func(s *wire.Schedule) { s.Job.Kind = "" },
-		"job.queue":              func(s *wire.Schedule) { s.Job.Queue = "fast" },
 		"no JSON":                func(s *wire.Schedule) { s.Job.Spec = json.RawMessage("{") },
 	} {
 		sc := good

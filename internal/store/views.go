@@ -3,7 +3,10 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -11,113 +14,146 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/tasks"
 )
 
-// JobView is a job as people and scripts see it; its JSON is a contract.
-type JobView struct {
-	ID        string            `json:"id"`
-	Kind      string            `json:"kind"`
-	Tenant    string            `json:"tenant"`
-	State     tasks.State       `json:"state"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	CreatedAt time.Time         `json:"created_at"`
-	StartedAt *time.Time        `json:"started_at"`
-	EndedAt   *time.Time        `json:"ended_at"`
-	Error     *ErrorView        `json:"error"`
-	Counters  CountersView      `json:"counters"`
-	Findings  int64             `json:"findings"`
-	Stages    []StageView       `json:"stages"`
-	Workers   []string          `json:"workers"`
-	Out       []OutView         `json:"out,omitempty"`
-	Window    int               `json:"window"`
-	Epoch     int64             `json:"epoch"`
-	Spec      json.RawMessage   `json:"spec,omitempty"`
+// viewed are the answers that a view is made of.
+type viewed struct{ job, stages, out *redis.MapStringStringCmd }
+
+func (s *Store) ask(ctx context.Context, p redis.Pipeliner, id string) viewed {
+	return viewed{p.HGetAll(ctx, jobKey(id)), p.HGetAll(ctx, stagesKey(id)), p.HGetAll(ctx, outKey(id))}
 }
 
-// ErrorView is what a person reads when a job failed, and what to do.
-type ErrorView struct {
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-}
-
-// CountersView counts steps and rows.
-type CountersView struct {
-	StepsKnown  int64 `json:"steps_known"`
-	StepsDone   int64 `json:"steps_done"`
-	StepsFailed int64 `json:"steps_failed"`
-	tasks.Counters
-}
-
-// StageView is one stage of a job.
-type StageView struct {
-	Name      string       `json:"name"`
-	State     string       `json:"state"` // waiting, open, done
-	After     []string     `json:"after"`
-	Rows      int64        `json:"rows_estimated"`
-	Counters  CountersView `json:"counters"`
-	StartedAt *time.Time   `json:"started_at"`
-	EndedAt   *time.Time   `json:"ended_at"`
-	ETA       *time.Time   `json:"eta"`
-}
-
-// OutView is a step that is on the queue (no worker yet) or under a lease.
-type OutView struct {
-	Stage  string    `json:"stage"`
-	Step   string    `json:"step"`
-	Worker string    `json:"worker,omitempty"`
-	Since  time.Time `json:"since"`
-}
-
-// DeadView is a step that failed for good.
-type DeadView struct {
-	Stage  string `json:"stage"`
-	Step   string `json:"step"`
-	Reason string `json:"reason"`
-	Hint   string `json:"hint,omitempty"`
-	Worker string `json:"worker"`
-	Failed int    `json:"failed"`
-	At     int64  `json:"at_ms"`
+func (a viewed) view(id string) (*wire.Job, error) {
+	v, err := jobView(id, a.job.Val())
+	if err != nil {
+		return nil, err
+	}
+	addStages(v, a.stages.Val(), int(toInt(a.job.Val()["stages"])))
+	addOut(v, a.out.Val())
+	return v, nil
 }
 
 // View reads a job with its stages and what is out. ErrNotFound when there is none.
-func (s *Store) View(ctx context.Context, id string) (*JobView, error) {
-	var job, stages, out *redis.MapStringStringCmd
+func (s *Store) View(ctx context.Context, id string) (*wire.Job, error) {
+	var a viewed
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		job, stages, out = p.HGetAll(ctx, jobKey(id)), p.HGetAll(ctx, stagesKey(id)), p.HGetAll(ctx, outKey(id))
+		a = s.ask(ctx, p, id)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read job: %w", err)
 	}
-	v, err := jobView(id, job.Val())
-	if err != nil {
-		return nil, err
-	}
-	v.addStages(stages.Val(), int(toInt(job.Val()["stages"])))
-	v.addOut(out.Val())
-	return v, nil
+	return a.view(id)
 }
 
-// List reads the newest jobs, without their stages; at most limit of them.
-func (s *Store) List(ctx context.Context, limit int) ([]*JobView, error) {
-	ids, err := s.rdb.ZRevRange(ctx, jobsKey, 0, int64(limit)-1).Result()
+// Filter says which jobs List shows. The zero value is all of them.
+type Filter struct {
+	Tenants []string // of these tenants; nil is of all
+	Kind    string
+	States  []tasks.State
+	Labels  map[string]string // all of them
+	After   string            // a cursor that List gave; "" is the newest
+	Limit   int               // at most; 0 is 50
+}
+
+// scanned bounds how many jobs one call of List looks at, so that a filter that matches little does not hold Redis up.
+const scanned = 2000
+
+// List reads jobs, newest first, without what is out of them and their stages, and a cursor for those that follow: "" when
+// there are none. A page may be short, even empty, and have a cursor: the filter left much out.
+func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next string, err error) {
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	index := jobsKey
+	if len(f.Tenants) == 1 {
+		index = tenantJobsKey(f.Tenants[0])
+	}
+	score, after, _ := strings.Cut(f.After, ":")
+	if f.After == "" {
+		score = "+inf"
+	}
+	jobs = []*wire.Job{}
+	for looked := 0; looked < scanned; {
+		page, err := s.rdb.ZRevRangeByScoreWithScores(ctx, index, &redis.ZRangeBy{Min: "-inf", Max: score, Offset: 0, Count: 200}).Result()
+		if err != nil {
+			return nil, "", fmt.Errorf("list jobs: %w", err)
+		}
+		fresh := page[:0:0]
+		for _, z := range page { // those of the same moment as the cursor come again
+			if id, _ := z.Member.(string); after == "" || id < after || strconv.FormatInt(int64(z.Score), 10) != score {
+				fresh = append(fresh, z)
+			}
+		}
+		if len(fresh) == 0 {
+			return jobs, "", nil
+		}
+		views, err := s.views(ctx, fresh)
+		if err != nil {
+			return nil, "", err
+		}
+		for i, v := range views {
+			id, _ := fresh[i].Member.(string)
+			score, after = strconv.FormatInt(int64(fresh[i].Score), 10), id
+			looked++
+			if v == nil || !f.matches(v) {
+				continue
+			}
+			if jobs = append(jobs, v); len(jobs) == f.Limit {
+				return jobs, score + ":" + after, nil
+			}
+		}
+		if len(page) < 200 {
+			return jobs, "", nil
+		}
+	}
+	return jobs, score + ":" + after, nil
+}
+
+// views reads the jobs of index entries; nil for an entry without a job.
+func (s *Store) views(ctx context.Context, entries []redis.Z) ([]*wire.Job, error) {
+	asked := make([]viewed, len(entries))
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, z := range entries {
+			id, _ := z.Member.(string)
+			asked[i] = s.ask(ctx, p, id)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
-	jobs := make([]*JobView, 0, len(ids))
-	for _, id := range ids {
-		v, err := s.View(ctx, id)
-		if err != nil {
-			continue // an index entry without a job
+	list := make([]*wire.Job, len(entries))
+	for i, a := range asked {
+		id, _ := entries[i].Member.(string)
+		v, err := a.view(id)
+		if errors.Is(err, ErrNotFound) {
+			continue
 		}
-		v.Stages, v.Out, v.Spec = []StageView{}, nil, nil
-		jobs = append(jobs, v)
+		if err != nil {
+			return nil, err
+		}
+		v.Stages, v.Out, v.Spec = []wire.Stage{}, nil, nil
+		list[i] = v
 	}
-	return jobs, nil
+	return list, nil
 }
 
-func jobView(id string, h map[string]string) (*JobView, error) {
+func (f Filter) matches(v *wire.Job) bool {
+	if f.Tenants != nil && !slices.Contains(f.Tenants, v.Tenant) || f.Kind != "" && v.Kind != f.Kind || len(f.States) > 0 && !slices.Contains(f.States, v.State) {
+		return false
+	}
+	for name, value := range f.Labels {
+		if have, ok := v.Labels[name]; !ok || have != value {
+			return false
+		}
+	}
+	return true
+}
+
+func jobView(id string, h map[string]string) (*wire.Job, error) {
 	if h["json"] == "" {
 		return nil, fmt.Errorf("job %s: %w", id, ErrNotFound)
 	}
@@ -125,13 +161,24 @@ func jobView(id string, h map[string]string) (*JobView, error) {
 	if err := json.Unmarshal([]byte(h["json"]), &job); err != nil {
 		return nil, fmt.Errorf("decode job %s: %w", id, err)
 	}
-	v := &JobView{ID: id, Kind: job.Kind, Tenant: job.Tenant, State: tasks.State(h["state"]), Labels: job.Labels, CreatedAt: job.CreatedAt,
-		StartedAt: msTime(h["started"]), EndedAt: msTime(h["ended"]), Findings: toInt(h["findings"]), Window: job.Window,
-		Epoch: toInt(h["epoch"]), Spec: job.Spec, Workers: []string{}, Stages: []StageView{}}
+	v := &wire.Job{ID: id, Kind: job.Kind, Tenant: job.Tenant, State: tasks.State(h["state"]), Labels: job.Labels, Priority: job.Priority,
+		Queue: job.Queue, Protocol: job.Protocol, Held: h["held"], CreatedAt: job.CreatedAt, StartedAt: msTime(h["started"]), EndedAt: msTime(h["ended"]),
+		Findings: toInt(h["findings"]), Window: job.Window, Epoch: toInt(h["epoch"]), TraceID: traceID(job.Trace), Spec: job.Spec, Workers: []string{}, Stages: []wire.Stage{}}
+	if v.Queue == "" {
+		v.Queue = tasks.DefaultQueue
+	}
 	if h["error"] != "" {
-		v.Error = &ErrorView{Message: h["error"], Hint: h["hint"]}
+		v.Error = &wire.JobError{Message: h["error"], Hint: h["hint"]}
 	}
 	return v, nil
+}
+
+// traceID is the second part of a W3C traceparent.
+func traceID(parent string) string {
+	if p := strings.Split(parent, "-"); len(p) == 4 {
+		return p[1]
+	}
+	return ""
 }
 
 func msTime(s string) *time.Time {
@@ -143,19 +190,19 @@ func msTime(s string) *time.Time {
 	return &t
 }
 
-func (v *JobView) addStages(h map[string]string, n int) {
+func addStages(v *wire.Job, h map[string]string, n int) {
 	for i := range n {
 		p := strconv.Itoa(i) + ":"
-		st := StageView{Name: h[p+"name"], State: h[p+"state"], After: []string{}, Rows: toInt(h[p+"rows"]),
+		st := wire.Stage{Name: h[p+"name"], State: h[p+"state"], After: []string{}, Rows: toInt(h[p+"rows"]),
 			StartedAt: msTime(h[p+"started"]), EndedAt: msTime(h[p+"ended"]),
-			Counters: CountersView{toInt(h[p+"known"]), toInt(h[p+"done"]), toInt(h[p+"failed"]),
-				tasks.Counters{Read: toInt(h[p+"read"]), Written: toInt(h[p+"written"]), Quarantined: toInt(h[p+"quarantined"]), Bytes: toInt(h[p+"bytes"])}}}
+			Counters: wire.Counters{StepsKnown: toInt(h[p+"known"]), StepsDone: toInt(h[p+"done"]), StepsFailed: toInt(h[p+"failed"]),
+				Counters: tasks.Counters{Read: toInt(h[p+"read"]), Written: toInt(h[p+"written"]), Quarantined: toInt(h[p+"quarantined"]), Bytes: toInt(h[p+"bytes"])}}}
 		for _, k := range strings.Split(h[p+"after"], ",") {
 			if k != "" {
 				st.After = append(st.After, h[k+":name"])
 			}
 		}
-		st.ETA = eta(st, time.Now())
+		st.Rate, st.ETA = pace(st, time.Now())
 		c := &v.Counters
 		c.StepsKnown += st.Counters.StepsKnown
 		c.StepsDone += st.Counters.StepsDone
@@ -165,24 +212,33 @@ func (v *JobView) addStages(h map[string]string, n int) {
 	}
 }
 
-// eta says when an open stage will have read its estimated rows at the rate it has had so far; nil when that is unknown.
-func eta(st StageView, now time.Time) *time.Time {
+// pace says how many rows a second a stage has read so far, and, of an open one, when it will have read its estimated rows at
+// that rate; nil when that is unknown.
+func pace(st wire.Stage, now time.Time) (perSecond float64, eta *time.Time) {
 	read := st.Counters.Read
-	if st.State != "open" || st.StartedAt == nil || st.Rows <= read || read == 0 {
-		return nil
+	if st.StartedAt == nil || read == 0 {
+		return 0, nil
 	}
-	t := now.Add(time.Duration(float64(now.Sub(*st.StartedAt)) * float64(st.Rows-read) / float64(read))).UTC().Truncate(time.Second)
-	return &t
+	if st.EndedAt != nil && st.State == "done" {
+		now = *st.EndedAt
+	}
+	took := max(now.Sub(*st.StartedAt), time.Millisecond)
+	perSecond = math.Round(float64(read)/took.Seconds()*10) / 10
+	if st.State != "open" || st.Rows <= read {
+		return perSecond, nil
+	}
+	t := now.Add(time.Duration(float64(took) * float64(st.Rows-read) / float64(read))).UTC().Truncate(time.Second)
+	return perSecond, &t
 }
 
-func (v *JobView) addOut(h map[string]string) {
+func addOut(v *wire.Job, h map[string]string) {
 	seen := map[string]bool{}
 	for key, val := range h {
 		p := strings.SplitN(val, "|", 4)
 		if len(p) != 4 {
 			continue
 		}
-		o := OutView{Worker: p[2], Since: time.UnixMilli(toInt(p[3])).UTC()}
+		o := wire.Out{Worker: p[2], Since: time.UnixMilli(toInt(p[3])).UTC()}
 		kind, i, step := ParseKey(key)
 		o.Step = step
 		if i >= 0 && i < len(v.Stages) {
@@ -205,14 +261,14 @@ func (v *JobView) addOut(h map[string]string) {
 }
 
 // Dead lists the steps of a job that failed for good.
-func (s *Store) Dead(ctx context.Context, id string) ([]DeadView, error) {
+func (s *Store) Dead(ctx context.Context, id string) ([]wire.FailedStep, error) {
 	h, err := s.rdb.HGetAll(ctx, deadKey(id)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read failed steps: %w", err)
 	}
-	list := make([]DeadView, 0, len(h))
+	list := make([]wire.FailedStep, 0, len(h))
 	for _, body := range h {
-		var d DeadView
+		var d wire.FailedStep
 		if err := json.Unmarshal([]byte(body), &d); err != nil {
 			return nil, fmt.Errorf("decode failed step: %w", err)
 		}
@@ -257,16 +313,8 @@ func (s *Store) Findings(ctx context.Context, id string) ([]tasks.Finding, error
 	return list, nil
 }
 
-// Event is one entry of a job's event log.
-type Event struct {
-	ID     string            `json:"id"`
-	Type   string            `json:"type"`
-	At     time.Time         `json:"at"`
-	Fields map[string]string `json:"fields,omitempty"`
-}
-
 // Events lists what happened to a job after the event of that id ("" for all that is kept), at most limit.
-func (s *Store) Events(ctx context.Context, id, after string, limit int64) ([]Event, error) {
+func (s *Store) Events(ctx context.Context, id, after string, limit int64) ([]wire.Event, error) {
 	from := "-"
 	if after != "" {
 		from = "(" + after
@@ -275,9 +323,9 @@ func (s *Store) Events(ctx context.Context, id, after string, limit int64) ([]Ev
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
-	list := make([]Event, 0, len(msgs))
+	list := make([]wire.Event, 0, len(msgs))
 	for _, m := range msgs {
-		e := Event{ID: m.ID, Fields: map[string]string{}}
+		e := wire.Event{ID: m.ID, Fields: map[string]string{}}
 		for k, v := range m.Values {
 			text, _ := v.(string)
 			switch k {
@@ -290,6 +338,100 @@ func (s *Store) Events(ctx context.Context, id, after string, limit int64) ([]Ev
 			}
 		}
 		list = append(list, e)
+	}
+	return list, nil
+}
+
+// State reads where a job stands. ErrNotFound when there is none.
+func (s *Store) State(ctx context.Context, id string) (tasks.State, error) {
+	state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
+	if errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("job %s: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read job: %w", err)
+	}
+	return tasks.State(state), nil
+}
+
+// EventsTrimmed reports whether events after the one of that id were dropped, because more came than are kept.
+func (s *Store) EventsTrimmed(ctx context.Context, id, after string) (bool, error) {
+	oldest, err := s.rdb.XRangeN(ctx, eventsKey(id), "-", "+", 1).Result()
+	if err != nil {
+		return false, fmt.Errorf("read events: %w", err)
+	}
+	if len(oldest) == 0 {
+		return false, nil
+	}
+	there, err := s.rdb.XRangeN(ctx, eventsKey(id), after, after, 1).Result()
+	if err != nil {
+		return false, fmt.Errorf("read events: %w", err)
+	}
+	return len(there) == 0 && olderThan(after, oldest[0].ID), nil
+}
+
+// olderThan compares two ids of a stream.
+func olderThan(a, b string) bool {
+	am, as, _ := strings.Cut(a, "-")
+	bm, bs, _ := strings.Cut(b, "-")
+	if am != bm {
+		return toInt(am) < toInt(bm)
+	}
+	return toInt(as) < toInt(bs)
+}
+
+// Backlog is what is left of the jobs of one queue and protocol that have not ended.
+type Backlog struct {
+	Queue    string // without protocol and band
+	Protocol int
+	Jobs     int
+	Steps    int64 // known and not ended
+}
+
+// Backlogs adds up what is left of every job that has not ended and that nothing holds.
+func (s *Store) Backlogs(ctx context.Context) ([]Backlog, error) {
+	ids, err := s.Active(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list active jobs: %w", err)
+	}
+	sum := map[[2]any]*Backlog{}
+	for page := range slices.Chunk(ids, 200) {
+		jobs, stages := make([]*redis.SliceCmd, len(page)), make([]*redis.MapStringStringCmd, len(page))
+		_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, id := range page {
+				jobs[i], stages[i] = p.HMGet(ctx, jobKey(id), "queue", "protocol", "stages", "state", "held"), p.HGetAll(ctx, stagesKey(id))
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read backlogs: %w", err)
+		}
+		for i := range page {
+			v := jobs[i].Val()
+			full, _ := v[0].(string)
+			state, _ := v[3].(string)
+			if full == "" || tasks.State(state).Ended() || state == string(tasks.Paused) || v[4] != nil {
+				continue
+			}
+			name, _, _ := strings.Cut(full, ".")
+			at := [2]any{name, toInt(v[1])}
+			b := sum[at]
+			if b == nil {
+				b = &Backlog{Queue: name, Protocol: int(toInt(v[1]))}
+				sum[at] = b
+			}
+			b.Jobs++
+			if v[2] == nil {
+				b.Steps++ // its planning
+			}
+			for k := range toInt(v[2]) {
+				b.Steps += toInt(stages[i].Val()[strconv.FormatInt(k, 10)+":live"])
+			}
+		}
+	}
+	list := make([]Backlog, 0, len(sum))
+	for _, b := range sum {
+		list = append(list, *b)
 	}
 	return list, nil
 }

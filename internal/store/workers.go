@@ -10,53 +10,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-)
 
-// States of a worker.
-const (
-	WorkerActive   = "active"   // claims and runs steps
-	WorkerDraining = "draining" // claims nothing, waits for its attempts to come back
-	WorkerDrained  = "drained"  // holds nothing: safe to stop
-	WorkerStopped  = "stopped"  // said good-bye
-	WorkerLost     = "lost"     // no heartbeat for a while; what it held was given to others
-)
-
-// What can be wanted of a worker. That nothing is known of any wish ("") undoes no drain: Redis may have lost it.
-const (
-	WantDrain  = "drain"
-	WantActive = "active"
+	"github.com/stint-run/stint/client/wire"
 )
 
 // keepWorker is how long an entry of the fleet outlives its last heartbeat.
 const keepWorker = 24 * time.Hour
 
-// Worker is what a worker says of itself with each heartbeat; its JSON is a contract.
-type Worker struct {
-	ID          string            `json:"id"`
-	Version     string            `json:"version"`
-	Protocol    int               `json:"protocol"`
-	State       string            `json:"state"`
-	Host        string            `json:"host,omitempty"`
-	PID         int               `json:"pid,omitempty"`
-	Labels      map[string]string `json:"labels"`
-	Queues      []string          `json:"queues"`
-	Concurrency int               `json:"concurrency"`
-	InFlight    int               `json:"in_flight"`
-	StartedAt   time.Time         `json:"started_at"`
-	// HeartbeatAge is the time since the last heartbeat, ms by Redis' clock. Filled in when read.
-	HeartbeatAge int64 `json:"heartbeat_age_ms"`
-	// SafeToStop: it is draining and holds nothing, or is gone. Filled in when read.
-	SafeToStop bool `json:"safe_to_stop"`
-	// Held are the ids of the attempts that it holds; nil when it does not say. Not part of the JSON; the sweep compares them
-	// with the leases.
-	Held []string `json:"-"`
-	// Wanted is what somebody asked of it: "" (nothing yet), WantDrain or WantActive. It outlives a restart of Redis and a partition of the worker.
-	Wanted string `json:"wanted,omitempty"`
-}
-
 // Beat writes a worker's heartbeat. It returns whether somebody wants it drained, and whether it had been given up as lost
 // since its last heartbeat: then what it held may run elsewhere.
-func (s *Store) Beat(ctx context.Context, w Worker) (wanted string, wasLost bool, err error) {
+func (s *Store) Beat(ctx context.Context, w wire.Worker) (wanted string, wasLost bool, err error) {
 	body, err := json.Marshal(w)
 	if err != nil {
 		return "", false, fmt.Errorf("encode heartbeat: %w", err)
@@ -109,9 +72,9 @@ func (s *Store) Want(ctx context.Context, worker string, drain bool) error {
 	if n == 0 {
 		return fmt.Errorf("worker %s: %w", worker, ErrNotFound)
 	}
-	wanted := WantActive
+	wanted := wire.WantActive
 	if drain {
-		wanted = WantDrain
+		wanted = wire.WantDrain
 	}
 	err = s.rdb.HSet(ctx, workerKey(worker), "wanted", wanted).Err()
 	if err == nil {
@@ -132,7 +95,7 @@ func (s *Store) Listen(ctx context.Context) *redis.PubSub {
 }
 
 // Workers lists the fleet as of the last heartbeats, those that are lost or stopped included for a day.
-func (s *Store) Workers(ctx context.Context, lostAfter time.Duration) ([]Worker, error) {
+func (s *Store) Workers(ctx context.Context, lostAfter time.Duration) ([]wire.Worker, error) {
 	ids, err := s.rdb.ZRangeWithScores(ctx, beatsKey, 0, -1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
@@ -141,7 +104,7 @@ func (s *Store) Workers(ctx context.Context, lostAfter time.Duration) ([]Worker,
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
-	list := make([]Worker, 0, len(ids))
+	list := make([]wire.Worker, 0, len(ids))
 	for _, z := range ids {
 		id, _ := z.Member.(string)
 		v, err := s.rdb.HMGet(ctx, workerKey(id), "json", "wanted").Result()
@@ -149,16 +112,16 @@ func (s *Store) Workers(ctx context.Context, lostAfter time.Duration) ([]Worker,
 			return nil, fmt.Errorf("list workers: %w", err)
 		}
 		body, _ := v[0].(string)
-		var w Worker
+		var w wire.Worker
 		if body == "" || json.Unmarshal([]byte(body), &w) != nil {
 			continue
 		}
 		w.Wanted, _ = v[1].(string)
 		w.HeartbeatAge = max(0, now.UnixMilli()-int64(z.Score))
-		if w.State != WorkerStopped && w.HeartbeatAge > lostAfter.Milliseconds() {
-			w.State = WorkerLost
+		if w.State != wire.WorkerStopped && w.HeartbeatAge > lostAfter.Milliseconds() {
+			w.State = wire.WorkerLost
 		}
-		w.SafeToStop = w.State == WorkerDrained || w.State == WorkerStopped
+		w.SafeToStop = w.State == wire.WorkerDrained || w.State == wire.WorkerStopped
 		list = append(list, w)
 	}
 	sort.Slice(list, func(a, b int) bool { return list[a].ID < list[b].ID })

@@ -15,6 +15,15 @@ import (
 
 // Split lists the steps of a stage: chunks of rows, or tables.
 func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, after tasks.Cursor, limit int) ([]tasks.Step, tasks.Cursor, error) {
+	spec, err := parseSpec(job)
+	if err != nil {
+		return nil, nil, err
+	}
+	leave, err := f.enter(ctx, spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer leave()
 	if strings.HasPrefix(stage.Name, stageLoad) {
 		return f.splitLoad(ctx, job, stage, after, limit)
 	}
@@ -187,6 +196,17 @@ func (l *load) decide(ctx context.Context, job tasks.Job, stage tasks.Stage, las
 
 // Run carries out one attempt of a step.
 func (f *Family) Run(ctx context.Context, a *tasks.Attempt) error {
+	spec, err := parseSpec(a.Job)
+	if err != nil {
+		return err
+	}
+	waiting, cancel := a.UntilDraining(ctx)
+	leave, err := f.enter(waiting, spec)
+	cancel()
+	if err != nil {
+		return unlessDraining(a, err)
+	}
+	defer leave()
 	switch {
 	case strings.HasPrefix(a.Stage.Name, stageLoad):
 		return f.runLoad(ctx, a)

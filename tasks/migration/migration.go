@@ -17,10 +17,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"sync"
-	"time"
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
@@ -64,97 +60,6 @@ func parseSpec(job tasks.Job) (Spec, error) {
 	return s, nil
 }
 
-// Locate says where a connection's name leads, by the configuration of this process.
-type Locate func(name string) (sqldb.Location, error)
-
-// Databases keeps the databases of a process open, one handle for each name and use. Close it last.
-type Databases struct {
-	locate Locate
-	conns  int
-	life   context.Context // ends with Close
-	end    context.CancelFunc
-
-	mu   sync.Mutex // is not held while a database is opened: one that does not answer must not hold up the others
-	open map[string]*opening
-}
-
-// opening is a database that is open or being opened.
-type opening struct {
-	done chan struct{} // closes when db or err is there
-	db   *sqldb.DB
-	err  error
-}
-
-// lockTimeout is how long a statement waits for a lock of somebody else before its step gives way and comes back later. A Loader
-// has a shorter one of its own.
-const lockTimeout = 10 * time.Second
-
-// NewDatabases makes an empty set for so many attempts at once; each may need two connections of a database.
-func NewDatabases(locate Locate, attempts int) *Databases {
-	d := &Databases{locate: locate, conns: 2*max(attempts, 1) + 2, open: map[string]*opening{}}
-	d.life, d.end = context.WithCancel(context.Background())
-	return d
-}
-
-// source opens a database for reading.
-func (d *Databases) source(ctx context.Context, name string) (*sqldb.DB, error) {
-	return d.get(ctx, name, true)
-}
-
-// target opens a database for writing.
-func (d *Databases) target(ctx context.Context, name string) (*sqldb.DB, error) {
-	return d.get(ctx, name, false)
-}
-
-// get returns a database that is open, or waits until it is, or until ctx ends. It is opened once for all who wait.
-func (d *Databases) get(ctx context.Context, name string, readOnly bool) (*sqldb.DB, error) {
-	key := fmt.Sprintf("%v:%s", readOnly, name)
-	d.mu.Lock()
-	o := d.open[key]
-	if o == nil {
-		o = &opening{done: make(chan struct{})}
-		d.open[key] = o
-		go func() {
-			defer close(o.done)
-			if o.db, o.err = d.connect(name, readOnly); o.err != nil {
-				d.mu.Lock()
-				delete(d.open, key) // the next one tries again
-				d.mu.Unlock()
-			}
-		}()
-	}
-	d.mu.Unlock()
-	select {
-	case <-o.done:
-		return o.db, o.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for the database %s: %w", name, context.Cause(ctx))
-	}
-}
-
-func (d *Databases) connect(name string, readOnly bool) (*sqldb.DB, error) {
-	at, err := d.locate(name)
-	if err != nil {
-		return nil, tasks.Permanent(err)
-	}
-	return sqldb.Open(d.life, at, sqldb.Options{ReadOnly: readOnly, MaxConns: d.conns, LockTimeout: lockTimeout})
-}
-
-// Close closes every database.
-func (d *Databases) Close() error {
-	d.end()
-	d.mu.Lock()
-	all := slices.Collect(maps.Values(d.open))
-	d.mu.Unlock()
-	var errs []error
-	for _, o := range all {
-		if <-o.done; o.db != nil {
-			errs = append(errs, o.db.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Family carries out migrations.
 type Family struct{ dbs *Databases }
 
@@ -163,6 +68,11 @@ func New(dbs *Databases) *Family { return &Family{dbs} }
 
 // Kind returns the family's word.
 func (f *Family) Kind() string { return Kind }
+
+// enter waits for what an attempt takes: one connection to read from, another to write to.
+func (f *Family) enter(ctx context.Context, spec Spec) (leave func(), err error) {
+	return f.dbs.enter(ctx, use{spec.Source, true, 1}, use{spec.Target, false, 1})
+}
 
 // tableDetail is what a load stage knows of its table.
 type tableDetail struct {
@@ -185,6 +95,11 @@ func (f *Family) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, error)
 	if err != nil {
 		return nil, err
 	}
+	leave, err := f.enter(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	src, err := f.dbs.source(ctx, spec.Source)
 	if err != nil {
 		return nil, err

@@ -63,6 +63,11 @@ func parseVerifySpec(job tasks.Job) (VerifySpec, error) {
 
 // Plan reads both schemas. A table that the target lacks is an error: there is nothing to compare it with.
 func (f *Verifier) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, error) {
+	leave, err := f.enter(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	spec, src, dst, err := f.open(ctx, job)
 	if err != nil {
 		return nil, err
@@ -88,6 +93,15 @@ func (f *Verifier) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, erro
 	return b.stages, b.err
 }
 
+// enter waits for what an attempt takes: of the target two, one for the rows and one to ask its quarantine for a key.
+func (f *Verifier) enter(ctx context.Context, job tasks.Job) (leave func(), err error) {
+	spec, err := parseVerifySpec(job)
+	if err != nil {
+		return nil, err
+	}
+	return f.dbs.enter(ctx, use{spec.Source, true, 1}, use{spec.Target, true, 2})
+}
+
 func (f *Verifier) open(ctx context.Context, job tasks.Job) (spec VerifySpec, src, dst *sqldb.DB, err error) {
 	if spec, err = parseVerifySpec(job); err != nil {
 		return
@@ -107,6 +121,11 @@ type verifyCursor struct {
 
 // Split lists the chunks of the source's table; the look for extra rows is one step.
 func (f *Verifier) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, after tasks.Cursor, limit int) ([]tasks.Step, tasks.Cursor, error) {
+	leave, err := f.enter(ctx, job)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer leave()
 	spec, src, _, err := f.open(ctx, job)
 	if err != nil {
 		return nil, nil, err
@@ -169,6 +188,11 @@ func (f *Verifier) Run(ctx context.Context, a *tasks.Attempt) error {
 }
 
 func (f *Verifier) compare(ctx context.Context, a *tasks.Attempt) error {
+	leave, err := f.enter(ctx, a.Job)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	spec, src, dst, err := f.open(ctx, a.Job)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -24,10 +24,10 @@ import (
 
 // Options say what a process is connected to. The command line fills them in from the configuration.
 type Options struct {
-	Redis       *redis.Options     // nil means the embedded queue in Data
+	Redis       config.Redis       // without a URL: the embedded queue in Data
 	Local       localredis.Options // of the embedded queue
-	Connections map[string]string  // name -> URL, secrets filled in
-	Data        string             // the data folder: the embedded queue, and connections that a command line named
+	Connections config.Connections
+	Data        string // the data folder: the embedded queue, and connections that a command line named
 	Version     string
 	Log         *slog.Logger
 
@@ -38,8 +38,8 @@ type Options struct {
 	Sweep        time.Duration
 	LostAfter    time.Duration
 
-	Schedules    []wire.Schedule // of the configuration
-	RemoveOthers bool            // Schedules is all that the fleet's configuration has
+	Schedules    config.Schedules
+	RemoveOthers bool // Schedules is all that the fleet's configuration has
 }
 
 // App is a process that is connected to its Redis. What it starts it stops, last in, first out.
@@ -75,63 +75,10 @@ func New(ctx context.Context, o Options) (*App, error) {
 	return a, nil
 }
 
-func (a *App) connect(ctx context.Context) error {
-	redis.SetLogger(driverLog{a.o.Log})
-	if a.o.Redis == nil {
-		local, err := localredis.StartOrJoin(ctx, a.o.Local)
-		if err != nil {
-			return &unreachable{err}
-		}
-		a.Local = local
-		a.onStop("embedded queue", func(context.Context) error { return local.Close() })
-		if notice := local.Notice(); notice != "" && !local.Joined() {
-			a.o.Log.Warn(notice)
-		}
-		a.use(redis.NewClient(tuned(local.Options(), a.o.Concurrency)))
-		return nil
-	}
-	client := redis.NewClient(tuned(a.o.Redis, a.o.Concurrency))
-	a.use(client)
-	if err := client.Ping(ctx).Err(); err != nil {
-		return tasks.WithHint(&unreachable{err}, "is it running, and is redis.url right? Without redis.url stint starts a queue of its own", "redis at %s cannot be reached", a.o.Redis.Addr)
-	}
-	return nil
-}
-
-func (a *App) use(c *redis.Client) {
-	a.Redis = c
-	a.onStop("redis", func(context.Context) error { return c.Close() })
-}
-
-// tuned gives a client as many connections as the worker needs, and answers that do not wait for ever.
-func tuned(o *redis.Options, concurrency int) *redis.Options {
-	c := *o
-	c.PoolSize = max(10, concurrency/2)
-	c.DisableIdentity = true
-	return &c
-}
-
-// ErrUnreachable: a server that the command needs does not answer.
-var ErrUnreachable = errors.New("cannot be reached")
-
-// unreachable is the driver's word for ErrUnreachable.
-type unreachable struct{ err error }
-
-func (u *unreachable) Error() string   { return u.err.Error() }
-func (u *unreachable) Unwrap() []error { return []error{u.err, ErrUnreachable} }
-
-// driverLog takes what the Redis client says by itself: each attempt to connect of each connection, which nobody wants to read
-// besides the error that they lead to.
-type driverLog struct{ log *slog.Logger }
-
-func (d driverLog) Printf(ctx context.Context, format string, args ...any) {
-	d.log.DebugContext(ctx, "redis client: "+fmt.Sprintf(format, args...))
-}
-
 // StartScheduler sweeps and ticks until Stop.
 func (a *App) StartScheduler() {
 	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log,
-		Schedules: a.o.Schedules, RemoveOthers: a.o.RemoveOthers})
+		Schedules: schedules(a.o.Schedules), RemoveOthers: a.o.RemoveOthers})
 	s.Start()
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
 }
@@ -140,6 +87,9 @@ func (a *App) StartScheduler() {
 func (a *App) StartWorker(ctx context.Context) error {
 	concurrency := max(a.o.Concurrency, 1)
 	dbs := migration.NewDatabases(a.Locate, concurrency)
+	for _, c := range a.o.Connections {
+		dbs.Bound(c.Name, migration.Bounds{Conns: c.Pool, ConnectTimeout: c.ConnectTimeout})
+	}
 	a.onStop("databases", func(context.Context) error { return dbs.Close() })
 	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Concurrency: concurrency,
 		Heartbeat: a.o.Heartbeat, Families: all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire}), Log: a.o.Log})
@@ -182,7 +132,7 @@ func (a *App) Submit(ctx context.Context, job tasks.Job) (state tasks.State, cre
 
 // Control moves a job and puts on the queue what that handed out.
 func (a *App) Control(ctx context.Context, id string, verb store.Verb) (tasks.State, error) {
-	h, err := a.Store.Control(ctx, id, verb, "command line")
+	h, err := a.Store.Control(ctx, id, verb, "command line", "")
 	if err != nil {
 		return "", err
 	}
@@ -190,17 +140,17 @@ func (a *App) Control(ctx context.Context, id string, verb store.Verb) (tasks.St
 }
 
 func (a *App) enqueue(ctx context.Context, h store.Handout) error {
-	return a.Producer.Enqueue(ctx, store.QueueName(store.DefaultQueue), store.TaskIDs(h.Enqueue)...)
+	return a.Producer.Enqueue(ctx, h.Queue, store.TaskIDs(h.Enqueue)...)
 }
 
 // Locate says where a connection's name leads.
 func (a *App) Locate(name string) (sqldb.Location, error) {
-	url, ok := a.o.Connections[name]
-	if !ok {
-		var err error
-		if url, err = readConnection(a.o.Data, name); err != nil {
-			return sqldb.Location{}, err
-		}
+	if c, ok := a.o.Connections.Get(name); ok {
+		return sqldb.ParseURL(c.DSN())
+	}
+	url, err := readConnection(a.o.Data, name)
+	if err != nil {
+		return sqldb.Location{}, err
 	}
 	return sqldb.ParseURL(url)
 }

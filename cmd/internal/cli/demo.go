@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
-	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
 )
@@ -135,7 +135,7 @@ func (d *demo) play(ctx context.Context, rows int) error {
 	if err := d.disturb(ctx, job.ID, p); err != nil {
 		return err
 	}
-	view, err := d.until(ctx, job.ID, p, func(v *store.JobView) bool { return v.State.Ended() })
+	view, err := d.until(ctx, job.ID, p, func(v *wire.Job) bool { return v.State.Ended() })
 	if err != nil {
 		return err
 	}
@@ -149,8 +149,8 @@ func (d *demo) play(ctx context.Context, rows int) error {
 
 // disturb drains one worker and kills another while the job runs.
 func (d *demo) disturb(ctx context.Context, job string, p progress) error {
-	part := func(percent int64) func(*store.JobView) bool {
-		return func(v *store.JobView) bool {
+	part := func(percent int64) func(*wire.Job) bool {
+		return func(v *wire.Job) bool {
 			done, total, _ := sums(v)
 			return v.State.Ended() || (total > 0 && done*100 >= total*percent)
 		}
@@ -174,8 +174,8 @@ func (d *demo) disturb(ctx context.Context, job string, p progress) error {
 	if err := d.startWorker(ctx); err != nil {
 		return err
 	}
-	var held []store.OutView
-	holding := func(v *store.JobView) bool {
+	var held []wire.Out
+	holding := func(v *wire.Job) bool {
 		held = nil
 		for _, o := range v.Out {
 			if o.Worker == killed.id {
@@ -191,7 +191,7 @@ func (d *demo) disturb(ctx context.Context, job string, p progress) error {
 	start = time.Now()
 	killed.kill()
 	d.res.WorkersKilled++
-	_, err := d.until(ctx, job, p, func(v *store.JobView) bool {
+	_, err := d.until(ctx, job, p, func(v *wire.Job) bool {
 		for _, o := range v.Out {
 			if o.Worker == killed.id {
 				return false
@@ -213,7 +213,7 @@ func (d *demo) disturb(ctx context.Context, job string, p progress) error {
 }
 
 // until shows progress until the job is as wanted.
-func (d *demo) until(ctx context.Context, job string, p progress, wanted func(*store.JobView) bool) (*store.JobView, error) {
+func (d *demo) until(ctx context.Context, job string, p progress, wanted func(*wire.Job) bool) (*wire.Job, error) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -324,7 +324,7 @@ func (d *demo) startWorker(ctx context.Context) error {
 			return err
 		}
 		for _, x := range ws {
-			if x.PID == w.pid() && !known[x.ID] && x.State == store.WorkerActive {
+			if x.PID == w.pid() && !known[x.ID] && x.State == wire.WorkerActive {
 				w.id = x.ID
 				return nil
 			}

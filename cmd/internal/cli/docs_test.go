@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/config"
-	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -62,7 +62,7 @@ func TestEveryKeyOfTheConfigurationIsDocumented(t *testing.T) {
 
 func TestEveryStateIsDocumented(t *testing.T) {
 	t.Parallel()
-	states := []string{store.WorkerActive, store.WorkerDraining, store.WorkerDrained, store.WorkerStopped, store.WorkerLost}
+	states := []string{wire.WorkerActive, wire.WorkerDraining, wire.WorkerDrained, wire.WorkerStopped, wire.WorkerLost}
 	for _, s := range []tasks.State{tasks.Accepted, tasks.Planning, tasks.Running, tasks.Paused, tasks.Succeeded, tasks.Failed, tasks.Cancelled} {
 		states = append(states, string(s))
 	}

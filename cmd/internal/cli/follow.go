@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
@@ -34,7 +35,7 @@ func (c *command) secondSignal(a *app.App) {
 }
 
 // watch shows progress until the job has ended. With a job that has a spec, a loss of Redis is made good.
-func (c *command) watch(ctx context.Context, a *app.App, job tasks.Job) (*store.JobView, error) {
+func (c *command) watch(ctx context.Context, a *app.App, job tasks.Job) (*wire.Job, error) {
 	ctx, cancel := c.interruptible(ctx)
 	defer cancel()
 	p := c.newProgress()
@@ -78,7 +79,7 @@ func (c *command) watch(ctx context.Context, a *app.App, job tasks.Job) (*store.
 }
 
 // failed says that a job did not do what it was asked.
-func failed(v *store.JobView) error {
+func failed(v *wire.Job) error {
 	switch {
 	case v.State == tasks.Succeeded && v.Counters.StepsFailed == 0:
 		return nil

@@ -99,7 +99,7 @@ func (c *command) completeJobs(cmd *cobra.Command, args []string, prefix string)
 		return nil, cobra.ShellCompDirectiveError
 	}
 	defer c.close(a, &err)
-	jobs, err := a.Store.List(cmd.Context(), 50)
+	jobs, _, err := a.Store.List(cmd.Context(), store.Filter{})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -111,7 +111,7 @@ func (c *command) completeJobs(cmd *cobra.Command, args []string, prefix string)
 }
 
 func (c *command) listJobs(cmd *cobra.Command, a *app.App, limit int) error {
-	jobs, err := a.Store.List(cmd.Context(), limit)
+	jobs, _, err := a.Store.List(cmd.Context(), store.Filter{Limit: limit})
 	if err != nil {
 		return err
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/client/wire"
 )
 
 // progress shows how far a job is: a bar on a terminal, a line now and then elsewhere, nothing when quiet.
 type progress interface {
-	show(v *store.JobView)
+	show(v *wire.Job)
 	end()
 }
 
@@ -29,8 +29,8 @@ func (c *command) newProgress() progress {
 
 type silence struct{}
 
-func (silence) show(*store.JobView) {}
-func (silence) end()                {}
+func (silence) show(*wire.Job) {}
+func (silence) end()           {}
 
 // pace is the rate of the last seconds.
 type pace struct {
@@ -53,7 +53,7 @@ func (p *pace) add(now time.Time, rows int64) float64 {
 }
 
 // sums of a job: rows done, rows expected, and the stage that is worked on.
-func sums(v *store.JobView) (done, total int64, stage string) {
+func sums(v *wire.Job) (done, total int64, stage string) {
 	for _, s := range v.Stages {
 		done += s.Counters.Read
 		total += max(s.Rows, s.Counters.Read)
@@ -84,7 +84,7 @@ type bar struct {
 	text  string
 }
 
-func (p *bar) show(v *store.JobView) {
+func (p *bar) show(v *wire.Job) {
 	if p.p == nil {
 		p.p = mpb.New(mpb.WithOutput(p.w), mpb.WithWidth(40), mpb.WithAutoRefresh())
 		p.b = p.p.AddBar(0, mpb.BarRemoveOnComplete(),
@@ -115,7 +115,7 @@ type lines struct {
 	stage string
 }
 
-func (p *lines) show(v *store.JobView) {
+func (p *lines) show(v *wire.Job) {
 	done, total, stage := sums(v)
 	now := time.Now()
 	rate := p.pace.add(now, done)

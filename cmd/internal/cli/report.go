@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
@@ -13,13 +14,13 @@ import (
 
 // jobReport is what there is to say of a job that has ended; its JSON is a contract.
 type jobReport struct {
-	Job         *store.JobView   `json:"job"`
-	DurationMS  int64            `json:"duration_ms"`
-	Findings    []tasks.Finding  `json:"findings"`
-	FailedSteps []store.DeadView `json:"failed_steps"`
+	Job         *wire.Job         `json:"job"`
+	DurationMS  int64             `json:"duration_ms"`
+	Findings    []tasks.Finding   `json:"findings"`
+	FailedSteps []wire.FailedStep `json:"failed_steps"`
 }
 
-func readReport(ctx context.Context, a *app.App, v *store.JobView) (*jobReport, error) {
+func readReport(ctx context.Context, a *app.App, v *wire.Job) (*jobReport, error) {
 	r := &jobReport{Job: v}
 	if v.StartedAt != nil && v.EndedAt != nil {
 		r.DurationMS = v.EndedAt.Sub(*v.StartedAt).Milliseconds()
@@ -38,7 +39,7 @@ func readReport(ctx context.Context, a *app.App, v *store.JobView) (*jobReport, 
 }
 
 // report prints what became of a job, and says by its error whether it did what it was asked.
-func (c *command) report(ctx context.Context, a *app.App, v *store.JobView) error {
+func (c *command) report(ctx context.Context, a *app.App, v *wire.Job) error {
 	r, err := readReport(ctx, a, v)
 	if err != nil {
 		return err

@@ -127,14 +127,8 @@ func (c *command) appOptions() app.Options {
 	cfg := c.config
 	o := app.Options{Data: cfg.Data, Version: Version(), Log: c.log, Concurrency: cfg.Worker.Concurrency, Labels: cfg.Worker.LabelMap(),
 		Heartbeat: cfg.Worker.Heartbeat, DrainTimeout: cfg.Worker.DrainTimeout, Sweep: cfg.Scheduler.Sweep, LostAfter: cfg.Scheduler.LostAfter,
-		Local:       localredis.Options{Dir: cfg.Data, Mode: localredis.Mode(cfg.Redis.Mode), Fsync: localredis.Fsync(cfg.Redis.Fsync), Log: c.log},
-		Connections: map[string]string{}}
-	if ro, err := cfg.Redis.Options(); err == nil {
-		o.Redis = ro
-	}
-	for _, conn := range cfg.Connections {
-		o.Connections[conn.Name] = conn.DSN()
-	}
+		Local: localredis.Options{Dir: cfg.Data, Mode: localredis.Mode(cfg.Redis.Mode), Fsync: localredis.Fsync(cfg.Redis.Fsync), Log: c.log},
+		Redis: cfg.Redis, Connections: cfg.Connections}
 	return o
 }
 

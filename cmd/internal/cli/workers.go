@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
@@ -35,7 +36,7 @@ func (c *command) workers() *cobra.Command {
 	return cmd
 }
 
-func (c *command) printWorkers(ws []store.Worker) error {
+func (c *command) printWorkers(ws []wire.Worker) error {
 	return c.print(ws, func(w io.Writer) {
 		t := newTable("ID", "VERSION", "STATE", "IN FLIGHT", "HEARTBEAT", "SAFE TO STOP")
 		for _, x := range ws {
@@ -66,7 +67,7 @@ func (s *selection) flags(cmd *cobra.Command) {
 }
 
 // choose lists the living workers that are meant. An id that nobody has is an error.
-func (s *selection) choose(ws []store.Worker, ids []string) ([]string, error) {
+func (s *selection) choose(ws []wire.Worker, ids []string) ([]string, error) {
 	if len(ids) == 0 && !s.all && s.version == "" && s.notVersion == "" && s.label == "" {
 		return nil, usage(tasks.WithHint(nil, "give ids, --version, --not-version, --label or --all", "which workers?"))
 	}
@@ -76,7 +77,7 @@ func (s *selection) choose(ws []store.Worker, ids []string) ([]string, error) {
 	}
 	chosen := []string{}
 	for _, w := range ws {
-		if w.State == store.WorkerStopped || (w.State == store.WorkerLost && !slices.Contains(ids, w.ID)) {
+		if w.State == wire.WorkerStopped || (w.State == wire.WorkerLost && !slices.Contains(ids, w.ID)) {
 			continue
 		}
 		labelled, has := w.Labels[name]
@@ -85,7 +86,7 @@ func (s *selection) choose(ws []store.Worker, ids []string) ([]string, error) {
 		}
 	}
 	for _, id := range ids {
-		if !slices.ContainsFunc(ws, func(w store.Worker) bool { return w.ID == id }) {
+		if !slices.ContainsFunc(ws, func(w wire.Worker) bool { return w.ID == id }) {
 			return nil, fmt.Errorf("%w%w", tasks.WithHint(nil, "stint workers lists those that there are", "there is no worker %s", id), silent{store.ErrNotFound})
 		}
 	}
@@ -169,8 +170,8 @@ func (c *command) waitDrained(ctx context.Context, a *app.App, ids []string, tim
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		mine := slices.DeleteFunc(ws, func(w store.Worker) bool { return !slices.Contains(ids, w.ID) })
-		waiting := slices.DeleteFunc(slices.Clone(mine), func(w store.Worker) bool { return w.SafeToStop })
+		mine := slices.DeleteFunc(ws, func(w wire.Worker) bool { return !slices.Contains(ids, w.ID) })
+		waiting := slices.DeleteFunc(slices.Clone(mine), func(w wire.Worker) bool { return w.SafeToStop })
 		if err == nil && len(waiting) == 0 {
 			return c.printWorkers(mine)
 		}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
@@ -141,7 +142,7 @@ func (r *Rig) Ready(p *Process) string {
 	r.Until(time.Minute, p.Name+" joins the fleet", func(ctx context.Context) (bool, error) {
 		ws, err := r.Store.Workers(ctx, time.Minute)
 		for _, w := range ws {
-			if w.PID == p.PID() && w.State != store.WorkerStopped {
+			if w.PID == p.PID() && w.State != wire.WorkerStopped {
 				p.ID = w.ID
 			}
 		}
@@ -171,7 +172,7 @@ func (r *Rig) JSON(into any, args ...string) {
 }
 
 // View reads a job; nil while Redis does not answer or does not know it.
-func (r *Rig) View(job string) *store.JobView {
+func (r *Rig) View(job string) *wire.Job {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	v, err := r.Store.View(ctx, job)
@@ -190,9 +191,9 @@ func (r *Rig) Read(job string) int64 {
 }
 
 // Ended waits until a job has ended, and fails the test unless it succeeded.
-func (r *Rig) Ended(job string, limit time.Duration) *store.JobView {
+func (r *Rig) Ended(job string, limit time.Duration) *wire.Job {
 	r.T.Helper()
-	var v *store.JobView
+	var v *wire.Job
 	r.Until(limit, "job "+job+" ends", func(context.Context) (bool, error) {
 		v = r.View(job)
 		return v != nil && v.State.Ended(), nil

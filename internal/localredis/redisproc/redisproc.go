@@ -88,6 +88,8 @@ type Config struct {
 	Password string   // "" means none
 	Fsync    string   // when the append-only file is synced: "everysec" or "always"; "" means no append-only file
 	Hold     *os.File // a file that the server keeps open as long as it lives; a lock on it outlives the parent. May be nil
+	Lines    []string // further lines of its configuration, for what is no server of its own: a node of a cluster, a replica
+	Sentinel bool     // it watches others, as Lines say, and keeps what it learns in a file in Dir; only with Port
 }
 
 // Options returns how to reach a server of this configuration; a fresh value at each call.
@@ -109,6 +111,9 @@ func (c Config) file() string {
 	set("dir", quote(c.Dir))
 	set("port", strconv.Itoa(c.Port))
 	set("bind", "127.0.0.1")
+	if c.Sentinel {
+		return b.String() + strings.Join(c.Lines, "\n") + "\n"
+	}
 	set("tcp-backlog", "128")
 	if c.Socket != "" {
 		set("unixsocket", quote(c.Socket))
@@ -125,7 +130,27 @@ func (c Config) file() string {
 		set("appendonly", "yes")
 		set("appendfsync", c.Fsync)
 	}
+	for _, line := range c.Lines {
+		b.WriteString(line + "\n")
+	}
 	return b.String()
+}
+
+// command returns the server that is to be started. Its configuration goes in through standard input, except for a sentinel's,
+// which has to be a file that it can write.
+func (c Config) command() (*exec.Cmd, error) {
+	if !c.Sentinel {
+		cmd := exec.Command(c.Binary, "-")
+		cmd.Stdin = strings.NewReader(c.file())
+		return cmd, nil
+	}
+	path := filepath.Join(c.Dir, "sentinel.conf")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) { // else it is what the sentinel has learnt
+		if err := os.WriteFile(path, []byte(c.file()), 0o600); err != nil {
+			return nil, fmt.Errorf("write the sentinel's configuration: %w", err)
+		}
+	}
+	return exec.Command(c.Binary, path, "--sentinel"), nil
 }
 
 // quote writes a value as redis.conf reads it back.
@@ -164,8 +189,9 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 	defer logFile.Close()
 
 	p := &Process{done: make(chan struct{})}
-	p.cmd = exec.Command(c.Binary, "-")
-	p.cmd.Stdin = strings.NewReader(c.file())
+	if p.cmd, err = c.command(); err != nil {
+		return nil, err
+	}
 	p.cmd.Stdout, p.cmd.Stderr = logFile, logFile
 	p.cmd.Dir = c.Dir
 	p.cmd.SysProcAttr = attributes()

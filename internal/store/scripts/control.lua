@@ -1,9 +1,11 @@
--- control.lua: pause, resume, cancel, retry, restart of a job.
--- ARGV: 1 verb, 2 who asked
--- Returns {code, state, epoch, to enqueue}: 0 done · 1 no such job · 2 nothing to do in this state (the state says which)
+-- control.lua: pause, resume, cancel, retry, restart of a job; admit lets in what was held.
+-- ARGV: 1 verb, 2 who asked, 3 "<epoch>-<state>" that the job must have, or ""
+-- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 no such job · 2 nothing to do in this state (the state says which)
+--   · 3 it has another state or epoch than the caller thinks
 local verb, who = ARGV[1], ARGV[2]
 local state = call('HGET', JOB, 'state')
 if not state then return reply(1) end
+if ARGV[3] ~= '' and ARGV[3] ~= call('HGET', JOB, 'epoch') .. '-' .. state then return reply(3) end
 local function wipe()
   local n = tonumber(call('HGET', JOB, 'stages') or '0')
   for i = 0, n - 1 do call('DEL', READY .. i) end
@@ -15,9 +17,12 @@ if verb == 'pause' then
 elseif verb == 'resume' then
   if state ~= 'paused' then return reply(2) end
   call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
+elseif verb == 'admit' then
+  if call('HDEL', JOB, 'held') == 0 then return reply(2) end
 elseif verb == 'cancel' then
   if ended(state) then return reply(2) end
   wipe()
+  call('HDEL', JOB, 'held')
   call('HSET', JOB, 'ended', int(NOW), 'state', 'cancelled')
 elseif verb == 'retry' then
   local dead = call('HGETALL', DEAD)

@@ -1,6 +1,6 @@
 -- end.lua: a step is over: counts its stage down, opens the stages that waited for it, and hands out what comes next.
 -- ARGV: 1 step key, 2 attempt, 3 counters "r|w|q|b", 4 findings as json list or "", 5 how many findings, 6 how many findings a job keeps
--- Returns {code, state, epoch, to enqueue}: 0 done · 1 stale
+-- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 stale
 local key, attempt = ARGV[1], ARGV[2]
 if not holds(key, attempt) then return reply(1) end
 count(key, ARGV[3])

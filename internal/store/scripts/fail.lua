@@ -1,6 +1,6 @@
 -- fail.lua: an attempt failed. The step is tried again after a while, until its budget is spent or no retry can help.
 -- ARGV: 1 step key, 2 attempt, 3 reason, 4 hint, 5 "1" when no retry can help, 6 try again after ms, 7 worker
--- Returns {code, state, epoch, to enqueue}: 0 will be tried again · 1 stale · 2 failed for good
+-- Returns {code, state, epoch, to enqueue, queue}: 0 will be tried again · 1 stale · 2 failed for good
 local key, attempt, reason, hint = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local mine, n = holds(key, attempt)
 if not mine then return reply(1) end

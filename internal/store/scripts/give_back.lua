@@ -1,6 +1,6 @@
 -- give_back.lua: an attempt returns its step: drained, or the other side asked for patience. Not a failure.
 -- ARGV: 1 step key, 2 attempt, 3 counters "r|w|q|b" or "", 4 ready again after ms, 5 reason, 6 worker
--- Returns {code, state, epoch, to enqueue}: 0 done · 1 stale
+-- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 stale
 local key, attempt = ARGV[1], ARGV[2]
 local mine, n = holds(key, attempt)
 if not mine then return reply(1) end

@@ -119,17 +119,17 @@ local function close_if_done(i)
   if #rest == 0 and call('HGET', JOB, 'open') == '' and tonumber(call('HGET', JOB, 'stages_left')) == 0 then finish('succeeded') end
 end
 
--- The job's state and epoch as dispatch has seen them: it is the last that a script does, so reply need not ask again.
+-- The job's state, epoch and queue as dispatch has seen them: it is the last that a script does, so reply need not ask again.
 local seen
 
--- dispatch: moves steps from ready to out while fewer than window are out and the job is running.
+-- dispatch: moves steps from ready to out while fewer than window are out, the job is running and nothing holds it.
 -- Returns a flat list: key, delivery, key, delivery, ...
 local function dispatch()
   local list = {}
-  local j = call('HMGET', JOB, 'state', 'window', 'open', 'epoch')
-  seen = {j[1], j[4]}
+  local j = call('HMGET', JOB, 'state', 'window', 'open', 'epoch', 'queue', 'held')
+  seen = {j[1], j[4], j[5]}
   local state, window = j[1], tonumber(j[2])
-  if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' then return list end
+  if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' or j[6] then return list end
   local room = window - call('HLEN', OUT)
   if room > 0 then
     local due = call('ZRANGEBYSCORE', LATER, '-inf', int(NOW), 'LIMIT', 0, room)
@@ -159,8 +159,8 @@ local function dispatch()
   return list
 end
 
--- reply: the code of a script, the state of the job after it, its epoch, and what to put on the queue.
+-- reply: the code of a script, the state of the job after it, its epoch, what to put on the queue, and on which.
 local function reply(code, list)
-  local j = seen or call('HMGET', JOB, 'state', 'epoch')
-  return {code, j[1] or '', tonumber(j[2] or '0'), list or {}}
+  local j = seen or call('HMGET', JOB, 'state', 'epoch', 'queue')
+  return {code, j[1] or '', tonumber(j[2] or '0'), list or {}, j[3] or ''}
 end

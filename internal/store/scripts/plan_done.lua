@@ -1,6 +1,6 @@
 -- plan_done.lua: ends the planning attempt: writes the stages, opens those that wait for nothing.
 -- ARGV: 1 attempt, 2 number of stages, then per stage: name, indexes it waits for ("0,2" or ""), detail, estimated rows
--- Returns {code, state, epoch, to enqueue}: 0 done · 1 stale
+-- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 stale
 if not holds('p', ARGV[1]) then return reply(1) end
 forget('p')
 local n = tonumber(ARGV[2])

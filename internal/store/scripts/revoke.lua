@@ -1,6 +1,6 @@
 -- revoke.lua: takes a lease back whose living worker does not know of it: Redis has come back as it was before the attempt ended.
 -- ARGV: 1 step key, 2 attempt
--- Returns {code, state, epoch, to enqueue}: 0 done · 1 the attempt does not hold the step any more
+-- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 the attempt does not hold the step any more
 local mine, n = holds(ARGV[1], ARGV[2])
 if not mine then return reply(1) end
 again(ARGV[1], n, NOW)

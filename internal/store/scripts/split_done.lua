@@ -1,6 +1,6 @@
 -- split_done.lua: ends a split attempt: appends its page of steps and moves the split cursor. Fenced, so a page is added once.
 -- ARGV: 1 step key "x<i>.<page>", 2 attempt, 3 next cursor, 4 "1" when the stage has no further page, then per step: id, body
--- Returns {code, state, epoch, to enqueue}: 0 done · 1 stale
+-- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 stale
 local key, attempt = ARGV[1], ARGV[2]
 if not holds(key, attempt) then return reply(1) end
 forget(key)

@@ -1,14 +1,21 @@
 -- sweep.lua: finds steps that are out without a living worker and gives them back under the next delivery; hands out what is due.
 -- ARGV: 1 "1" when the list of living workers may be trusted, 2 the list is as of ms (leases that are younger are left alone; "0":
 --   none is), 3 a step is looked at when nobody began it for ms, 4 a lease is looked at when it is older than ms ("0": none is),
---   5.. ids of living workers
--- Returns {code, state, epoch, to enqueue, lost, unbegun, old}: 0 done · 1 no such job
+--   5 the newest protocol that the caller can read, 6.. ids of living workers
+-- Returns {code, state, epoch, to enqueue, queue, lost, unbegun, old}: 0 done · 1 no such job · 2 a job of a newer protocol: left alone
 --   lost: flat list key, worker · unbegun: flat list key, delivery of steps that nobody has begun for that long
 --   old: flat list key, attempt, worker, since of leases of living workers
-local state = call('HGET', JOB, 'state')
-if not state then return {1, '', 0, {}, {}, {}, {}} end
+local j = call('HMGET', JOB, 'state', 'protocol')
+local state = j[1]
+local function nothing(code)
+  local r = reply(code)
+  r[6], r[7], r[8] = {}, {}, {}
+  return r
+end
+if not state then return nothing(1) end
+if tonumber(j[2] or '0') > tonumber(ARGV[5]) then return nothing(2) end
 local living = {}
-for k = 5, #ARGV do living[ARGV[k]] = true end
+for k = 6, #ARGV do living[ARGV[k]] = true end
 local as_of, old_after = tonumber(ARGV[2]), tonumber(ARGV[4])
 local lost, unbegun, old = {}, {}, {}
 if not ended(state) then
@@ -32,5 +39,5 @@ if not ended(state) then
   end
 end
 local r = reply(0, dispatch())
-r[5], r[6], r[7] = lost, unbegun, old
+r[6], r[7], r[8] = lost, unbegun, old
 return r

@@ -1,0 +1,96 @@
+package wire
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// Job is a job as people and scripts see it.
+type Job struct {
+	ID        string            `json:"id" doc:"The id of the job"`
+	Kind      string            `json:"kind" doc:"The family that carries it out"`
+	Tenant    string            `json:"tenant" doc:"Whose it is; empty is the default tenant"`
+	State     tasks.State       `json:"state" enum:"accepted,planning,running,paused,succeeded,failed,cancelled" doc:"Where it stands"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Priority  int               `json:"priority,omitempty" doc:"0 is normal, above is sooner, below is later"`
+	Queue     string            `json:"queue" doc:"The queue on which its steps go"`
+	Protocol  int               `json:"protocol" doc:"What a worker has to be able to read to carry it out"`
+	Held      string            `json:"held,omitempty" doc:"Why nothing of it is started; empty when nothing holds it"`
+	CreatedAt time.Time         `json:"created_at"`
+	StartedAt *time.Time        `json:"started_at"`
+	EndedAt   *time.Time        `json:"ended_at"`
+	Error     *JobError         `json:"error" doc:"Why it failed, and what to do"`
+	Counters  Counters          `json:"counters"`
+	Findings  int64             `json:"findings" doc:"How many findings its steps reported, those no longer kept included"`
+	Stages    []Stage           `json:"stages"`
+	Workers   []string          `json:"workers" doc:"The workers that hold steps of it"`
+	Out       []Out             `json:"out,omitempty" doc:"Steps that are on the queue or under a lease"`
+	Window    int               `json:"window" doc:"How many steps may be out at once"`
+	Epoch     int64             `json:"epoch" doc:"Which run of the job: one more each time it is started over"`
+	TraceID   string            `json:"trace_id,omitempty" doc:"The trace that its submission began"`
+	Spec      json.RawMessage   `json:"spec,omitempty" doc:"What was asked for, in the family's words"`
+}
+
+// JobError is what a person reads when a job failed, and what to do.
+type JobError struct {
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Counters counts steps and rows.
+type Counters struct {
+	StepsKnown  int64 `json:"steps_known" doc:"So far: a stage is split a page at a time"`
+	StepsDone   int64 `json:"steps_done"`
+	StepsFailed int64 `json:"steps_failed" doc:"Failed for good"`
+	tasks.Counters
+}
+
+// Stage is one stage of a job.
+type Stage struct {
+	Name      string     `json:"name"`
+	State     string     `json:"state" enum:"waiting,open,done"`
+	After     []string   `json:"after" doc:"The stages that it waits for"`
+	Rows      int64      `json:"rows_estimated" doc:"0 when unknown"`
+	Counters  Counters   `json:"counters"`
+	StartedAt *time.Time `json:"started_at"`
+	EndedAt   *time.Time `json:"ended_at"`
+	Rate      float64    `json:"rows_per_second" doc:"Rows read a second since it started, or over its whole time when it has ended"`
+	ETA       *time.Time `json:"eta" doc:"When its rows will have been read at that rate; null when unknown"`
+}
+
+// Out is a step that is on the queue (no worker yet) or under a lease.
+type Out struct {
+	Stage  string    `json:"stage"`
+	Step   string    `json:"step" doc:"Its id, or plan, or split"`
+	Worker string    `json:"worker,omitempty" doc:"Left out while nobody has begun it"`
+	Since  time.Time `json:"since"`
+}
+
+// FailedStep is a step that failed for good.
+type FailedStep struct {
+	Stage  string `json:"stage"`
+	Step   string `json:"step"`
+	Reason string `json:"reason"`
+	Hint   string `json:"hint,omitempty"`
+	Worker string `json:"worker"`
+	Failed int    `json:"failed" doc:"How many attempts failed"`
+	At     int64  `json:"at_ms" doc:"Unix time in milliseconds"`
+}
+
+// Report is what there is to say of a job: what became of its stages, findings, and steps that failed.
+type Report struct {
+	Job         *Job            `json:"job"`
+	DurationMS  int64           `json:"duration_ms" doc:"From started to ended; 0 while it has not"`
+	Findings    []tasks.Finding `json:"findings" doc:"Those that are kept"`
+	FailedSteps []FailedStep    `json:"failed_steps"`
+}
+
+// Event is one entry of a job's event log.
+type Event struct {
+	ID     string            `json:"id"`
+	Type   string            `json:"type"`
+	At     time.Time         `json:"at"`
+	Fields map[string]string `json:"fields,omitempty"`
+}

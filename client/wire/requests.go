@@ -1,0 +1,142 @@
+package wire
+
+import (
+	"encoding/json"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// Submission asks for a job.
+type Submission struct {
+	Kind     string            `json:"kind,omitempty" maxLength:"40" doc:"The family; left out where the path says it"`
+	Spec     json.RawMessage   `json:"spec" doc:"In the family's words"`
+	Tenant   string            `json:"tenant,omitempty" maxLength:"100" doc:"Whose it is. Left out, it is the token's own tenant if that has exactly one, else the default tenant"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Priority int               `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"0 is normal, above is sooner, below is later"`
+	Window   int               `json:"window,omitempty" minimum:"0" maximum:"10000" doc:"Steps that may be out at once; 0 is the default"`
+	Queue    string            `json:"queue,omitempty" pattern:"^([a-z][a-z0-9_-]{0,39})?$" doc:"The queue for its steps; left out, the default queue"`
+	Policy   *tasks.Policy     `json:"policy,omitempty" doc:"What failures do to it"`
+	// Continue says what an Idempotency-Key that was used before means: false gives back the job as it is; true goes on with it.
+	Continue bool `json:"continue,omitempty" doc:"Go on with the job of this Idempotency-Key: one that is paused is resumed, one that has ended begins anew"`
+}
+
+// Outcomes of a submission.
+const (
+	OutcomeCreated   = "created"   // there was none
+	OutcomeExists    = "exists"    // it was there, asked for in the same words; nothing was done
+	OutcomeRunning   = "running"   // continue: it is on its way
+	OutcomeResumed   = "resumed"   // continue: it was paused
+	OutcomeRestarted = "restarted" // continue: it had ended
+)
+
+// Submitted is the answer to a submission.
+type Submitted struct {
+	ID      string      `json:"id"`
+	State   tasks.State `json:"state"`
+	Outcome string      `json:"outcome" enum:"created,exists,running,resumed,restarted"`
+	Held    string      `json:"held,omitempty" doc:"Why nothing of it is started yet"`
+}
+
+// Controlled is the answer to pause, resume, cancel and retry.
+type Controlled struct {
+	ID    string      `json:"id"`
+	State tasks.State `json:"state" doc:"The state that it is in now"`
+}
+
+// Jobs is a page of jobs, without their stages.
+type Jobs struct {
+	Jobs []*Job `json:"jobs"`
+	Next string `json:"next,omitempty" doc:"The cursor of the next page; left out on the last one"`
+}
+
+// Events is a page of a job's events.
+type Events struct {
+	Events []Event `json:"events"`
+}
+
+// Rejects is a page of the rows that a job has set aside.
+type Rejects struct {
+	Rejects []json.RawMessage `json:"rejects" doc:"In the family's form"`
+	Next    string            `json:"next,omitempty" doc:"The cursor of the next page; left out on the last one"`
+}
+
+// Draft says what a job would do.
+type Draft struct {
+	Kind  string          `json:"kind"`
+	Draft json.RawMessage `json:"draft" doc:"In the family's form"`
+}
+
+// Workers are the fleet.
+type Workers struct {
+	Workers []Worker `json:"workers"`
+}
+
+// Selection says which workers are meant. Several choices add up.
+type Selection struct {
+	IDs        []string          `json:"ids,omitempty" maxItems:"10000"`
+	All        bool              `json:"all,omitempty" doc:"Every worker that lives"`
+	Version    string            `json:"version,omitempty" doc:"Those of a version, or of a constraint such as <2.0"`
+	NotVersion string            `json:"not_version,omitempty" doc:"Those of any other version"`
+	Labels     map[string]string `json:"labels,omitempty" doc:"Those that have all of these labels"`
+	Force      bool              `json:"force,omitempty" doc:"Drain them although a queue is left without any worker"`
+}
+
+// Asked says which workers were asked.
+type Asked struct {
+	Workers []string `json:"workers"`
+}
+
+// Kinds are what jobs can be of.
+type Kinds struct {
+	Kinds []Kind `json:"kinds"`
+}
+
+// Kind is a family as the server knows it.
+type Kind struct {
+	Kind        string       `json:"kind"`
+	Maintenance *Maintenance `json:"maintenance,omitempty" doc:"Under it jobs are accepted and not started"`
+}
+
+// Queues are all queues that jobs or workers name.
+type Queues struct {
+	Queues []Queue `json:"queues"`
+}
+
+// Queue is a queue over all protocols and priorities.
+type Queue struct {
+	Name    string `json:"name"`
+	Depth   int64  `json:"depth" doc:"Steps on the queue, which nobody has claimed"`
+	Claimed int64  `json:"claimed" doc:"Steps that a worker has claimed and that have not ended"`
+	// Backlog is what autoscalers should go by: a job has no more than its window on the queue.
+	Backlog int64       `json:"backlog" doc:"Steps that are known and have not ended, those that are not yet on the queue included"`
+	Latency int64       `json:"latency_ms" doc:"How long the oldest step has been waiting on the queue"`
+	Workers int         `json:"workers" doc:"Active workers that serve it"`
+	Parts   []QueuePart `json:"parts,omitempty" doc:"By protocol and priority; those with nothing on them are left out"`
+}
+
+// QueuePart is the part of a queue for one protocol and one band of priority.
+type QueuePart struct {
+	Name    string `json:"name"`
+	Depth   int64  `json:"depth"`
+	Claimed int64  `json:"claimed"`
+	Latency int64  `json:"latency_ms"`
+}
+
+// Tenants are those that have limits of their own, and "*" for the others.
+type Tenants struct {
+	Tenants []Tenant `json:"tenants"`
+}
+
+// About is what a server says of itself and of who asks.
+type About struct {
+	Version  string   `json:"version"`
+	Protocol int      `json:"protocol"`
+	Name     string   `json:"name" doc:"The name of your token"`
+	Role     string   `json:"role" doc:"What your token allows"`
+	Tenants  []string `json:"tenants,omitempty" doc:"The tenants that your token is for; left out for all"`
+}
+
+// Fences are those that are up.
+type Fences struct {
+	Fences []Fence `json:"fences"`
+}

@@ -1,0 +1,231 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/store"
+)
+
+// principal is who asks.
+type principal struct {
+	wire.Token
+	role role
+}
+
+// sees reports whether the caller may know of a tenant.
+func (p principal) sees(tenant string) bool {
+	return p.Tenants == nil || slices.Contains(p.Tenants, tenant)
+}
+
+type principalKey struct{}
+
+// AsLocal marks a request that comes from this very process: it may do everything, in that name.
+func AsLocal(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, principalKey{}, principal{Token: wire.Token{Name: name, Role: string(admin)}, role: admin})
+}
+
+// principalOf returns who asks; the access check has put it there.
+func principalOf(ctx context.Context) principal {
+	p, _ := ctx.Value(principalKey{}).(principal)
+	return p
+}
+
+// openKey marks requests of a listener on loopback, which needs no token as long as there is none.
+type openKey struct{}
+
+// access lets a request through when its caller may do what the route does, and writes what was done, or refused, to the audit
+// trail.
+func (a *API) access(ctx huma.Context, next func(huma.Context)) {
+	n, _ := ctx.Operation().Metadata[needsKey].(needs)
+	if n.open {
+		next(ctx)
+		return
+	}
+	p, problem := a.identify(ctx.Context(), ctx.Header("Authorization"), ctx.Host(), ctx.RemoteAddr())
+	if problem == nil {
+		problem = a.authorize(p, n)
+	}
+	if problem != nil {
+		a.refuse(ctx, problem)
+	} else {
+		next(huma.WithValue(ctx, principalKey{}, p))
+	}
+	if ctx.Method() != http.MethodGet {
+		a.audit(ctx, p)
+	}
+}
+
+// authorize says what is wrong when a caller may not do something.
+func (a *API) authorize(p principal, n needs) *wire.Problem {
+	if !p.role.allows(n.role) {
+		return refused(http.StatusForbidden, "ask for a token of that role, or have somebody do it who has one", "this needs the role %s; the token %q has the role %s", n.role, p.Name, p.role)
+	}
+	if n.fleet && p.Tenants != nil {
+		return refused(http.StatusForbidden, "use a token that is not of single tenants", "this is about all tenants; the token %q is for %s alone", p.Name, list(p.Tenants))
+	}
+	if !a.callers.allow(p.ID, a.o.RequestsPerSecond) {
+		return refused(http.StatusTooManyRequests, "ask less often; api.requests_per_second is the limit", "too many requests by the token %q", p.Name)
+	}
+	return nil
+}
+
+// identify says who asks. Whatever is wrong with a token, the same is done and the same is said: how long it takes tells
+// nothing of which tokens there are.
+func (a *API) identify(ctx context.Context, authorization, at, from string) (principal, *wire.Problem) {
+	if p, ok := ctx.Value(principalKey{}).(principal); ok {
+		return p, nil
+	}
+	tokens, err := a.tokens.list(ctx)
+	if err != nil {
+		return principal{}, problem(err)
+	}
+	if len(tokens) == 0 && ctx.Value(openKey{}) != nil {
+		if !isLoopback(at) { // a page that made its own name lead here: DNS rebinding
+			return principal{}, refused(http.StatusForbidden, "use 127.0.0.1 or localhost", "without tokens this server answers to names of this machine only")
+		}
+		return principal{Token: wire.Token{Name: "loopback", Role: string(admin)}, role: admin}, nil
+	}
+	given, _ := strings.CutPrefix(authorization, "Bearer ")
+	if t, ok := match(tokens, given, time.Now()); ok {
+		return principal{Token: t.Token, role: role(t.Role)}, nil
+	}
+	if !a.strangers.allow(host(from), strangersPerSecond) {
+		return principal{Token: wire.Token{Name: "unknown"}}, refused(http.StatusTooManyRequests, "wait a little", "too many requests without a token that is known")
+	}
+	return principal{Token: wire.Token{Name: "unknown"}}, refused(http.StatusUnauthorized, "send Authorization: Bearer with a token of: stint tokens create", "a token is needed, and none that is known was given")
+}
+
+// strangersPerSecond is how many requests a second without a known token one address may send.
+const strangersPerSecond = 10
+
+// nobody is what a token is compared with that is not there.
+var nobody = store.StoredToken{Hash: strings.Repeat("0", 64)}
+
+// match finds the token of a secret. It hashes and compares once, in constant time, whether or not there is such a token.
+func match(tokens map[string]store.StoredToken, given string, now time.Time) (store.StoredToken, bool) {
+	id, _, _ := strings.Cut(strings.TrimPrefix(given, tokenPrefix), "_")
+	t, known := tokens[id]
+	if !known {
+		t = nobody
+	}
+	sum := sha256.Sum256([]byte(given))
+	same := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum[:])), []byte(t.Hash)) == 1
+	expired := t.ExpiresAt != nil && now.After(*t.ExpiresAt)
+	return t, same && known && !expired
+}
+
+// tokenPrefix marks a token, for people and for those who look for secrets in code.
+const tokenPrefix = "stint_"
+
+// MakeToken makes a token and its secret, of 32 random bytes. Only the hash is kept.
+func MakeToken(n wire.NewToken, by string, now time.Time) (store.StoredToken, wire.MadeToken) {
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		panic("api: no random source: " + err.Error())
+	}
+	t := wire.Token{ID: store.RandomID()[:12], Name: n.Name, Role: n.Role, Tenants: n.Tenants, ExpiresAt: n.ExpiresAt, CreatedBy: by, CreatedAt: now.UTC().Truncate(time.Millisecond)}
+	text := tokenPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(secret)
+	sum := sha256.Sum256([]byte(text))
+	return store.StoredToken{Token: t, Hash: hex.EncodeToString(sum[:])}, wire.MadeToken{Token: t, Secret: text}
+}
+
+// refuse answers with a problem instead of calling the route.
+func (a *API) refuse(ctx huma.Context, p *wire.Problem) {
+	if p.Status == http.StatusUnauthorized {
+		ctx.SetHeader("WWW-Authenticate", `Bearer realm="stint"`)
+	}
+	if p.Status == http.StatusTooManyRequests {
+		ctx.SetHeader("Retry-After", "1")
+	}
+	p.RequestID = requestID(ctx.Context())
+	if err := writeProblem(ctx, p); err != nil {
+		a.log.DebugContext(ctx.Context(), "could not answer", "err", err)
+	}
+}
+
+func (a *API) audit(ctx huma.Context, p principal) {
+	e := wire.AuditEntry{At: time.Now().UTC().Truncate(time.Millisecond), By: p.Name, TokenID: p.ID, Role: p.Token.Role, From: host(ctx.RemoteAddr()), Action: ctx.Operation().OperationID,
+		Target: ctx.URL().Path, Status: ctx.Status(), RequestID: requestID(ctx.Context())}
+	actx, cancel := context.WithTimeout(context.WithoutCancel(ctx.Context()), 2*time.Second)
+	defer cancel()
+	if err := a.store.Audit(actx, e); err != nil {
+		a.log.ErrorContext(ctx.Context(), "the audit trail could not be written", "err", err, "by", e.By, "action", e.Action, "target", e.Target, "status", e.Status)
+	}
+}
+
+// tokenCache remembers the tokens for a moment, so that a request does not read them and takes as long whatever it sends.
+type tokenCache struct {
+	store *store.Store
+	mu    sync.Mutex
+	read  time.Time
+	byID  map[string]store.StoredToken
+}
+
+// How long tokens are remembered: a revoked one is refused after the first, and while Redis is away all are known for the second.
+const (
+	tokensFresh = time.Second
+	tokensKept  = time.Minute
+)
+
+func (c *tokenCache) list(ctx context.Context) (map[string]store.StoredToken, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	age := time.Since(c.read)
+	if c.byID != nil && age < tokensFresh {
+		return c.byID, nil
+	}
+	rctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	tokens, err := c.store.Tokens(rctx)
+	if err != nil {
+		if c.byID != nil && age < tokensKept {
+			return c.byID, nil
+		}
+		return nil, errors.Join(err, context.Cause(ctx))
+	}
+	byID := make(map[string]store.StoredToken, len(tokens))
+	for _, t := range tokens {
+		byID[t.ID] = t
+	}
+	c.byID, c.read = byID, time.Now()
+	return byID, nil
+}
+
+// forget makes the next request read the tokens anew.
+func (c *tokenCache) forget() {
+	c.mu.Lock()
+	c.read = time.Time{}
+	c.mu.Unlock()
+}
+
+func host(addr string) string {
+	if h, _, err := net.SplitHostPort(addr); err == nil {
+		return h
+	}
+	return addr
+}
+
+// isLoopback reports whether a host, with or without a port, is this machine to itself.
+func isLoopback(addr string) bool {
+	h := strings.Trim(host(addr), "[]")
+	if h == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(h)
+	return ip != nil && ip.IsLoopback()
+}

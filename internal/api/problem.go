@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks"
+)
+
+// huma makes its own errors through this variable: one form for all. The value of a wrong field is left out, for it may be a
+// secret.
+func init() {
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		p := newProblem(status, "%s", msg)
+		for _, err := range errs {
+			var d huma.ErrorDetailer
+			switch {
+			case err == nil:
+			case errors.As(err, &d):
+				e := d.ErrorDetail()
+				p.Errors = append(p.Errors, wire.ProblemPlace{Message: e.Message, Location: e.Location})
+			default:
+				p.Errors = append(p.Errors, wire.ProblemPlace{Message: err.Error()})
+			}
+		}
+		if p.Hint == "" && len(p.Errors) > 0 {
+			p.Hint = "/openapi.json describes what is expected"
+		}
+		return p
+	}
+}
+
+func newProblem(status int, format string, args ...any) *wire.Problem {
+	return &wire.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: fmt.Sprintf(format, args...)}
+}
+
+func codeOf(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return wire.CodeUnauthorized
+	case http.StatusForbidden:
+		return wire.CodeForbidden
+	case http.StatusNotFound:
+		return wire.CodeNotFound
+	case http.StatusConflict:
+		return wire.CodeConflict
+	case http.StatusPreconditionFailed:
+		return wire.CodeChanged
+	case http.StatusTooManyRequests:
+		return wire.CodeLimited
+	case http.StatusServiceUnavailable:
+		return wire.CodeUnreachable
+	}
+	if status < 500 {
+		return wire.CodeBadRequest
+	}
+	return wire.CodeInternal
+}
+
+// invalid is the problem of a place of the request that cannot be right.
+func invalid(location, hint, format string, args ...any) *wire.Problem {
+	p := newProblem(http.StatusUnprocessableEntity, format, args...)
+	p.Hint = hint
+	if location != "" {
+		p.Detail = location + ": " + p.Detail
+	}
+	return p
+}
+
+// refused is a problem with a hint.
+func refused(status int, hint, format string, args ...any) *wire.Problem {
+	p := newProblem(status, format, args...)
+	p.Hint = hint
+	return p
+}
+
+// problem turns an error of the layers below into what the caller is told. What is nobody's mistake is told without its chain,
+// which stands in the log.
+func problem(err error) *wire.Problem {
+	var p *wire.Problem
+	var dial *net.OpError
+	var other *away
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, store.ErrNotFound):
+		p = newProblem(http.StatusNotFound, "%s", err)
+	case errors.Is(err, store.ErrChanged):
+		p = newProblem(http.StatusPreconditionFailed, "%s", err)
+		p.Hint = "read it again, and decide again"
+	case errors.Is(err, store.ErrConflict):
+		p = newProblem(http.StatusConflict, "%s", err)
+	case tasks.IsPermanent(err):
+		p = newProblem(http.StatusUnprocessableEntity, "%s", err)
+	case errors.As(err, &other):
+		p = newProblem(http.StatusServiceUnavailable, "%s", err)
+	case errors.As(err, &dial), errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded), isStarting(err):
+		p = newProblem(http.StatusServiceUnavailable, "redis or a database does not answer just now: %s", err)
+		p.Hint = "try again; /readyz says when it does"
+	default:
+		p = newProblem(http.StatusInternalServerError, "%s", err)
+	}
+	if hint := tasks.HintOf(err); hint != "" {
+		p.Hint = hint
+	}
+	return p
+}
+
+// isStarting: Redis answers, and cannot serve yet, or not any more.
+func isStarting(err error) bool {
+	for _, word := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"} {
+		if strings.Contains(err.Error(), word) {
+			return true
+		}
+	}
+	return false
+}
+
+// list writes words for people: a, b and c.
+func list(words []string) string {
+	switch len(words) {
+	case 0:
+		return "none"
+	case 1:
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// ServerOptions say where an API listens. Zero values become the defaults that are given.
+type ServerOptions struct {
+	Listen         string // host:port
+	TLSCert        string // files; "" is without TLS
+	TLSKey         string
+	MaxConnections int           // default 1000
+	ReadTimeout    time.Duration // of a whole request; default 15 s
+}
+
+// Server answers requests on a port. Start makes one; Stop ends it.
+type Server struct {
+	api    *API
+	server *http.Server
+	addr   string
+	done   chan error
+}
+
+// maxHeader bounds the headers of a request.
+const maxHeader = 16 << 10
+
+// Start listens and answers. Beyond loopback it refuses to do so as long as there is no token: everybody could do everything.
+func (a *API) Start(ctx context.Context, o ServerOptions) (*Server, error) {
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = 1000
+	}
+	if o.ReadTimeout <= 0 {
+		o.ReadTimeout = 15 * time.Second
+	}
+	loopback := isLoopback(o.Listen)
+	if !loopback {
+		tokens, err := a.store.Tokens(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(tokens) == 0 {
+			return nil, tasks.WithHint(nil, "make a token first: stint tokens create --role admin --name NAME; or listen on 127.0.0.1", "without tokens the API does not listen on %s, where others can reach it", o.Listen)
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return nil, tasks.WithHint(err, "set api.listen to a free address, or end what uses it", "the API cannot listen on %s", o.Listen)
+	}
+	s := &Server{api: a, addr: l.Addr().String(), done: make(chan error, 1)}
+	s.server = &http.Server{Handler: a.handler, ReadHeaderTimeout: min(5*time.Second, o.ReadTimeout), ReadTimeout: o.ReadTimeout, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context {
+			if loopback {
+				return context.WithValue(context.WithoutCancel(ctx), openKey{}, true)
+			}
+			return context.WithoutCancel(ctx)
+		}}
+	l = netutil.LimitListener(l, o.MaxConnections)
+	if o.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+		if err != nil {
+			_ = l.Close()
+			return nil, tasks.WithHint(err, "look at api.tls_cert and api.tls_key", "the certificate of the API cannot be loaded")
+		}
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	}
+	go func() { s.done <- s.server.Serve(l) }()
+	return s, nil
+}
+
+// Addr returns where it listens: host and port.
+func (s *Server) Addr() string { return s.addr }
+
+// Stop lets the requests under way end, until ctx does, and closes the streams of events: their clients resume elsewhere.
+func (s *Server) Stop(ctx context.Context) error {
+	s.api.Close()
+	err := s.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.server.Close())
+	}
+	if e := <-s.done; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve: %w", e))
+	}
+	return err
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stint-run/stint/client/wire"
+)
+
+// StoredToken is a token with the hash of its secret: SHA-256 is enough for a secret of 32 random bytes, which cannot be guessed.
+type StoredToken struct {
+	wire.Token
+	Hash string `json:"hash"` // hex
+}
+
+// PutToken keeps a token.
+func (s *Store) PutToken(ctx context.Context, t StoredToken) error {
+	body, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("encode token: %w", err)
+	}
+	if err := s.rdb.HSet(ctx, tokensKey, t.ID, body).Err(); err != nil {
+		return fmt.Errorf("keep token: %w", err)
+	}
+	return nil
+}
+
+// Tokens reads every token, oldest first.
+func (s *Store) Tokens(ctx context.Context) ([]StoredToken, error) {
+	h, err := s.rdb.HGetAll(ctx, tokensKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read tokens: %w", err)
+	}
+	list := make([]StoredToken, 0, len(h))
+	for _, body := range h {
+		var t StoredToken
+		if err := json.Unmarshal([]byte(body), &t); err != nil {
+			return nil, fmt.Errorf("decode token: %w", err)
+		}
+		list = append(list, t)
+	}
+	slices.SortFunc(list, func(a, b StoredToken) int {
+		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return list, nil
+}
+
+// RevokeToken forgets a token. ErrNotFound when there is none.
+func (s *Store) RevokeToken(ctx context.Context, id string) error {
+	n, err := s.rdb.HDel(ctx, tokensKey, id).Result()
+	switch {
+	case err != nil:
+		return fmt.Errorf("revoke token: %w", err)
+	case n == 0:
+		return fmt.Errorf("token %s: %w", id, ErrNoSuch)
+	}
+	return nil
+}
+
+// keptAudit is about how many entries of the audit trail are kept.
+const keptAudit = 100_000
+
+// Audit adds an entry to the audit trail. Its ID and time are Redis' own.
+func (s *Store) Audit(ctx context.Context, e wire.AuditEntry) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode audit entry: %w", err)
+	}
+	return s.rdb.XAdd(ctx, &redis.XAddArgs{Stream: auditKey, MaxLen: keptAudit, Approx: true, Values: []any{"json", body}}).Err()
+}
+
+// AuditTrail reads entries, newest first, from the one after a cursor on; "" is the newest.
+func (s *Store) AuditTrail(ctx context.Context, after string, limit int) (list []wire.AuditEntry, next string, err error) {
+	from := "+"
+	if after != "" {
+		from = "(" + after
+	}
+	msgs, err := s.rdb.XRevRangeN(ctx, auditKey, from, "-", int64(limit)).Result()
+	if err != nil {
+		return nil, "", fmt.Errorf("read audit trail: %w", err)
+	}
+	list = make([]wire.AuditEntry, 0, len(msgs))
+	for _, m := range msgs {
+		var e wire.AuditEntry
+		body, _ := m.Values["json"].(string)
+		if err := json.Unmarshal([]byte(body), &e); err != nil {
+			return nil, "", fmt.Errorf("decode audit entry: %w", err)
+		}
+		e.ID = m.ID
+		list = append(list, e)
+	}
+	if len(list) == limit {
+		next = list[len(list)-1].ID
+	}
+	return list, next, nil
+}
+
+// ValidCursor reports whether a text is the id of an entry of a stream, which Redis would otherwise complain about.
+func ValidCursor(id string) bool {
+	ms, seq, ok := strings.Cut(id, "-")
+	_, err1 := strconv.ParseUint(ms, 10, 64)
+	_, err2 := strconv.ParseUint(seq, 10, 64)
+	return ok && err1 == nil && err2 == nil
+}

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/tasks"
+)
+
+// Why a job is held: accepted, and nothing of it is started.
+const (
+	HeldByLimit       = "limit"       // its tenant has as many running jobs as it may have
+	HeldByMaintenance = "maintenance" // its kind is under maintenance
+)
+
+// AnyTenant is the name under which the limits of tenants stand that have none of their own.
+const AnyTenant = "*"
+
+// SetLimits says what a tenant (or AnyTenant) may use at once. The zero limits take away what was said before.
+func (s *Store) SetLimits(ctx context.Context, tenant string, l wire.Limits) error {
+	if l == (wire.Limits{}) && tenant != AnyTenant {
+		return s.rdb.HDel(ctx, limitsKey, tenant).Err()
+	}
+	body, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("encode limits: %w", err)
+	}
+	return s.rdb.HSet(ctx, limitsKey, tenant, body).Err()
+}
+
+// Limits reads what tenants may use at once, by tenant; AnyTenant holds for those that are not named.
+func (s *Store) Limits(ctx context.Context) (Limits, error) {
+	h, err := s.rdb.HGetAll(ctx, limitsKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read limits: %w", err)
+	}
+	list := Limits{}
+	for tenant, body := range h {
+		var l wire.Limits
+		if err := json.Unmarshal([]byte(body), &l); err != nil {
+			return nil, fmt.Errorf("decode limits of %q: %w", tenant, err)
+		}
+		list[tenant] = l
+	}
+	return list, nil
+}
+
+// Limits are what tenants may use at once, by tenant. The zero value limits nobody.
+type Limits map[string]wire.Limits
+
+// Of returns what a tenant may use at once; 0 is without limit.
+func (l Limits) Of(tenant string) wire.Limits {
+	if own, ok := l[tenant]; ok {
+		return own
+	}
+	return l[AnyTenant]
+}
+
+// hold says why a new job is not started at once; "" when it is. A job that its tenant's limit may hold is put in line, and
+// comes out of it at once when there is room: see Admit.
+func (s *Store) hold(ctx context.Context, job tasks.Job, limits wire.Limits, maintenance bool) (string, error) {
+	if maintenance {
+		return HeldByMaintenance, nil
+	}
+	if limits.RunningJobs <= 0 {
+		return "", nil
+	}
+	// Higher priority first, older first within one.
+	rank := float64(tasks.MaxPriority-job.Priority)*1e13 + float64(job.CreatedAt.UnixMilli())
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.SAdd(ctx, limitedKey, job.Tenant)
+		p.ZAddNX(ctx, tenantWaitingKey(job.Tenant), redis.Z{Score: rank, Member: job.ID})
+		return nil
+	})
+	return HeldByLimit, err
+}
+
+// Admit lets jobs of a tenant in while fewer than its limit run. What it returns has to be put on the queue. Any number of
+// processes may do so at once; a crash in between leaves a job that was let in and is still held: Reconcile finds it.
+func (s *Store) Admit(ctx context.Context, tenant string, limit int) ([]Handout, error) {
+	ids, err := admitTenant.Run(ctx, s.rdb, []string{tenantWaitingKey(tenant), tenantRunningKey(tenant)}, limit).StringSlice()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("admit jobs of %q: %w", tenant, err)
+	}
+	var list []Handout
+	for _, id := range ids {
+		h, err := s.admit(ctx, id)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, h)
+	}
+	return list, nil
+}
+
+// admit lets one job in; one that is gone or not held any more is no error.
+func (s *Store) admit(ctx context.Context, id string) (Handout, error) {
+	h, err := s.Control(ctx, id, Admit, "stint", "")
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) {
+		return Handout{}, nil
+	}
+	return h, err
+}
+
+// Release takes a job that has ended out of its tenant's count.
+func (s *Store) Release(ctx context.Context, tenant, id string) error {
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.SRem(ctx, tenantRunningKey(tenant), id)
+		p.ZRem(ctx, tenantWaitingKey(tenant), id)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("release job %s: %w", id, err)
+	}
+	return nil
+}
+
+// Reconcile makes the counts of limited tenants true again after crashes, and lets in what there is room for.
+func (s *Store) Reconcile(ctx context.Context) ([]Handout, error) {
+	tenants, err := s.rdb.SMembers(ctx, limitedKey).Result()
+	if err != nil || len(tenants) == 0 {
+		return nil, err
+	}
+	limits, err := s.Limits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []Handout
+	for _, tenant := range tenants {
+		running, err := s.rdb.SMembers(ctx, tenantRunningKey(tenant)).Result()
+		if err != nil {
+			return list, fmt.Errorf("reconcile tenant %q: %w", tenant, err)
+		}
+		for _, id := range running {
+			v, err := s.rdb.HMGet(ctx, jobKey(id), "state", "held").Result()
+			if err != nil {
+				return list, fmt.Errorf("reconcile tenant %q: %w", tenant, err)
+			}
+			state, _ := v[0].(string)
+			switch {
+			case state == "" || tasks.State(state).Ended():
+				err = s.Release(ctx, tenant, id)
+			case v[1] != nil:
+				var h Handout
+				h, err = s.admit(ctx, id)
+				list = append(list, h)
+			}
+			if err != nil {
+				return list, err
+			}
+		}
+		more, err := s.Admit(ctx, tenant, limits.Of(tenant).RunningJobs)
+		list = append(list, more...)
+		if err != nil {
+			return list, err
+		}
+	}
+	return list, nil
+}
+
+// Take takes a step from a tenant's rate of so many a second, with a burst of one second's worth. It returns how long to wait
+// before asking again; 0 means that the step may run. The algorithm is GCRA: ITU-T I.371, as Redis users know it from
+// redis-cell.
+func (s *Store) Take(ctx context.Context, tenant string, perSecond int) (time.Duration, error) {
+	us, err := takeRate.Run(ctx, s.rdb, []string{tenantRateKey(tenant)}, perSecond).Int64()
+	if err != nil {
+		return 0, fmt.Errorf("take from the rate of %q: %w", tenant, err)
+	}
+	return time.Duration(us) * time.Microsecond, nil
+}
+
+// SetMaintenance puts a kind under maintenance: its jobs are accepted, and nothing of a new one is started. Jobs that have
+// started go on.
+func (s *Store) SetMaintenance(ctx context.Context, kind string, m wire.Maintenance) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode maintenance: %w", err)
+	}
+	return s.rdb.HSet(ctx, maintenanceKey, kind, body).Err()
+}
+
+// Maintenance lists the kinds under maintenance.
+func (s *Store) Maintenance(ctx context.Context) ([]wire.Maintenance, error) {
+	h, err := s.rdb.HGetAll(ctx, maintenanceKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read maintenance: %w", err)
+	}
+	list := []wire.Maintenance{}
+	for kind, body := range h {
+		m := wire.Maintenance{}
+		if err := json.Unmarshal([]byte(body), &m); err != nil {
+			return nil, fmt.Errorf("decode maintenance of %q: %w", kind, err)
+		}
+		m.Kind = kind
+		list = append(list, m)
+	}
+	slices.SortFunc(list, func(a, b wire.Maintenance) int { return strings.Compare(a.Kind, b.Kind) })
+	return list, nil
+}
+
+// EndMaintenance starts what was held. Who dies in the middle of it leaves jobs that are held by no reason: LetGo finds them.
+func (s *Store) EndMaintenance(ctx context.Context, kind string) ([]Handout, error) {
+	if err := s.rdb.HDel(ctx, maintenanceKey, kind).Err(); err != nil {
+		return nil, fmt.Errorf("end maintenance: %w", err)
+	}
+	return s.LetGo(ctx)
+}
+
+// LetGo starts jobs that are held by a maintenance that is over.
+func (s *Store) LetGo(ctx context.Context) ([]Handout, error) {
+	ids, err := s.rdb.SMembers(ctx, maintainedKey).Result()
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	under, err := s.rdb.HKeys(ctx, maintenanceKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read maintenance: %w", err)
+	}
+	limits, err := s.Limits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []Handout
+	for _, entry := range ids {
+		kind, id, _ := strings.Cut(entry, " ")
+		if slices.Contains(under, kind) {
+			continue
+		}
+		job, _, err := s.Job(ctx, id)
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return list, err
+		case limits.Of(job.Tenant).RunningJobs > 0: // from one line into the other
+			if _, err := s.hold(ctx, job, limits.Of(job.Tenant), false); err != nil {
+				return list, err
+			}
+		default:
+			h, err := s.admit(ctx, id)
+			if err != nil {
+				return list, err
+			}
+			list = append(list, h)
+		}
+		if err := s.rdb.SRem(ctx, maintainedKey, entry).Err(); err != nil {
+			return list, fmt.Errorf("end maintenance: %w", err)
+		}
+	}
+	return list, nil
+}

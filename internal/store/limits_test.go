@@ -1,0 +1,145 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/redistest"
+	"github.com/stint-run/stint/tasks"
+)
+
+func createFor(t *testing.T, s *Store, tenant, id string, priority int) Handout {
+	t.Helper()
+	h, _, err := s.Create(t.Context(), tasks.Job{ID: id, Kind: "k", Tenant: tenant, Spec: []byte(`{}`), Priority: priority})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func held(t *testing.T, s *Store, id string) string {
+	t.Helper()
+	v, err := s.View(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Held
+}
+
+func TestATenantsJobsWaitInLineForItsLimit(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	ctx := t.Context()
+	if err := s.SetLimits(ctx, AnyTenant, wire.Limits{RunningJobs: 2}); err != nil {
+		t.Fatal(err)
+	}
+	for i, priority := range []int{0, 0, 0, 5} {
+		if h := createFor(t, s, "x", fmt.Sprint("x", i), priority); len(h.Enqueue) != 0 {
+			t.Errorf("job %d is started at once", i)
+		}
+	}
+	got, err := s.Admit(ctx, "x", 2)
+	if err != nil || len(got) != 2 || len(got[0].Enqueue) != 1 {
+		t.Fatalf("admitted %v, %v", got, err)
+	}
+	// The one of higher priority comes first, then the oldest.
+	for id, want := range map[string]string{"x3": "", "x0": "", "x1": HeldByLimit, "x2": HeldByLimit} {
+		if h := held(t, s, id); h != want {
+			t.Errorf("%s is held by %q, want %q", id, h, want)
+		}
+	}
+	if got, _ := s.Admit(ctx, "x", 2); len(got) != 0 {
+		t.Errorf("admitted beyond the limit: %v", got)
+	}
+	if _, err := s.Control(ctx, "x0", Cancel, "me", ""); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Reconcile(ctx); err != nil || len(got) != 1 || got[0].Enqueue[0].Job != "x1" {
+		t.Errorf("after one has ended: %v, %v", got, err)
+	}
+	if err := s.SetLimits(ctx, AnyTenant, wire.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Reconcile(ctx); err != nil || len(got) != 1 || held(t, s, "x2") != "" {
+		t.Errorf("after the limit was lifted: %v, %v", got, err)
+	}
+}
+
+func TestAJobThatWasLetInJustBeforeACrashIsStarted(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	ctx := t.Context()
+	if err := s.SetLimits(ctx, "x", wire.Limits{RunningJobs: 1}); err != nil {
+		t.Fatal(err)
+	}
+	createFor(t, s, "x", "j", 0)
+	// The first half of Admit, and then nothing.
+	if err := admitTenant.Run(ctx, s.rdb, []string{tenantWaitingKey("x"), tenantRunningKey("x")}, 1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if held(t, s, "j") != HeldByLimit {
+		t.Fatal("the job is not held")
+	}
+	got, err := s.Reconcile(ctx)
+	if err != nil || held(t, s, "j") != "" || len(got) != 1 || len(got[0].Enqueue) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := s.Reconcile(ctx); err != nil || len(got) != 0 {
+		t.Errorf("a second time: %v, %v", got, err)
+	}
+}
+
+func TestUnderMaintenanceJobsAreAcceptedAndNotStarted(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	ctx := t.Context()
+	if err := s.SetMaintenance(ctx, "k", wire.Maintenance{By: "me", At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if h := createFor(t, s, "", "j", 0); len(h.Enqueue) != 0 || held(t, s, "j") != HeldByMaintenance {
+		t.Errorf("started: %v", h)
+	}
+	if h, _, err := s.Create(ctx, tasks.Job{ID: "other", Kind: "l", Spec: []byte(`{}`)}); err != nil || len(h.Enqueue) != 1 {
+		t.Errorf("another kind is held: %v, %v", h, err)
+	}
+	if got, err := s.LetGo(ctx); err != nil || len(got) != 0 {
+		t.Errorf("let go too early: %v, %v", got, err)
+	}
+	if err := s.SetLimits(ctx, "x", wire.Limits{RunningJobs: 1}); err != nil {
+		t.Fatal(err)
+	}
+	createFor(t, s, "x", "limited", 0)
+	got, err := s.EndMaintenance(ctx, "k")
+	if err != nil || len(got) != 1 || len(got[0].Enqueue) != 1 || held(t, s, "j") != "" {
+		t.Errorf("after it: %v, %v", got, err)
+	}
+	if got, err := s.Reconcile(ctx); err != nil || len(got) != 1 || held(t, s, "limited") != "" {
+		t.Errorf("the one that a limit held as well: %v, %v", got, err)
+	}
+}
+
+func TestARateLetsASecondsWorthThroughAtOnceAndThenOneAtATime(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	ran, start := 0, time.Now()
+	for time.Since(start) < 1500*time.Millisecond {
+		wait, err := s.Take(t.Context(), "x", 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wait == 0 {
+			ran++
+			continue
+		}
+		if wait > 60*time.Millisecond {
+			t.Fatalf("told to wait %v for one of 20 a second", wait)
+		}
+		<-time.After(wait)
+	}
+	// 20 at once, and 20 for each second.
+	if most := 20 + int(20*time.Since(start).Seconds()) + 1; ran < 30 || ran > most {
+		t.Errorf("%d steps in %v, at most %d may", ran, time.Since(start), most)
+	}
+}
