@@ -1,5 +1,6 @@
-// Package scheduler runs what must happen without anybody asking: the sweep. Any number of schedulers may run; one of them
-// at a time does the work, and doing it twice would do no harm.
+// Package scheduler runs what must happen without anybody asking: the sweep, and the ticks of schedules. Any number of
+// schedulers may run. One of them at a time sweeps, and doing it twice would do no harm; all of them tick, and each tick is
+// decided once, whoever comes first.
 package scheduler
 
 import (
@@ -10,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/store"
 )
@@ -19,6 +21,23 @@ type Options struct {
 	Interval  time.Duration // between two sweeps; default 500 ms
 	LostAfter time.Duration // a worker without a heartbeat for this long is lost; default 3 s
 	Log       *slog.Logger
+
+	// Schedules are those of the configuration, written when the scheduler starts. CheckSchedules says beforehand whether they
+	// can be meant; one that cannot is logged, and left as it is. Unless one of them is named cleanup, there is one that forgets
+	// old jobs, hourly.
+	Schedules []wire.Schedule
+	// RemoveOthers removes at the start what an earlier configuration had and Schedules has not. A command that brings a
+	// scheduler along for a job of its own leaves it false: its configuration need not be that of the fleet.
+	RemoveOthers bool
+	Metrics      Metrics // nil is fine
+}
+
+// Metrics are told what became of ticks, once each, by the scheduler that decided it.
+type Metrics interface {
+	// TickLag: a tick of a schedule fired, d after it should have.
+	TickLag(ctx context.Context, schedule string, d time.Duration)
+	// TickMissed: nobody decided n ticks of a schedule in time, and they will not fire.
+	TickMissed(ctx context.Context, schedule string, n int)
 }
 
 // DefaultLostAfter is when a worker without heartbeats is given up.
@@ -37,7 +56,8 @@ type Scheduler struct {
 	trustFrom   time.Time // heartbeats that are missing mean something from here on
 	looked      time.Time // when the queue was last asked for tasks that went astray
 	look        bool      // this turn asks it
-	retired     time.Time // when it last looked for jobs that have been kept long enough
+
+	written bool // the schedules of the configuration have been
 
 	cancel context.CancelFunc
 	loop   sync.WaitGroup
@@ -54,41 +74,48 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Scheduler {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	o.Schedules = withCleanup(o.Schedules)
 	return &Scheduler{o: o, id: store.RandomID(), rdb: rdb, store: st, producer: queue.NewProducer(rdb)}
 }
 
-// Start sweeps until Stop.
+// Start sweeps and ticks until Stop.
 func (s *Scheduler) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	s.loop.Add(1)
-	go func() {
-		defer s.loop.Done()
-		t := time.NewTicker(s.o.Interval)
-		defer t.Stop()
-		away := false
-		for {
-			err := s.turn(ctx)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil && !away:
-				away = true
-				s.o.Log.Warn("sweep failed; it will be tried again", "err", err)
-			case err == nil && away:
-				away = false
-				s.o.Log.Info("sweep works again")
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-			}
-		}
-	}()
+	s.loop.Go(func() {
+		s.repeat(ctx, "sweep", func(ctx context.Context) (time.Duration, error) { return s.o.Interval, s.turn(ctx) })
+	})
+	s.loop.Go(func() { s.repeat(ctx, "schedules", s.tick) })
 }
 
-// Stop ends the sweep and lets another scheduler take over at once.
+// repeat does something, and again after the time that it says. That it fails is said once, and that it works again.
+func (s *Scheduler) repeat(ctx context.Context, what string, do func(ctx context.Context) (time.Duration, error)) {
+	failed := false
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		start := time.Now()
+		wait, err := do(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failed:
+			failed = true
+			s.o.Log.Warn(what+" failed; it will be tried again", "err", err)
+		case err == nil && failed:
+			failed = false
+			s.o.Log.Info(what + " works again")
+		}
+		t.Reset(max(0, wait-time.Since(start)))
+	}
+}
+
+// Stop ends sweep and ticks and lets another scheduler take over at once.
 func (s *Scheduler) Stop() {
 	s.cancel()
 	s.loop.Wait()

@@ -17,9 +17,6 @@ import (
 // unbegunAfter is how long a step may be out without anybody having begun it before the queue is asked where its task is.
 const unbegunAfter = 2 * time.Second
 
-// retireEach is the time between two looks for jobs that have been kept long enough.
-const retireEach = 10 * time.Minute
-
 // turn sweeps once, if it is this scheduler's turn.
 func (s *Scheduler) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -58,11 +55,6 @@ func (s *Scheduler) turn(ctx context.Context) error {
 	errs := []error{s.letIn(ctx)}
 	for _, id := range jobs {
 		errs = append(errs, s.sweep(ctx, id, look))
-	}
-	if time.Since(s.retired) > retireEach {
-		s.retired = time.Now()
-		_, err := s.store.Retire(ctx)
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

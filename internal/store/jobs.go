@@ -109,7 +109,10 @@ func (s *Store) enlist(ctx context.Context, job tasks.Job) (held string, err err
 	return held, err
 }
 
-// Remember notes under an Idempotency-Key of a tenant which job it stands for, for as long as ended jobs are kept. It returns
+// KeepFor is how long an Idempotency-Key is remembered: as long as ended jobs are kept, unless a schedule says otherwise.
+const KeepFor = 30 * 24 * time.Hour
+
+// Remember notes under an Idempotency-Key of a tenant which job it stands for, for KeepFor. It returns
 // the id that the key stands for: another than id when the key was used before for something else.
 func (s *Store) Remember(ctx context.Context, tenant, key, id string) (string, error) {
 	at := idempotencyKey(tenant, key)
@@ -256,37 +259,42 @@ func (s *Store) Forget(ctx context.Context, id string) error {
 	return err
 }
 
-// How long jobs that have ended are kept.
-const (
-	KeepJobs = 1000                // the newest stay in any case
-	KeepFor  = 30 * 24 * time.Hour // others stay this long
-)
-
-// Retire forgets jobs that have ended, are older than KeepFor and are not among the newest KeepJobs; at most 100 of them. It
-// returns how many. Their ledgers in the targets stay: the same command would still find that nothing is left to do.
-func (s *Store) Retire(ctx context.Context) (int, error) {
-	edge := time.Now().Add(-KeepFor).UnixMilli()
-	old, err := s.rdb.ZRangeByScore(ctx, jobsKey, &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(edge, 10), Count: 100}).Result()
-	if err != nil || len(old) == 0 {
-		return 0, err
-	}
+// Retire forgets jobs that have ended, are older than keepFor and are not among the newest keep; the oldest first, at most limit
+// of them. It returns how many; fewer than limit means that no more are left. Their ledgers in the targets stay: the same
+// command would still find that nothing is left to do.
+func (s *Store) Retire(ctx context.Context, keepFor time.Duration, keep, limit int) (removed int, err error) {
 	all, err := s.rdb.ZCard(ctx, jobsKey).Result()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("retire jobs: %w", err)
 	}
-	n := 0
-	for _, id := range old[:max(0, min(len(old), int(all)-KeepJobs))] {
-		state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return n, fmt.Errorf("retire jobs: %w", err)
+	edge := strconv.FormatInt(time.Now().Add(-keepFor).UnixMilli(), 10)
+	// Jobs that still run are passed over, however many and however old.
+	for kept := 0; removed < limit; {
+		page := min(int(all)-keep-kept-removed, 100, limit-removed)
+		if page <= 0 {
+			return removed, nil
 		}
-		if state != "" && !tasks.State(state).Ended() {
-			continue
+		old, err := s.rdb.ZRangeByScore(ctx, jobsKey, &redis.ZRangeBy{Min: "-inf", Max: edge, Offset: int64(kept), Count: int64(page)}).Result()
+		if err != nil {
+			return removed, fmt.Errorf("retire jobs: %w", err)
 		}
-		if err := s.Forget(ctx, id); err != nil {
-			return n, fmt.Errorf("retire jobs: %w", err)
+		if len(old) == 0 {
+			return removed, nil
 		}
-		n++
+		for _, id := range old {
+			state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
+			if err != nil && !errors.Is(err, redis.Nil) {
+				return removed, fmt.Errorf("retire jobs: %w", err)
+			}
+			if state != "" && !tasks.State(state).Ended() {
+				kept++
+				continue
+			}
+			if err := s.Forget(ctx, id); err != nil {
+				return removed, fmt.Errorf("retire jobs: %w", err)
+			}
+			removed++
+		}
 	}
-	return n, nil
+	return removed, nil
 }

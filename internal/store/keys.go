@@ -102,6 +102,27 @@ func tenantWaitingKey(tenant string) string { return prefix + "{t:" + tenant + "
 // tenantRateKey: string with a time to live, the theoretical arrival time of a tenant's next step, us of Redis' clock (GCRA).
 func tenantRateKey(tenant string) string { return prefix + "{t:" + tenant + "}:rate" }
 
+// The keys of schedules share the hash tag {schedules}: a decision, its history and its outbox are one script.
+
+// scheduleNamesKey: set. The names of all schedules.
+const scheduleNamesKey = prefix + "{schedules}:names"
+
+// scheduleKey: hash. A schedule's definition (def, json), rev (random, new with each write: the fence), version, origin, paused,
+// next due time, last tick and its job, the tick that waits, created; times in ms.
+func scheduleKey(name string) string { return prefix + "{schedules}:s:" + name }
+
+// scheduleDueKey: sorted set, name -> when its next tick fires, jitter included, in ms. Schedules that are paused are not in it.
+const scheduleDueKey = prefix + "{schedules}:due"
+
+// schedulePendingKey: hash, tick id -> json {tick, job, waits}. The outbox: ticks whose job has yet to be created, or has to wait.
+const schedulePendingKey = prefix + "{schedules}:pending"
+
+// scheduleTicksKey: sorted set, tick id -> its (last) due time in ms; at most KeepTicks, the newest.
+func scheduleTicksKey(name string) string { return prefix + "{schedules}:ticks:" + name }
+
+// scheduleHistoryKey: hash, tick id -> json of the tick, for each member of scheduleTicksKey.
+func scheduleHistoryKey(name string) string { return prefix + "{schedules}:history:" + name }
+
 // Step keys. A step is "<stage index>/<step id>"; planning is "p"; the split of page n of stage i is "x<i>.<n>".
 
 // KindOfKey says what a step key stands for.

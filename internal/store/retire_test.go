@@ -13,8 +13,9 @@ import (
 
 func TestOldJobsThatHaveEndedAreForgottenButTheNewestStay(t *testing.T) {
 	t.Parallel()
+	const keepFor, keep = time.Hour, 1000
 	b := newBench(t)
-	old := time.Now().Add(-KeepFor - time.Hour)
+	old := time.Now().Add(-2 * keepFor)
 	for _, id := range []string{"ended", "running"} {
 		job := tasks.Job{ID: id, Kind: "test", CreatedAt: old}
 		if _, _, err := b.Create(b.ctx(), job); err != nil {
@@ -24,15 +25,18 @@ func TestOldJobsThatHaveEndedAreForgottenButTheNewestStay(t *testing.T) {
 	if _, err := b.Control(b.ctx(), "ended", Cancel, "test", ""); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := b.Retire(b.ctx()); n != 0 || err != nil {
+	if n, err := b.Retire(b.ctx(), keepFor, keep, 100); n != 0 || err != nil {
 		t.Errorf("%d jobs were forgotten although there are few, %v", n, err)
 	}
-	for i := range KeepJobs { // entries of the index are enough to count
+	for i := range keep { // entries of the index are enough to count
 		if err := b.rdb.ZAdd(b.ctx(), jobsKey, redis.Z{Score: float64(time.Now().UnixMilli()), Member: fmt.Sprintf("new-%d", i)}).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n, err := b.Retire(b.ctx()); n != 1 || err != nil {
+	if n, err := b.Retire(b.ctx(), 3*keepFor, keep, 100); n != 0 || err != nil {
+		t.Errorf("%d jobs were forgotten although they are not old enough, %v", n, err)
+	}
+	if n, err := b.Retire(b.ctx(), keepFor, keep, 100); n != 1 || err != nil {
 		t.Errorf("%d jobs were forgotten, want one: %v", n, err)
 	}
 	if _, err := b.View(b.ctx(), "ended"); !errors.Is(err, ErrNotFound) {
@@ -40,5 +44,31 @@ func TestOldJobsThatHaveEndedAreForgottenButTheNewestStay(t *testing.T) {
 	}
 	if _, err := b.View(b.ctx(), "running"); err != nil {
 		t.Errorf("the running job: %v", err)
+	}
+}
+
+func TestOldJobsAreForgottenAFewAtATimeAndPastThoseThatRun(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i := range 60 {
+		job := tasks.Job{ID: fmt.Sprintf("j%02d", i), Kind: "test", CreatedAt: time.Now().Add(-time.Hour + time.Duration(i)*time.Second)}
+		if _, _, err := b.Create(b.ctx(), job); err != nil {
+			t.Fatal(err)
+		}
+		if i < 20 { // the oldest still run
+			continue
+		}
+		if _, err := b.Control(b.ctx(), job.ID, Cancel, "test", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []int{15, 15, 5, 0} {
+		if n, err := b.Retire(b.ctx(), time.Minute, 5, 15); n != want || err != nil {
+			t.Errorf("the %d. time %d are forgotten, want %d: %v", i+1, n, want, err)
+		}
+	}
+	left, err := b.rdb.ZRange(b.ctx(), jobsKey, 0, -1).Result()
+	if err != nil || len(left) != 25 || left[19] != "j19" || left[20] != "j55" {
+		t.Errorf("%v, %v", left, err)
 	}
 }

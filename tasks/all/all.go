@@ -3,12 +3,14 @@ package all
 
 import (
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/cleanup"
 	"github.com/stint-run/stint/tasks/migration"
 )
 
 // Options are what the families share with their process.
 type Options struct {
 	Databases *migration.Databases
+	Retire    cleanup.Retire // forgets old jobs
 }
 
 // Families lists every family that this build can carry out.
@@ -16,5 +18,6 @@ func Families(o Options) []tasks.Family {
 	return []tasks.Family{
 		migration.New(o.Databases),
 		migration.NewVerifier(o.Databases),
+		cleanup.New(o.Retire),
 	}
 }

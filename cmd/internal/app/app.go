@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/api"
 	"github.com/stint-run/stint/internal/localredis"
@@ -39,6 +40,10 @@ type Options struct {
 	DrainTimeout time.Duration
 	Sweep        time.Duration
 	LostAfter    time.Duration
+
+	Schedules    config.Schedules
+	RemoveOthers bool                   // Schedules is all that the fleet's configuration has
+	Limits       map[string]wire.Limits // of tenants, and of store.AnyTenant; written when a scheduler starts that has RemoveOthers
 
 	API               api.ServerOptions
 	MaxBody           int64 // of a request, bytes; 0 is the API's default
@@ -79,11 +84,20 @@ func New(ctx context.Context, o Options) (*App, error) {
 	return a, nil
 }
 
-// StartScheduler sweeps until Stop.
-func (a *App) StartScheduler() {
-	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log})
+// StartScheduler sweeps and ticks until Stop.
+func (a *App) StartScheduler(ctx context.Context) error {
+	if a.o.RemoveOthers { // the scheduler of a fleet, not one that a command brings along
+		for tenant, l := range a.o.Limits {
+			if err := a.Store.SetLimits(ctx, tenant, l); err != nil {
+				return fmt.Errorf("write the limits of %q: %w", tenant, err)
+			}
+		}
+	}
+	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log,
+		Schedules: schedules(a.o.Schedules), RemoveOthers: a.o.RemoveOthers})
 	s.Start()
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
+	return nil
 }
 
 // StartWorker claims and runs steps of every family until Stop, which drains it first.
@@ -126,7 +140,7 @@ func (a *App) Families() []tasks.Family {
 			dbs.Bound(c.Name, migration.Bounds{Conns: c.Pool, ConnectTimeout: c.ConnectTimeout})
 		}
 		a.onStop("databases", func(context.Context) error { return dbs.Close() })
-		a.families = all.Families(all.Options{Databases: dbs})
+		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire})
 	}
 	return a.families
 }

@@ -112,7 +112,9 @@ func TestAPoolBoundsTheConnectionsOfAWorkerAndNothingWaitsForEver(t *testing.T) 
 					t.Error(err)
 				}
 			})
-			a.StartScheduler()
+			if err := a.StartScheduler(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			if err := a.StartWorker(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -61,7 +61,9 @@ func migrates(t *testing.T, r config.Redis) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.StartScheduler()
+	if err := a.StartScheduler(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := a.StartWorker(t.Context()); err != nil {
 		t.Fatal(err)
 	}

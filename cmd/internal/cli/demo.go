@@ -87,7 +87,9 @@ func (c *command) runDemo(cmd *cobra.Command, rows int, keep string) (err error)
 	}
 	defer c.leave(d.s, &err)
 	defer d.stopWorkers()
-	d.s.app.StartScheduler()
+	if err := d.s.app.StartScheduler(ctx); err != nil {
+		return err
+	}
 	if err := d.play(ctx, rows); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -186,7 +186,9 @@ func (c *command) submission(m *move, from, to database) (wire.Submission, error
 
 // engine runs a worker and a scheduler in this process.
 func engine(ctx context.Context, a *app.App) error {
-	a.StartScheduler()
+	if err := a.StartScheduler(ctx); err != nil {
+		return err
+	}
 	return a.StartWorker(ctx)
 }
 

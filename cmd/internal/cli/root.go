@@ -12,10 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/api"
 	"github.com/stint-run/stint/internal/localredis"
+	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -126,7 +128,11 @@ func (c *command) open(cmd *cobra.Command) (*app.App, error) {
 	if err := c.load(cmd); err != nil {
 		return nil, err
 	}
-	return app.New(cmd.Context(), c.appOptions())
+	o := c.appOptions()
+	if cmd.Annotations[schedulerAnnotation] != "" {
+		o.Schedules, o.Limits, o.RemoveOthers = c.config.Schedules, c.limits(), true
+	}
+	return app.New(cmd.Context(), o)
 }
 
 func (c *command) appOptions() app.Options {
@@ -137,6 +143,19 @@ func (c *command) appOptions() app.Options {
 		Redis: cfg.Redis, Connections: cfg.Connections, Queues: cfg.Worker.Queues, MaxBody: int64(cfg.API.MaxBody), RequestsPerSecond: cfg.API.RequestsPerSecond,
 		API: api.ServerOptions{Listen: cfg.API.Listen, TLSCert: cfg.API.TLSCert, TLSKey: cfg.API.TLSKey, MaxConnections: cfg.API.MaxConnections, ReadTimeout: cfg.API.ReadTimeout}}
 	return o
+}
+
+// limits are those that the configuration says anything about.
+func (c *command) limits() map[string]wire.Limits {
+	m := map[string]wire.Limits{}
+	if l := c.config.Limits; l != (config.Limits{}) {
+		m[store.AnyTenant] = wire.Limits{RunningJobs: l.RunningJobs, StepsPerSecond: l.StepsPerSecond}
+	}
+	for _, t := range c.config.Tenants {
+		l := c.config.LimitsOf(t.Name)
+		m[t.Name] = wire.Limits{RunningJobs: l.RunningJobs, StepsPerSecond: l.StepsPerSecond}
+	}
+	return m
 }
 
 // close ends what open began. Its own error matters only when the command went well.

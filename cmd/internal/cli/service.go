@@ -21,6 +21,13 @@ const serviceAnnotation = "service"
 
 func isService() map[string]string { return map[string]string{serviceAnnotation: "yes"} }
 
+// schedulerAnnotation marks services whose configuration is that of the whole fleet: its schedules and its limits of tenants.
+const schedulerAnnotation = "scheduler"
+
+func isScheduler() map[string]string {
+	return map[string]string{serviceAnnotation: "yes", schedulerAnnotation: "yes"}
+}
+
 func workerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Int("concurrency", 0, "steps that run at once")
@@ -47,11 +54,11 @@ func (c *command) worker() *cobra.Command {
 func (c *command) scheduler() *cobra.Command {
 	return &cobra.Command{
 		Use:     "scheduler",
-		Short:   "Find what was lost, and hand it out again",
-		Long:    "Looks for workers that have vanished and for tasks that went astray. Any number may run; one at a time does the work.",
+		Short:   "Start jobs by the clock, and find what was lost",
+		Long:    "Fires schedules, looks for workers that have vanished and for tasks that went astray. Any number may run; each tick fires once.",
 		Example: "  stint scheduler",
-		Args:    cobra.NoArgs, Annotations: isService(),
-		RunE: c.service(func(ctx context.Context, a *app.App) error { a.StartScheduler(); return nil }),
+		Args:    cobra.NoArgs, Annotations: isScheduler(),
+		RunE: c.service(func(ctx context.Context, a *app.App) error { return a.StartScheduler(ctx) }),
 	}
 }
 
@@ -90,7 +97,7 @@ func (c *command) up() *cobra.Command {
 		Short:   "Run everything in one process: API, scheduler and worker",
 		Long:    "Runs the API, the scheduler and a worker in one process, on the embedded queue unless the configuration names a Redis." + drainHelp,
 		Example: "  stint up",
-		Args:    cobra.NoArgs, Annotations: isService(),
+		Args:    cobra.NoArgs, Annotations: isScheduler(),
 		RunE: c.service(func(ctx context.Context, a *app.App) error {
 			if err := engine(ctx, a); err != nil {
 				return err
