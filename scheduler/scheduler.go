@@ -74,7 +74,9 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Scheduler {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	o.Schedules = withCleanup(o.Schedules)
+	if o.RemoveOthers { // the scheduler of a fleet, not one that a command brings along
+		o.Schedules = withCleanup(o.Schedules)
+	}
 	return &Scheduler{o: o, id: store.RandomID(), rdb: rdb, store: st, producer: queue.NewProducer(rdb)}
 }
 

@@ -64,9 +64,6 @@ func (r *room) scheduler(o Options) *Scheduler {
 	ro.ReadTimeout, ro.MaxRetries = 500*time.Millisecond, -1
 	rdb := redis.NewClient(ro)
 	o.Log = r.log.Logger()
-	if o.Schedules == nil { // the built-in cleanup would add a job to those tests that run across a full hour
-		o.Schedules = []wire.Schedule{{Name: CleanupSchedule, Every: "1h", Paused: true, Job: wire.ScheduleJob{Kind: "cleanup"}}}
-	}
 	s := New(rdb, store.New(rdb), o)
 	s.Start()
 	r.t.Cleanup(func() { s.Stop(); _ = rdb.Close() })

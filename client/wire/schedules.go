@@ -84,3 +84,26 @@ type Tick struct {
 	Lag      int64      `json:"lag_ms" doc:"By how much it was decided later than it should have fired"`
 	At       time.Time  `json:"at" doc:"When it was decided, by Redis' clock"`
 }
+
+// ScheduleDefinition is what somebody writes of a schedule; the fields mean the same as in Schedule.
+type ScheduleDefinition struct {
+	Cron     string      `json:"cron,omitempty" doc:"Five fields, or @hourly, @daily, @weekly, @monthly, @yearly"`
+	Every    string      `json:"every,omitempty" doc:"Instead of cron: an interval such as 15m"`
+	Timezone string      `json:"timezone,omitempty" doc:"Of cron; the default is UTC"`
+	Jitter   string      `json:"jitter,omitempty" doc:"Up to how much later a tick fires"`
+	Missed   string      `json:"missed,omitempty" enum:"skip,last,all" doc:"What happens to ticks that nobody fired in time; the default is skip"`
+	Overlap  string      `json:"overlap,omitempty" enum:"skip,queue,allow" doc:"What happens to a tick while the job before it runs; the default is skip"`
+	Deadline string      `json:"deadline,omitempty" doc:"A tick that is later than this is missed; the default is 1m"`
+	Paused   bool        `json:"paused,omitempty"`
+	Job      ScheduleJob `json:"job"`
+}
+
+// Schedules are those that there are.
+type Schedules struct {
+	Schedules []Schedule `json:"schedules"`
+}
+
+// Ticks are what became of a schedule's due times, newest first.
+type Ticks struct {
+	Ticks []Tick `json:"ticks"`
+}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -71,3 +73,17 @@ func short(d time.Duration) string {
 }
 
 func ago(now, t time.Time) string { return short(now.Sub(t)) }
+
+// strictly turns what a YAML file says into a form of the API, and does not pass over a key that it does not know.
+func strictly(file string, tree, into any) error {
+	body, err := json.Marshal(tree)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
