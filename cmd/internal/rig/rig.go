@@ -11,6 +11,7 @@ package rig
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -231,5 +232,18 @@ func Poll(limit, interval time.Duration, met func(ctx context.Context) (bool, er
 			}
 			return err
 		}
+	}
+}
+
+// Configure adds lines to the rig's configuration; processes that run already do not see them.
+func (r *Rig) Configure(text string) {
+	r.T.Helper()
+	f, err := os.OpenFile(r.config, os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		r.T.Fatalf("configure: %v", err)
 	}
 }
