@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/internal/admin"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -46,6 +47,9 @@ type App struct {
 	Producer *queue.Producer
 	Local    *localredis.Server // nil with a Redis of its own
 	Worker   *worker.Worker     // nil until StartWorker
+
+	scheduler *scheduler.Scheduler // nil until StartScheduler
+	admin     adminPort
 
 	ends []end
 }
@@ -128,6 +132,7 @@ func (d driverLog) Printf(ctx context.Context, format string, args ...any) {
 func (a *App) StartScheduler() {
 	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log})
 	s.Start()
+	a.scheduler = s
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
 }
 
@@ -137,7 +142,7 @@ func (a *App) StartWorker(ctx context.Context) error {
 	dbs := migration.NewDatabases(a.Locate, concurrency)
 	a.onStop("databases", func(context.Context) error { return dbs.Close() })
 	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Concurrency: concurrency,
-		Heartbeat: a.o.Heartbeat, Families: all.Families(all.Options{Databases: dbs}), Log: a.o.Log})
+		Heartbeat: a.o.Heartbeat, Admin: admin.Address(a.admin.listener), Families: all.Families(all.Options{Databases: dbs}), Log: a.o.Log})
 	if err := w.Start(ctx); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
