@@ -10,7 +10,6 @@ import (
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/enginetest"
-	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
@@ -204,8 +203,8 @@ func TestAWorkerThatIsBeingStoppedIsNotTakenBack(t *testing.T) {
 
 func TestAWorkerIsAliveWhileRedisIsAwayAndReadyWhenItIsBack(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, time.Hour, redistest.AOF())
-	w := f.worker("a", func(o *Options) { o.Heartbeat = 100 * time.Millisecond })
+	f := newFleet(t, time.Hour)
+	w := f.worker("a", func(o *Options) { o.Heartbeat = 400 * time.Millisecond })
 	if why := w.Ready(); len(why) != 0 {
 		t.Errorf("it is not ready because %v", why)
 	}
@@ -221,7 +220,7 @@ func TestAWorkerIsAliveWhileRedisIsAwayAndReadyWhenItIsBack(t *testing.T) {
 		if err := w.Alive(); err != nil {
 			t.Fatalf("it is said to be wedged: %v", err)
 		}
-		return time.Since(start) > 500*time.Millisecond
+		return time.Since(start) > 4*w.o.Heartbeat
 	})
 	f.server.Resume()
 	enginetest.Eventually(t, "it is ready again", func() bool { return len(w.Ready()) == 0 })
