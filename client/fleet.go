@@ -47,6 +47,32 @@ func (c *Client) ask(ctx context.Context, verb string, s wire.Selection) ([]stri
 	return out.Workers, err
 }
 
+// Fences lists the fences that stand.
+func (c *Client) Fences(ctx context.Context) ([]wire.Fence, error) {
+	var out wire.Fences
+	err := c.do(ctx, get("fences"), &out)
+	return out.Fences, err
+}
+
+// SetFence parks the workers of some versions (Version), or of all others (NotVersion), also those that start later. force does so
+// although a queue is left without any worker.
+func (c *Client) SetFence(ctx context.Context, f wire.Fence, force bool) (*wire.Fence, error) {
+	body := map[string]any{"force": force}
+	for name, value := range map[string]string{"version": f.Version, "not_version": f.NotVersion, "reason": f.Reason} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	var out wire.Fence
+	err := c.do(ctx, call{method: http.MethodPut, path: []string{"fences"}, body: body, again: true}, &out)
+	return &out, err
+}
+
+// LiftFences lets every version claim again.
+func (c *Client) LiftFences(ctx context.Context) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: []string{"fences"}, again: true}, nil)
+}
+
 // Queues lists the queues.
 func (c *Client) Queues(ctx context.Context) ([]wire.Queue, error) {
 	var out wire.Queues

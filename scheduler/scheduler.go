@@ -50,6 +50,7 @@ type Scheduler struct {
 	rdb      redis.UniversalClient
 	store    *store.Store
 	producer *queue.Producer
+	health   health
 
 	lastContact time.Time // when Redis last answered; zero before it has
 	away        bool      // since then it did not

@@ -88,7 +88,7 @@ func (r *room) waiting() []string {
 func (r *room) alive(worker string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
-	beat := func() { _, _, _ = r.st.Beat(ctx, wire.Worker{ID: worker, State: wire.WorkerActive}) }
+	beat := func() { _, _ = r.st.Beat(ctx, wire.Worker{ID: worker, State: wire.WorkerActive}) }
 	beat()
 	loop.Go(func() {
 		t := time.NewTicker(100 * time.Millisecond)

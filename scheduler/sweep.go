@@ -18,7 +18,9 @@ import (
 const unbegunAfter = 2 * time.Second
 
 // turn sweeps once, if it is this scheduler's turn.
-func (s *Scheduler) turn(ctx context.Context) error {
+func (s *Scheduler) turn(ctx context.Context) (err error) {
+	s.health.begin()
+	defer func() { s.health.end(err) }()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	// Who only waits for the turn keeps watch as well, so that taking over does not begin with a guess.

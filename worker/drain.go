@@ -3,8 +3,12 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/versions"
 )
 
 // Drain stops claiming and asks every attempt to come back. It returns when nothing more can be claimed; WaitDrained waits
@@ -12,13 +16,24 @@ import (
 // its way ends, then Draining closes; contexts stay alive.
 func (w *Worker) Drain() { w.drain(true) }
 
-// Undrain goes back to work, unless somebody asked through the store that the worker drains.
+// Undrain takes Drain back: the worker goes back to work, unless somebody asked through the store that it drains, a fence parks
+// its version, or it is being stopped. Status says which.
 func (w *Worker) Undrain() {
+	w.mu.Lock()
+	w.local = false
+	w.mu.Unlock()
+	w.resume()
+}
+
+// resume goes back to work when no reason to drain is left.
+func (w *Worker) resume() {
+	if w.State() == wire.WorkerActive {
+		return
+	}
 	w.turning.Lock()
 	defer w.turning.Unlock()
 	w.mu.Lock()
-	w.local = false
-	stay := w.wanted || w.state == wire.WorkerStopped || w.state == wire.WorkerActive
+	stay := len(w.reasons()) > 0 || w.state == wire.WorkerStopped || w.state == wire.WorkerActive
 	if !stay {
 		w.state = wire.WorkerActive
 		w.changed()
@@ -32,28 +47,57 @@ func (w *Worker) Undrain() {
 	w.o.Log.Info("active again")
 }
 
-// want takes over what the store says is wanted of this worker. A store that knows of no wish has lost it, if there was one:
-// only who asks for it undoes a drain.
-func (w *Worker) want(ctx context.Context, wanted string) {
-	drain := wanted == wire.WantDrain
+// want takes over what the store says is wanted of this worker, and the fences that stand. A store that knows of no wish and of
+// no fence has lost it, if there was one: only who asks for it undoes a drain, only who lifts it undoes a fence.
+func (w *Worker) want(ctx context.Context, h store.Heard) {
 	w.mu.Lock()
-	same := w.wanted == drain
-	forgotten := w.wanted && wanted == ""
+	forgotten := w.wanted && h.Wanted == ""
 	if !forgotten {
-		w.wanted = drain
+		w.wanted = h.Wanted == wire.WantDrain
 	}
-	local := w.local
+	var lost []wire.Fence
+	for _, f := range w.fences {
+		if h.Fences.Forgotten(f) {
+			lost = append(lost, f)
+		}
+	}
+	before := w.fencedBy()
+	w.fences = append(slices.Clone(h.Fences.Standing), lost...)
+	fenced, drains := w.fencedBy(), len(w.reasons()) > 0
 	w.mu.Unlock()
-	switch {
-	case forgotten:
+	if forgotten {
 		if err := w.store.Want(ctx, w.o.ID, true); err != nil {
 			w.o.Log.Warn("redis has forgotten that this worker drains, and could not be told", "err", err)
 		}
-	case same:
-	case drain:
+	}
+	for _, f := range lost {
+		if err := w.store.RestoreFence(ctx, f); err != nil {
+			w.o.Log.Warn("redis has forgotten a fence, and could not be told", "fence", versions.Text(f), "err", err)
+		}
+	}
+	switch {
+	case fenced == before:
+	case fenced == "":
+		w.o.Log.Info("the fence was lifted", "fence", before)
+	default:
+		w.logFences(h.Fences.Standing)
+	}
+	if drains {
 		w.drain(false)
-	case !local:
-		w.Undrain()
+	} else {
+		w.resume()
+	}
+}
+
+func (w *Worker) logFences(standing []wire.Fence) {
+	for _, f := range standing {
+		if parks, err := versions.Parks(f, w.o.Version); parks {
+			args := []any{"fence", versions.Text(f), "version", w.o.Version, "by", f.By, "reason", f.Reason}
+			if err != nil {
+				args = append(args, "err", err)
+			}
+			w.o.Log.Warn("a fence parks this worker: it claims nothing until the fence is lifted", args...)
+		}
 	}
 }
 
@@ -66,7 +110,7 @@ func (w *Worker) drain(local bool) {
 		w.mu.Unlock()
 		return
 	}
-	w.state = wire.WorkerDraining
+	w.state, w.since = wire.WorkerDraining, time.Now().UTC()
 	w.changed()
 	w.mu.Unlock()
 	w.beatSoon()

@@ -3,7 +3,9 @@ package worker
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,21 +19,23 @@ import (
 func (w *Worker) beat(ctx context.Context) error {
 	host, _ := os.Hostname()
 	w.mu.Lock()
-	me := wire.Worker{ID: w.o.ID, Version: w.o.Version, Protocol: tasks.Protocol, State: w.state, Host: host, PID: os.Getpid(), Labels: w.o.Labels,
-		Queues: w.o.Queues, Concurrency: w.o.Concurrency, InFlight: len(w.running), StartedAt: w.started, Held: make([]string, 0, len(w.running))}
+	me := wire.Worker{ID: w.o.ID, Version: w.o.Version, Protocol: tasks.Protocol, Reads: tasks.OldestProtocol, State: w.state, Host: host, PID: os.Getpid(),
+		Labels: w.o.Labels, Queues: w.o.Queues, Kinds: slices.Sorted(maps.Keys(w.families)), Concurrency: w.o.Concurrency, InFlight: len(w.running),
+		StartedAt: w.started, Admin: w.o.Admin, Fenced: w.fencedBy(), Held: make([]string, 0, len(w.running))}
 	for attempt := range w.running {
 		me.Held = append(me.Held, attempt)
 	}
 	w.mu.Unlock()
-	wanted, wasLost, err := w.store.Beat(ctx, me)
+	heard, err := w.store.Beat(ctx, me)
 	if err != nil {
 		return err
 	}
-	if wasLost {
+	w.answered.Store(int64(time.Since(w.born)))
+	if heard.WasLost {
 		w.o.Log.Warn("this worker was silent for so long that it was given up as lost; what it held runs elsewhere, and its own attempts there are stale")
 	}
 	if me.State != wire.WorkerStopped {
-		w.want(ctx, wanted)
+		w.want(ctx, heard)
 	}
 	return nil
 }
@@ -44,29 +48,46 @@ func (w *Worker) beatSoon() {
 	}
 }
 
-// heartbeats says each interval that the worker is alive, until ctx ends. Redis being away is logged once.
+// heartbeats says each interval that the worker is alive, until ctx ends. Redis being away is logged once. The loop itself never
+// waits for Redis, so that Alive tells a Redis that hangs from a process that does.
 func (w *Worker) heartbeats(ctx context.Context) {
 	defer w.loops.Done()
 	t := time.NewTicker(w.o.Heartbeat)
 	defer t.Stop()
-	away := false
+	sent := make(chan error)
+	sending, due, away := false, false, false
 	for {
+		_ = w.State() // a lock that nobody gives back stops this loop, too
+		w.turned.Store(int64(time.Since(w.born)))
+		if due && !sending {
+			sending, due = true, false
+			go func() {
+				bctx, cancel := context.WithTimeout(ctx, 2*w.o.Heartbeat)
+				defer cancel()
+				sent <- w.beat(bctx)
+			}()
+		}
 		select {
 		case <-ctx.Done():
+			if sending {
+				<-sent
+			}
+			w.turned.Store(0)
 			return
 		case <-t.C:
+			due = true
 		case <-w.now:
-		}
-		bctx, cancel := context.WithTimeout(ctx, 2*w.o.Heartbeat)
-		err := w.beat(bctx)
-		cancel()
-		switch {
-		case err == nil && away:
-			away = false
-			w.o.Log.Info("redis is back")
-		case err != nil && !away && ctx.Err() == nil:
-			away = true
-			w.o.Log.Warn("redis cannot be reached; work goes on and waits for it where it must", "err", err)
+			due = true
+		case err := <-sent:
+			sending = false
+			switch {
+			case err == nil && away:
+				away = false
+				w.o.Log.Info("redis is back")
+			case err != nil && !away && ctx.Err() == nil:
+				away = true
+				w.o.Log.Warn("redis cannot be reached; work goes on and waits for it where it must", "err", err)
+			}
 		}
 	}
 }
@@ -133,7 +154,7 @@ func (w *Worker) listen(ctx context.Context) {
 			case *redis.Subscription: // now, or anew after Redis was away: what was said before was not heard
 				w.beatSoon()
 			case *redis.Message:
-				if m.Payload == w.o.ID {
+				if m.Payload == w.o.ID || m.Payload == store.EveryWorker {
 					w.beatSoon()
 				}
 			}

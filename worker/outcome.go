@@ -16,6 +16,7 @@ const (
 	endStep   action = iota // the effect is complete
 	giveBack                // ready again, now or later; the retry budget is not spent
 	failStep                // counted; tried again with backoff until the budget is spent
+	postpone                // as if it had not been begun; ready again later
 	leaveStep               // a later attempt holds it: touch nothing
 )
 
@@ -34,6 +35,7 @@ type outcome struct {
 //	nil                     effect complete              endStep
 //	any                     the lease went to another    leaveStep
 //	ErrStale                a later attempt holds it     leaveStep
+//	postponed               the tenant's rate is used up postpone
 //	ErrDrained              saved, the rest goes back    giveBack
 //	any                     the worker was cut           giveBack
 //	RetryAfter(err, d)      patience was asked for       giveBack after d
@@ -43,11 +45,14 @@ type outcome struct {
 // cause is why the attempt's context ended, nil when it has not; failed counts earlier failures.
 func decide(err, cause error, failed int) outcome {
 	after, patience := tasks.RetryAfterOf(err)
+	var p *postponed
 	switch {
 	case err == nil:
 		return outcome{action: endStep}
 	case errors.Is(cause, tasks.ErrStale), errors.Is(err, tasks.ErrStale):
 		return outcome{action: leaveStep}
+	case errors.As(err, &p):
+		return outcome{action: postpone, after: p.after}
 	case errors.Is(err, tasks.ErrDrained):
 		return outcome{action: giveBack, reason: "drained"}
 	case errors.Is(cause, errCut):

@@ -16,7 +16,10 @@ import (
 // run is one attempt as its worker holds it.
 type run struct {
 	ref      store.Ref
-	attempt  *tasks.Attempt // nil until the step is begun; like cancel, written under the worker's mu
+	since    time.Time
+	attempt  *tasks.Attempt // nil until the step is begun; like cancel, kind and stage, written under the worker's mu
+	kind     string         // of the job, and the name of the stage, once they are read; "" before
+	stage    string
 	cancel   context.CancelCauseFunc
 	draining chan struct{}
 	once     sync.Once
@@ -36,7 +39,8 @@ func (w *Worker) handle(id string) {
 		w.o.Log.Error("a task on the queue is not of this program; it is dropped", "task", id)
 		return
 	}
-	r := &run{ref: ref, draining: make(chan struct{}), saved: time.Now()}
+	now := time.Now()
+	r := &run{ref: ref, since: now.UTC(), draining: make(chan struct{}), saved: now}
 	attempt := store.RandomID()
 	if !w.enter(attempt, r) {
 		w.passOn(ref)
@@ -122,6 +126,9 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 			return nil, away(err)
 		}
 	}
+	w.mu.Lock()
+	r.kind, r.stage = a.Job.Kind, a.Stage.Name
+	w.mu.Unlock()
 	if kind != store.RunKey { // what only reads is not asked to come back, but cut off: the next attempt does it anew
 		var stop context.CancelFunc
 		ctx, stop = a.UntilDraining(ctx)
@@ -146,6 +153,9 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 		}, err
 	}
 	a.Step = tasks.Step{ID: step, Body: b.Body}
+	if err := w.pace(ctx, a); err != nil {
+		return nil, err
+	}
 	err = f.Run(ctx, a)
 	return func(ctx context.Context) (store.Handout, error) {
 		return w.store.End(ctx, r.ref, a.ID, a.Counters(), a.Findings())
@@ -164,6 +174,8 @@ func (w *Worker) settle(ctx context.Context, r *run, end done, err error) {
 			h, err = end(ctx)
 		case giveBack:
 			h, err = w.store.GiveBack(ctx, r.ref, r.attempt.ID, w.o.ID, r.attempt.Counters(), o.after, o.reason)
+		case postpone:
+			h, err = w.store.Postpone(ctx, r.ref, r.attempt.ID, w.o.ID, o.after)
 		case failStep:
 			h, final, err = w.store.Fail(ctx, r.ref, r.attempt.ID, w.o.ID, store.Failure{Reason: o.reason, Hint: o.hint, Permanent: o.permanent, After: o.after})
 		case leaveStep:
@@ -190,6 +202,9 @@ func (w *Worker) settle(ctx context.Context, r *run, end done, err error) {
 		log.Info("step given back", "reason", o.reason, "after", o.after.String())
 	}
 	w.queued.add(h)
+	if e == nil && tasks.State(h.State).Ended() {
+		w.letNextIn(r.attempt.Job)
+	}
 }
 
 // patiently repeats a call of the store while Redis is away: an outcome is worth waiting for. It gives up when the worker is

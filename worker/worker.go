@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,6 +33,7 @@ type Options struct {
 	Concurrency int      // steps that run at once; default 8
 	Heartbeat   time.Duration
 	Families    []tasks.Family
+	Admin       string // where its own port answers, for those who look at the fleet; "" when it has none
 	Log         *slog.Logger
 }
 
@@ -47,19 +49,28 @@ type Worker struct {
 	queued   enqueuer
 	families map[string]tasks.Family
 	specs    specs
+	limits   limitsCache
 	started  time.Time
+	born     time.Time // the same moment by the clock that nobody sets
 
 	base context.Context // of every attempt; ends only when the worker is cut
 	cut  context.CancelCauseFunc
 
 	turning sync.Mutex // held for a whole drain or undrain, so that the consumer and the state never disagree; before mu
 
-	mu      sync.Mutex
-	state   string
-	wanted  bool // somebody asked, through the store, that it drains
-	local   bool // Drain was called in this process
-	running map[string]*run
-	settled chan struct{} // closed and made anew whenever an attempt ends or the state changes
+	mu       sync.Mutex
+	state    string
+	since    time.Time    // when the drain began
+	wanted   bool         // somebody asked, through the store, that it drains
+	local    bool         // Drain was called in this process
+	stopping bool         // Stop was called: there is no way back
+	fences   []wire.Fence // that stand, as far as this worker has heard
+	running  map[string]*run
+	settled  chan struct{} // closed and made anew whenever an attempt ends or the state changes
+
+	turned   atomic.Int64 // when the heartbeat loop last turned, ns since born; 0 while it does not run
+	answered atomic.Int64 // when Redis last confirmed a heartbeat, ns since born; 0 before it has
+	pacing   atomic.Int64 // steps that wait in their slots for their tenant's rate
 
 	stopBeat context.CancelFunc
 	loops    sync.WaitGroup
@@ -85,10 +96,12 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 		o.ID = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), store.RandomID()[:6])
 	}
 	o.ID = strings.ReplaceAll(o.ID, "|", "-") // it separates the parts of a lease
-	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, started: time.Now().UTC(),
+	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, born: time.Now(),
 		state: wire.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
 	w.o.Log = o.Log.With("worker", o.ID)
 	w.queued.w = w
+	w.started = w.born.UTC()
+	w.limits = limitsCache{store: st, keep: o.Heartbeat}
 	w.base, w.cut = context.WithCancelCause(context.Background())
 	for _, f := range o.Families {
 		w.families[f.Kind()] = f
@@ -105,7 +118,8 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 // ID returns the worker's id.
 func (w *Worker) ID() string { return w.o.ID }
 
-// Start announces the worker and begins to claim.
+// Start announces the worker and begins to claim, unless the answer to its first heartbeat is that a fence parks its version: then
+// it comes up drained, and has not claimed a single task.
 func (w *Worker) Start(ctx context.Context) error {
 	if err := w.beat(ctx); err != nil {
 		return err
@@ -129,6 +143,9 @@ func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
 	if w.stopBeat == nil {
 		return 0, nil // it was never started
 	}
+	w.mu.Lock()
+	w.stopping = true
+	w.mu.Unlock()
 	w.Drain()
 	err = w.WaitDrained(ctx)
 	if err != nil {

@@ -85,6 +85,7 @@ func New(o Options) *API {
 	a.eventRoutes()
 	a.workerRoutes()
 	a.queueRoutes()
+	a.fenceRoutes()
 	a.scheduleRoutes()
 	a.limitRoutes()
 	a.accessRoutes()

@@ -22,6 +22,9 @@ func (a *API) limitRoutes() {
 	huma.Register(a.huma, a.route(rule, http.MethodPut, "/v1/tenants/{id}/limits", "set-limits", "Say what a tenant may use at once", "Of \"*\": what all may that are not named. Limits of 0 take away what was said before."), a.setLimits)
 }
 
+// now is the time as it is kept.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
 func compare(x, y string) int { return strings.Compare(x, y) }
 
 func (a *API) listKinds(ctx context.Context, _ *struct{}) (*body[wire.Kinds], error) {
@@ -52,7 +55,7 @@ func (a *API) beginMaintenance(ctx context.Context, in *maintenanceInput) (*body
 	if a.families[in.ID] == nil {
 		return nil, refused(http.StatusNotFound, "GET /v1/kinds lists those that there are", "there are no jobs of kind %q", in.ID)
 	}
-	m := wire.Maintenance{Kind: in.ID, By: principalOf(ctx).Name, Reason: in.Body.Reason, At: time.Now().UTC().Truncate(time.Millisecond)}
+	m := wire.Maintenance{Kind: in.ID, By: principalOf(ctx).Name, Reason: in.Body.Reason, At: now()}
 	return answer(m, a.store.SetMaintenance(ctx, in.ID, m))
 }
 

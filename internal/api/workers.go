@@ -10,6 +10,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/versions"
+	"github.com/stint-run/stint/tasks"
 )
 
 func (a *API) workerRoutes() {
@@ -135,7 +137,24 @@ func chooses(s wire.Selection, w wire.Worker) (bool, error) {
 	if s.All || len(s.Labels) > 0 && labelled(w, s.Labels) {
 		return true, nil
 	}
-	return s.Version != "" && w.Version == s.Version || s.NotVersion != "" && w.Version != s.NotVersion, nil
+	if s.Version != "" {
+		if is, err := versions.Matches(s.Version, w.Version); err != nil || is {
+			return is, selector(err)
+		}
+	}
+	if s.NotVersion != "" {
+		is, err := versions.Matches(s.NotVersion, w.Version)
+		return !is, selector(err)
+	}
+	return false, nil
+}
+
+// selector marks an error of a version that cannot be read.
+func selector(err error) error {
+	if err == nil {
+		return nil
+	}
+	return invalid("", tasks.HintOf(err), "%v", err)
 }
 
 func labelled(w wire.Worker, labels map[string]string) bool {

@@ -72,7 +72,8 @@ func workerKey(id string) string { return prefix + "{fleet}:worker:" + id }
 // sweeperKey: string with a time to live. The scheduler that sweeps the jobs of protocols up to this one just now.
 func sweeperKey(protocol int) string { return prefix + "sweeper:p" + strconv.Itoa(protocol) }
 
-// fenceKey: hash, "version" or "not_version" -> json {value, by, at, reason}. Which versions of workers may not claim.
+// fenceKey: hash, "version" or "not_version" -> json {that, by, at, reason}, or "" of a fence that was lifted. Which versions of
+// workers may not claim.
 const fenceKey = prefix + "{fleet}:fence"
 
 // maintenanceKey: hash, kind -> json {by, at, reason}. Kinds of which jobs are accepted and not started.

@@ -95,11 +95,11 @@ func TestHeartbeatsSayWhoIsAliveAndWhoIsLost(t *testing.T) {
 	b := newBench(t)
 	beat := func(id, state string) (wanted string, lost bool) {
 		t.Helper()
-		wanted, lost, err := b.Beat(b.ctx(), wire.Worker{ID: id, State: state, Version: "v1"})
+		h, err := b.Beat(b.ctx(), wire.Worker{ID: id, State: state, Version: "v1"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return wanted, lost
+		return h.Wanted, h.WasLost
 	}
 	beat("a", wire.WorkerActive)
 	beat("b", wire.WorkerActive)
@@ -147,14 +147,14 @@ func TestWhatIsWantedOfAWorkerReachesItsNextHeartbeat(t *testing.T) {
 		t.Errorf("an unknown worker: %v", err)
 	}
 	for _, want := range []bool{false, true, true, false} {
-		if _, _, err := b.Beat(b.ctx(), wire.Worker{ID: "a", State: wire.WorkerActive}); err != nil {
+		if _, err := b.Beat(b.ctx(), wire.Worker{ID: "a", State: wire.WorkerActive}); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.Want(b.ctx(), "a", want); err != nil {
 			t.Fatal(err)
 		}
-		if wanted, _, err := b.Beat(b.ctx(), wire.Worker{ID: "a", State: wire.WorkerActive}); err != nil || (wanted == wire.WantDrain) != want {
-			t.Errorf("wanted %q, %v; want %v", wanted, err, want)
+		if h, err := b.Beat(b.ctx(), wire.Worker{ID: "a", State: wire.WorkerActive}); err != nil || (h.Wanted == wire.WantDrain) != want {
+			t.Errorf("wanted %q, %v; want %v", h.Wanted, err, want)
 		}
 	}
 }

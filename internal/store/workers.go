@@ -17,23 +17,37 @@ import (
 // keepWorker is how long an entry of the fleet outlives its last heartbeat.
 const keepWorker = 24 * time.Hour
 
-// Beat writes a worker's heartbeat. It returns whether somebody wants it drained, and whether it had been given up as lost
-// since its last heartbeat: then what it held may run elsewhere.
-func (s *Store) Beat(ctx context.Context, w wire.Worker) (wanted string, wasLost bool, err error) {
+// Heard is what a worker is told with its heartbeat.
+type Heard struct {
+	// Wanted is "" (nothing is known of any wish), wire.WantDrain or wire.WantActive.
+	Wanted string
+	// WasLost: it had been given up as lost since its last heartbeat, so what it held may run elsewhere.
+	WasLost bool
+	Fences  Known
+}
+
+// Beat writes a worker's heartbeat and returns what is wanted of it. After an error it may have been written all the same.
+func (s *Store) Beat(ctx context.Context, w wire.Worker) (Heard, error) {
 	body, err := json.Marshal(w)
 	if err != nil {
-		return "", false, fmt.Errorf("encode heartbeat: %w", err)
+		return Heard{}, fmt.Errorf("encode heartbeat: %w", err)
 	}
 	args := []any{w.ID, keepWorker.Milliseconds(), "json", string(body), "state", w.State}
 	if w.Held != nil {
 		args = append(args, "held", strings.Join(w.Held, ","))
 	}
-	v, err := beatScript.Run(ctx, s.rdb, []string{beatsKey, workerKey(w.ID)}, args...).Slice()
+	v, err := beatScript.Run(ctx, s.rdb, []string{beatsKey, workerKey(w.ID), fenceKey}, args...).Slice()
 	if err != nil {
-		return "", false, fmt.Errorf("send heartbeat: %w", err)
+		return Heard{}, fmt.Errorf("send heartbeat: %w", err)
 	}
-	wanted, _ = v[0].(string)
-	return wanted, toInt(v[1]) == 1, nil
+	h := Heard{WasLost: toInt(v[1]) == 1}
+	h.Wanted, _ = v[0].(string)
+	fences := map[string]string{}
+	for list := texts(v[2]); len(list) > 1; list = list[2:] {
+		fences[list[0]] = list[1]
+	}
+	h.Fences, err = decodeFences(fences)
+	return h, err
 }
 
 // Fleet says who is alive, by heartbeats.
@@ -86,8 +100,12 @@ func (s *Store) Want(ctx context.Context, worker string, drain bool) error {
 	return nil
 }
 
-// ControlChannel carries the id of a worker of which something new is wanted, so that it need not wait for its next heartbeat.
+// ControlChannel carries the id of a worker of which something new is wanted, or EveryWorker, so that it need not wait for its
+// next heartbeat.
 const ControlChannel = prefix + "control"
+
+// EveryWorker stands on ControlChannel for all of them.
+const EveryWorker = "*"
 
 // Listen subscribes to the names of workers of which something new is wanted. A message that is lost costs one heartbeat interval.
 func (s *Store) Listen(ctx context.Context) *redis.PubSub {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/admin"
 	"github.com/stint-run/stint/internal/api"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/queue"
@@ -59,8 +60,11 @@ type App struct {
 	Local    *localredis.Server // nil with a Redis of its own
 	Worker   *worker.Worker     // nil until StartWorker
 
-	families []tasks.Family // nil until they are asked for
-	ends     []end
+	families  []tasks.Family       // nil until they are asked for
+	scheduler *scheduler.Scheduler // nil until StartScheduler
+	admin     adminPort
+
+	ends []end
 }
 
 type end struct {
@@ -96,6 +100,7 @@ func (a *App) StartScheduler(ctx context.Context) error {
 	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log,
 		Schedules: schedules(a.o.Schedules), RemoveOthers: a.o.RemoveOthers})
 	s.Start()
+	a.scheduler = s
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
 	return nil
 }
@@ -103,7 +108,7 @@ func (a *App) StartScheduler(ctx context.Context) error {
 // StartWorker claims and runs steps of every family until Stop, which drains it first.
 func (a *App) StartWorker(ctx context.Context) error {
 	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
-		Heartbeat: a.o.Heartbeat, Families: a.Families(), Log: a.o.Log})
+		Heartbeat: a.o.Heartbeat, Admin: admin.Address(a.admin.listener), Families: a.Families(), Log: a.o.Log})
 	if err := w.Start(ctx); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}

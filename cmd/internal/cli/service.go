@@ -43,9 +43,7 @@ func (c *command) worker() *cobra.Command {
 		Long:    "Claims steps from the queue and runs them, until it is told to stop." + drainHelp,
 		Example: "  stint worker --concurrency 4\n  stint worker --label zone=a",
 		Args:    cobra.NoArgs, Annotations: isService(),
-		RunE: c.service(func(ctx context.Context, a *app.App) error {
-			return a.StartWorker(ctx)
-		}),
+		RunE: c.service(c.answering(func(ctx context.Context, a *app.App) error { return a.StartWorker(ctx) })),
 	}
 	workerFlags(cmd)
 	return cmd
@@ -58,7 +56,7 @@ func (c *command) scheduler() *cobra.Command {
 		Long:    "Fires schedules, looks for workers that have vanished and for tasks that went astray. Any number may run; each tick fires once.",
 		Example: "  stint scheduler",
 		Args:    cobra.NoArgs, Annotations: isScheduler(),
-		RunE: c.service(func(ctx context.Context, a *app.App) error { return a.StartScheduler(ctx) }),
+		RunE: c.service(c.answering(func(ctx context.Context, a *app.App) error { return a.StartScheduler(ctx) })),
 	}
 }
 
@@ -99,7 +97,7 @@ func (c *command) up() *cobra.Command {
 		Example: "  stint up",
 		Args:    cobra.NoArgs, Annotations: isScheduler(),
 		RunE: c.service(func(ctx context.Context, a *app.App) error {
-			if err := engine(ctx, a); err != nil {
+			if err := c.answering(engine)(ctx, a); err != nil {
 				return err
 			}
 			return c.startAPI(ctx, a)
@@ -129,6 +127,21 @@ func (c *command) service(start func(ctx context.Context, a *app.App) error) fun
 		sig := <-c.Signals
 		c.log.Info("stopping", "signal", sig.String())
 		go c.secondSignal(a)
+		return nil
+	}
+}
+
+// answering opens the admin port of a process around what starts in it: a worker announces the port, and the port outlives the
+// drain.
+func (c *command) answering(start func(ctx context.Context, a *app.App) error) func(ctx context.Context, a *app.App) error {
+	return func(ctx context.Context, a *app.App) error {
+		if err := a.OpenAdmin(c.config.Worker.Admin); err != nil {
+			return err
+		}
+		if err := start(ctx, a); err != nil {
+			return err
+		}
+		a.ServeAdmin(nil)
 		return nil
 	}
 }

@@ -30,7 +30,7 @@ func (c *command) workers() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    list,
 	}
-	cmd.AddCommand(&cobra.Command{Use: "list", Short: "List the workers", Args: cobra.NoArgs, RunE: list}, c.drain(), c.undrain())
+	cmd.AddCommand(&cobra.Command{Use: "list", Short: "List the workers", Args: cobra.NoArgs, RunE: list}, c.drain(), c.undrain(), c.fence())
 	return cmd
 }
 
@@ -41,6 +41,9 @@ func (c *command) printWorkers(ws []wire.Worker) error {
 			safe := "no"
 			if x.SafeToStop {
 				safe = "yes"
+			}
+			if x.Fenced != "" {
+				x.State += " (fenced)"
 			}
 			t.row(x.ID, x.Version, x.State, fmt.Sprintf("%d of %d", x.InFlight, x.Concurrency), short(msec(x.HeartbeatAge))+" ago", safe)
 		}

@@ -1,5 +1,5 @@
 -- give_back.lua: an attempt returns its step: drained, or the other side asked for patience. Not a failure.
--- ARGV: 1 step key, 2 attempt, 3 counters "r|w|q|b" or "", 4 ready again after ms, 5 reason, 6 worker
+-- ARGV: 1 step key, 2 attempt, 3 counters "r|w|q|b" or "", 4 ready again after ms, 5 reason ("": nobody is told), 6 worker
 -- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 stale
 local key, attempt = ARGV[1], ARGV[2]
 local mine, n = holds(key, attempt)
@@ -10,5 +10,5 @@ if ARGV[3] ~= '' then
   call('HSET', SAVED, key, ARGV[3] .. '|' .. (saved and string.match(saved, '^%d+|%d+|%d+|%d+|(.*)$') or ''))
 end
 again(key, n, NOW + tonumber(ARGV[4]))
-event('given_back', 'step', key, 'reason', ARGV[5], 'worker', ARGV[6])
+if ARGV[5] ~= '' then event('given_back', 'step', key, 'reason', ARGV[5], 'worker', ARGV[6]) end
 return reply(0, dispatch())
