@@ -58,12 +58,16 @@ func TestATenantsRateHoldsAcrossWorkersAndSlowsNobodyElse(t *testing.T) {
 	f.limit("slow", wire.Limits{StepsPerSecond: rate})
 	f.worker("a")
 	f.worker("b")
+	fast := func(id string) time.Duration {
+		start := time.Now()
+		f.submit(jobOf("fast", id, 300))
+		f.ends(id, 300)
+		return time.Since(start)
+	}
+	alone := fast("alone")
 	f.submit(jobOf("slow", "s", 200))
 	enginetest.Eventually(t, "the first burst is over", func() bool { return len(d.of("slow")) >= rate })
-	fast := time.Now()
-	f.submit(jobOf("fast", "f", 300))
-	f.ends("f", 300)
-	took := time.Since(fast)
+	took := fast("beside")
 	enginetest.Eventually(t, "two seconds and more have passed", func() bool {
 		b := d.of("slow")
 		return b[len(b)-1].Sub(b[0]) > 2500*time.Millisecond
@@ -78,19 +82,21 @@ func TestATenantsRateHoldsAcrossWorkersAndSlowsNobodyElse(t *testing.T) {
 		}
 	}
 	span := begun[len(begun)-1].Sub(begun[0])
-	t.Logf("%d steps of a tenant with %d a second began in %v; 300 steps of another took %v", len(begun), rate, span.Round(time.Millisecond), took.Round(time.Millisecond))
+	t.Logf("%d steps of a tenant with %d a second began in %v; 300 steps of another took %v, and %v without it", len(begun), rate, span.Round(time.Millisecond),
+		took.Round(time.Millisecond), alone.Round(time.Millisecond))
 	if least := int(0.7 * rate * span.Seconds()); len(begun) < least {
 		t.Errorf("only %d steps began in %v, want %d or more", len(begun), span, least)
 	}
-	if took > 5*time.Second {
-		t.Errorf("another tenant's steps took %v", took)
+	f.limit("slow", wire.Limits{})
+	f.ends("s", 200)
+	alone = max(alone, fast("again")) // the machine may be busier at one time than at another
+	if took > 3*alone+500*time.Millisecond {
+		t.Errorf("another tenant's steps took %v, and %v without the limited one", took, alone)
 	}
 	events, err := f.st.Events(t.Context(), "s", "", 10_000)
 	if err != nil || slices.ContainsFunc(events, func(e wire.Event) bool { return e.Type == "given_back" }) {
 		t.Errorf("those who watch the job are told of each wait; %v", err)
 	}
-	f.limit("slow", wire.Limits{})
-	f.ends("s", 200)
 	f.family.CheckEffects(t, "s", 200)
 	if n := f.log.Count("attempt failed"); n != 0 {
 		t.Errorf("%d waits were counted as failures", n)
