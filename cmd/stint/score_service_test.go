@@ -181,9 +181,9 @@ func (s *service) ticks(name string, from, to time.Time) map[string]int {
 // Each tick fires once or is listed with its reason, and each job is seen by both servers, whatever is killed on the way.
 func TestScoreService(t *testing.T) {
 	t.Parallel()
-	lasts, each := 24*time.Second, 5*time.Second
+	lasts, each := time.Duration(size(runs, 24, 600))*time.Second, 5*time.Second // -runs: for so many seconds
 	if *long {
-		lasts, each = 10*time.Minute, 20*time.Second
+		each = 20 * time.Second
 	}
 	s := newService(t)
 	s.r.Until(time.Minute, "every schedule has fired", func(ctx context.Context) (bool, error) {
@@ -210,15 +210,7 @@ func TestScoreService(t *testing.T) {
 	tick.Stop()
 	work.Wait()
 	to := time.Now()
-	s.r.Until(2*time.Minute, "all jobs have ended", func(ctx context.Context) (bool, error) {
-		for _, name := range beats { // no more of them
-			if _, err := s.clients[0].PauseSchedule(ctx, name); err != nil {
-				return false, err
-			}
-		}
-		page, err := s.clients[0].Jobs(ctx, client.Filter{States: []tasks.State{tasks.Accepted, tasks.Planning, tasks.Running}})
-		return err == nil && len(page.Jobs) == 0 && page.Next == "", err
-	})
+	s.quiet(ctx)
 	total := map[string]int{}
 	for _, name := range beats {
 		for outcome, n := range s.ticks(name, from, to.Add(-2*time.Second)) {
@@ -238,6 +230,35 @@ func TestScoreService(t *testing.T) {
 	}
 	score(t, "%v, %d rounds of kills: %d ticks of %d schedules (%s), %d jobs through two servers", lasts, kills, total[wire.TickFired]+total[wire.TickMissed]+total[wire.TickSkipped],
 		len(beats), outcomesText(total), len(ids))
+}
+
+// quiet stops the schedules and waits until every job has ended.
+func (s *service) quiet(ctx context.Context) {
+	s.t.Helper()
+	ctx = context.WithoutCancel(ctx)
+	err := rig.Poll(5*time.Minute, 200*time.Millisecond, func(context.Context) (bool, error) {
+		for _, name := range beats {
+			if _, err := s.clients[0].PauseSchedule(ctx, name); err != nil {
+				return false, err
+			}
+		}
+		active, err := s.r.Store.Active(ctx)
+		if err != nil || len(active) == 0 {
+			return err == nil, err
+		}
+		var left []string
+		for _, id := range active[:min(len(active), 5)] {
+			v, err := s.r.Store.View(ctx, id)
+			if err != nil {
+				return false, err
+			}
+			left = append(left, fmt.Sprintf("%s %s since %v, out %+v, stages %+v", id, v.State, v.StartedAt, v.Out, v.Stages))
+		}
+		return false, fmt.Errorf("%d jobs have not ended, such as\n%s", len(active), strings.Join(left, "\n"))
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func outcomesText(m map[string]int) string {
