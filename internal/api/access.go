@@ -78,14 +78,14 @@ func (a *API) access(ctx huma.Context, next func(huma.Context)) {
 
 // authorize says what is wrong when a caller may not do something.
 func (a *API) authorize(p principal, n needs) *wire.Problem {
+	if !a.callers.allow(p.ID, a.o.RequestsPerSecond) {
+		return refused(http.StatusTooManyRequests, "ask less often; api.requests_per_second is the limit", "too many requests by the token %q", p.Name)
+	}
 	if !p.role.allows(n.role) {
 		return refused(http.StatusForbidden, "ask for a token of that role, or have somebody do it who has one", "this needs the role %s; the token %q has the role %s", n.role, p.Name, p.role)
 	}
 	if n.fleet && p.Tenants != nil {
 		return refused(http.StatusForbidden, "use a token that is not of single tenants", "this is about all tenants; the token %q is for %s alone", p.Name, list(p.Tenants))
-	}
-	if !a.callers.allow(p.ID, a.o.RequestsPerSecond) {
-		return refused(http.StatusTooManyRequests, "ask less often; api.requests_per_second is the limit", "too many requests by the token %q", p.Name)
 	}
 	return nil
 }
@@ -283,7 +283,7 @@ func host(addr string) string {
 // isLoopback reports whether a host, with or without a port, is this machine to itself.
 func isLoopback(addr string) bool {
 	h := strings.Trim(host(addr), "[]")
-	if h == "localhost" {
+	if strings.EqualFold(h, "localhost") {
 		return true
 	}
 	ip := net.ParseIP(h)

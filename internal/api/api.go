@@ -170,7 +170,7 @@ func (a *API) family(kind string) (tasks.Family, error) {
 		known = append(known, k)
 	}
 	slices.Sort(known)
-	return nil, invalid("body.kind", "there are jobs of kind "+list(known), "there are no jobs of kind %q", kind)
+	return nil, invalid("body.kind", "there are jobs of kind "+list(known), "is none that there is")
 }
 
 // away is an error of a database that a request needs and that does not answer.

@@ -260,3 +260,11 @@ func (p *pace) forget() {
 	p.by = nil
 	p.mu.Unlock()
 }
+
+func tokensOf(list ...store.StoredToken) map[string]store.StoredToken {
+	m := map[string]store.StoredToken{}
+	for _, t := range list {
+		m[t.ID] = t
+	}
+	return m
+}

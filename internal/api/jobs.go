@@ -152,8 +152,10 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	if len(s.Spec) == 0 {
 		return tasks.Job{}, invalid("body.spec", "docs/cli-json.md has the form of a spec", "is missing")
 	}
-	if holdsPassword(s.Spec) || slices.ContainsFunc(slices.Collect(maps.Values(s.Labels)), secretAddress.MatchString) {
-		return tasks.Job{}, invalid("body.spec", "name a connection of the configuration instead", "an address with a password must not be part of a job")
+	for place, has := range map[string]bool{"body.spec": holdsPassword(s.Spec), "body.labels": slices.ContainsFunc(slices.Collect(maps.Values(s.Labels)), secretAddress.MatchString)} {
+		if has {
+			return tasks.Job{}, invalid(place, "name a connection of the configuration instead", "an address with a password must not be part of a job")
+		}
 	}
 	if s.Tenant == store.AnyTenant {
 		return tasks.Job{}, invalid("body.tenant", "leave it away, or name one", "* stands for all tenants that are not named")
@@ -250,7 +252,7 @@ func (a *API) listJobs(ctx context.Context, in *listInput) (*body[wire.Jobs], er
 	for _, l := range in.Label {
 		name, value, ok := strings.Cut(l, "=")
 		if !ok {
-			return nil, invalid("query.label", "", "want name=value")
+			return nil, invalid("query.label", "such as label=team=billing", "want name=value")
 		}
 		f.Labels[name] = value
 	}

@@ -21,6 +21,9 @@ import (
 // secret.
 func init() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		if status == http.StatusInternalServerError && msg == unreadable {
+			status = http.StatusBadRequest // it is the client that went away
+		}
 		p := newProblem(status, "%s", msg)
 		for _, err := range errs {
 			var d huma.ErrorDetailer
@@ -33,12 +36,18 @@ func init() {
 				p.Errors = append(p.Errors, wire.ProblemPlace{Message: err.Error()})
 			}
 		}
-		if p.Hint == "" && len(p.Errors) > 0 {
+		if status < 500 && len(p.Errors) == 0 { // what huma says without a place is about the body as a whole
+			p.Errors = []wire.ProblemPlace{{Message: msg, Location: "body"}}
+		}
+		if status < 500 {
 			p.Hint = "/openapi.json describes what is expected"
 		}
 		return p
 	}
 }
+
+// unreadable is what huma says of a body that ends too soon.
+const unreadable = "cannot read request body"
 
 func newProblem(status int, format string, args ...any) *wire.Problem {
 	return &wire.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: fmt.Sprintf(format, args...)}
