@@ -55,6 +55,7 @@ type API struct {
 	closed    sync.Once
 	patience  time.Duration // how long a request may wait for Redis
 	heartbeat time.Duration // how often a stream says that it is still there
+	unread    time.Duration // how long the client of a stream may read nothing
 	tokens    tokenCache
 	callers   pace // by token
 	strangers pace // by address
@@ -75,7 +76,7 @@ func New(o Options) *API {
 		o.Log = slog.Default()
 	}
 	a := &API{o: o, store: o.Store, families: map[string]tasks.Family{}, log: o.Log, mux: http.NewServeMux(), stopping: make(chan struct{}),
-		patience: answerWithin, heartbeat: eventHeartbeat, tokens: tokenCache{store: o.Store}}
+		patience: answerWithin, heartbeat: eventHeartbeat, unread: eventUnread, tokens: tokenCache{store: o.Store}}
 	for _, f := range o.Families {
 		a.families[f.Kind()] = f
 	}

@@ -20,7 +20,7 @@ const (
 	eventPoll      = 250 * time.Millisecond
 	eventHeartbeat = 15 * time.Second
 	eventPage      = 500
-	eventWrite     = 30 * time.Second // who does not read for so long is gone
+	eventUnread    = 30 * time.Second // who does not read for so long is gone
 )
 
 type eventsInput struct {
@@ -79,6 +79,7 @@ type stream struct {
 	api   *API
 	job   string
 	after string
+	asked string // the event of which trimmed has told what it knows
 	out   huma.Context
 }
 
@@ -89,7 +90,7 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	c := http.NewResponseController(w)
 	// The server's own limit is for answers that end; a client that stops to read must not hold its connection for ever, either.
-	patient := func() { _ = c.SetWriteDeadline(time.Now().Add(eventWrite)) }
+	patient := func() { _ = c.SetWriteDeadline(time.Now().Add(s.api.unread)) }
 	patient()
 	if err := s.trimmed(ctx, w); err != nil {
 		return err
@@ -137,11 +138,12 @@ func (s *stream) run(ctx context.Context) error {
 	}
 }
 
-// trimmed tells a client that resumes at an event which is no longer kept that it has missed some.
+// trimmed tells a client that resumes at an event which is no longer kept, or that is too slow, that it has missed some.
 func (s *stream) trimmed(ctx context.Context, w http.ResponseWriter) error {
-	if s.after == "" {
+	if s.after == "" || s.after == s.asked {
 		return nil
 	}
+	s.asked = s.after
 	missed, err := s.api.store.EventsTrimmed(ctx, s.job, s.after)
 	if err != nil || !missed {
 		return err
