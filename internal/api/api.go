@@ -95,6 +95,10 @@ func New(o Options) *API {
 	a.limitRoutes()
 	a.accessRoutes()
 	a.healthRoutes()
+	// huma takes a pointer to a struct for one that is always there.
+	jobs := a.huma.OpenAPI().Components.Schemas.Map()["Job"]
+	failure := *jobs.Properties["error"]
+	jobs.Properties["error"] = &huma.Schema{Description: failure.Description, AnyOf: []*huma.Schema{{Ref: failure.Ref}, {Type: "null"}}}
 	a.handler = a.envelope(a.mux)
 	return a
 }
@@ -139,7 +143,8 @@ const needsKey = "needs"
 // route describes an operation; every one goes through here, so that none is without its needs.
 func (a *API) route(n needs, method, path, id, summary, description string) huma.Operation {
 	op := huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, Description: description, MaxBodyBytes: a.o.MaxBody, BodyReadTimeout: a.o.ReadTimeout,
-		Metadata: map[string]any{needsKey: n}, Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity}}
+		Metadata: map[string]any{needsKey: n}, Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity,
+			http.StatusTooManyRequests, http.StatusServiceUnavailable}}
 	if n.open {
 		op.Errors = nil
 	} else {

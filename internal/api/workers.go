@@ -19,8 +19,9 @@ func (a *API) workerRoutes() {
 		return answer(a.worker(ctx, in.ID))
 	})
 	op := a.route(look, http.MethodGet, "/v1/workers/{id}/drained", "worker-drained", "Say whether a worker is safe to stop", "200 only when it holds nothing and claims nothing; else 503 with Retry-After, and how many steps it holds.")
-	op.Errors = append(op.Errors, http.StatusServiceUnavailable)
 	huma.Register(a.huma, op, a.drained)
+	held := a.huma.OpenAPI().Paths["/v1/workers/{id}/drained"].Get.Responses["503"] // the worker itself; or a problem, when Redis is away
+	held.Content["application/json"] = &huma.MediaType{Schema: a.huma.OpenAPI().Components.Schemas.Schema(typeOf[wire.Worker](), true, "Worker")}
 	for _, v := range []struct {
 		drain         bool
 		verb, summary string
