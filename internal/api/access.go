@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -56,51 +55,65 @@ func (a *API) access(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	p, problem := a.identify(ctx.Context(), ctx.Header("Authorization"), ctx.Host(), ctx.RemoteAddr())
+	forwarded := ctx.Header("X-Forwarded-For") != "" || ctx.Header("Forwarded") != ""
+	p, problem := a.identify(ctx.Context(), ctx.Header("Authorization"), ctx.Host(), ctx.RemoteAddr(), forwarded)
 	if problem == nil {
 		problem = a.authorize(p, n)
 	}
+	if ctx.Method() != http.MethodGet && ctx.Method() != http.MethodHead {
+		defer a.audit(ctx, p) // also when the route panics
+	}
 	if problem != nil {
 		a.refuse(ctx, problem)
-	} else {
-		next(huma.WithValue(ctx, principalKey{}, p))
+		return
 	}
-	if ctx.Method() != http.MethodGet {
-		a.audit(ctx, p)
+	within := context.WithValue(ctx.Context(), principalKey{}, p)
+	if !n.long {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(within, a.patience)
+		defer cancel()
 	}
+	next(huma.WithContext(ctx, within))
 }
 
 // authorize says what is wrong when a caller may not do something.
 func (a *API) authorize(p principal, n needs) *wire.Problem {
+	if !a.callers.allow(p.ID, a.o.RequestsPerSecond) {
+		return refused(http.StatusTooManyRequests, "ask less often; api.requests_per_second is the limit", "too many requests by the token %q", p.Name)
+	}
 	if !p.role.allows(n.role) {
 		return refused(http.StatusForbidden, "ask for a token of that role, or have somebody do it who has one", "this needs the role %s; the token %q has the role %s", n.role, p.Name, p.role)
 	}
 	if n.fleet && p.Tenants != nil {
 		return refused(http.StatusForbidden, "use a token that is not of single tenants", "this is about all tenants; the token %q is for %s alone", p.Name, list(p.Tenants))
 	}
-	if !a.callers.allow(p.ID, a.o.RequestsPerSecond) {
-		return refused(http.StatusTooManyRequests, "ask less often; api.requests_per_second is the limit", "too many requests by the token %q", p.Name)
-	}
 	return nil
 }
 
 // identify says who asks. Whatever is wrong with a token, the same is done and the same is said: how long it takes tells
 // nothing of which tokens there are.
-func (a *API) identify(ctx context.Context, authorization, at, from string) (principal, *wire.Problem) {
+func (a *API) identify(ctx context.Context, authorization, at, from string, forwarded bool) (principal, *wire.Problem) {
 	if p, ok := ctx.Value(principalKey{}).(principal); ok {
 		return p, nil
 	}
 	tokens, err := a.tokens.list(ctx)
 	if err != nil {
-		return principal{}, problem(err)
+		a.log.WarnContext(ctx, "the tokens cannot be read", "request_id", requestID(ctx), "err", err)
+		return principal{}, unreachable()
 	}
 	if len(tokens) == 0 && ctx.Value(openKey{}) != nil {
+		if forwarded { // a proxy of this machine opens it to all
+			return principal{}, refused(http.StatusForbidden, "make a token first: stint tokens create --role admin --name NAME", "without tokens this server answers to this machine only, and a proxy passed this request on")
+		}
 		if !isLoopback(at) { // a page that made its own name lead here: DNS rebinding
 			return principal{}, refused(http.StatusForbidden, "use 127.0.0.1 or localhost", "without tokens this server answers to names of this machine only")
 		}
 		return principal{Token: wire.Token{Name: "loopback", Role: string(admin)}, role: admin}, nil
 	}
-	given, _ := strings.CutPrefix(authorization, "Bearer ")
+	scheme, given, _ := strings.Cut(authorization, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		given = ""
+	}
 	if t, ok := match(tokens, given, time.Now()); ok {
 		return principal{Token: t.Token, role: role(t.Role)}, nil
 	}
@@ -125,8 +138,11 @@ func match(tokens map[string]store.StoredToken, given string, now time.Time) (st
 	}
 	sum := sha256.Sum256([]byte(given))
 	same := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum[:])), []byte(t.Hash)) == 1
-	expired := t.ExpiresAt != nil && now.After(*t.ExpiresAt)
-	return t, same && known && !expired
+	return t, same && known && !expired(t, now)
+}
+
+func expired(t store.StoredToken, now time.Time) bool {
+	return t.ExpiresAt != nil && now.After(*t.ExpiresAt)
 }
 
 // tokenPrefix marks a token, for people and for those who look for secrets in code.
@@ -146,25 +162,47 @@ func MakeToken(n wire.NewToken, by string, now time.Time) (store.StoredToken, wi
 
 // refuse answers with a problem instead of calling the route.
 func (a *API) refuse(ctx huma.Context, p *wire.Problem) {
-	if p.Status == http.StatusUnauthorized {
-		ctx.SetHeader("WWW-Authenticate", `Bearer realm="stint"`)
-	}
-	if p.Status == http.StatusTooManyRequests {
-		ctx.SetHeader("Retry-After", "1")
-	}
+	hurdles(p, ctx.SetHeader)
 	p.RequestID = requestID(ctx.Context())
 	if err := writeProblem(ctx, p); err != nil {
 		a.log.DebugContext(ctx.Context(), "could not answer", "err", err)
 	}
 }
 
+// hurdles sets the headers that go with a refusal.
+func hurdles(p *wire.Problem, set func(name, value string)) {
+	switch p.Status {
+	case http.StatusUnauthorized:
+		set("WWW-Authenticate", `Bearer realm="stint"`)
+	case http.StatusTooManyRequests:
+		set("Retry-After", "1")
+	}
+}
+
+// audit notes what was done, or refused. Who asks too often leaves no entry for each time: it would cost more than to refuse.
 func (a *API) audit(ctx huma.Context, p principal) {
-	e := wire.AuditEntry{At: time.Now().UTC().Truncate(time.Millisecond), By: p.Name, TokenID: p.ID, Role: p.Token.Role, From: host(ctx.RemoteAddr()), Action: ctx.Operation().OperationID,
-		Target: ctx.URL().Path, Status: ctx.Status(), RequestID: requestID(ctx.Context())}
-	actx, cancel := context.WithTimeout(context.WithoutCancel(ctx.Context()), 2*time.Second)
+	e := wire.AuditEntry{By: p.Name, TokenID: p.ID, Role: p.Token.Role, From: host(ctx.RemoteAddr()), Action: ctx.Operation().OperationID, Target: ctx.URL().Path, Status: ctx.Status()}
+	if e.Status == 0 {
+		e.Status = http.StatusInternalServerError // it panicked
+	}
+	if e.Status != http.StatusTooManyRequests {
+		a.note(ctx.Context(), e)
+	}
+}
+
+// maxTarget bounds what is kept of a path, which is the caller's to choose.
+const maxTarget = 256
+
+// note writes an entry of the audit trail. The request has been answered: that it cannot be written is for the log.
+func (a *API) note(ctx context.Context, e wire.AuditEntry) {
+	e.At, e.RequestID = time.Now().UTC().Truncate(time.Millisecond), requestID(ctx)
+	if len(e.Target) > maxTarget {
+		e.Target = strings.ToValidUTF8(e.Target[:maxTarget], "") + "..."
+	}
+	actx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := a.store.Audit(actx, e); err != nil {
-		a.log.ErrorContext(ctx.Context(), "the audit trail could not be written", "err", err, "by", e.By, "action", e.Action, "target", e.Target, "status", e.Status)
+		a.log.ErrorContext(ctx, "the audit trail could not be written", "err", err, "by", e.By, "action", e.Action, "target", e.Target, "status", e.Status)
 	}
 }
 
@@ -172,7 +210,9 @@ func (a *API) audit(ctx huma.Context, p principal) {
 type tokenCache struct {
 	store *store.Store
 	mu    sync.Mutex
+	tried time.Time
 	read  time.Time
+	err   error // of the last try
 	byID  map[string]store.StoredToken
 }
 
@@ -185,31 +225,51 @@ const (
 func (c *tokenCache) list(ctx context.Context) (map[string]store.StoredToken, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	age := time.Since(c.read)
-	if c.byID != nil && age < tokensFresh {
-		return c.byID, nil
+	if time.Since(c.tried) < tokensFresh {
+		return c.known()
 	}
-	rctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	// All wait for this one, so it does not end with the request that happens to ask; and when Redis is away the next ones do not
+	// wait each for its turn to find that out.
+	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	tokens, err := c.store.Tokens(rctx)
+	c.tried, c.err = time.Now(), err
 	if err != nil {
-		if c.byID != nil && age < tokensKept {
-			return c.byID, nil
-		}
-		return nil, errors.Join(err, context.Cause(ctx))
+		return c.known()
 	}
 	byID := make(map[string]store.StoredToken, len(tokens))
 	for _, t := range tokens {
 		byID[t.ID] = t
 	}
-	c.byID, c.read = byID, time.Now()
+	c.byID, c.read = byID, c.tried
 	return byID, nil
+}
+
+// known returns what was read last, unless that is too long ago.
+func (c *tokenCache) known() (map[string]store.StoredToken, error) {
+	if c.err != nil && (c.byID == nil || time.Since(c.read) > tokensKept) {
+		return nil, c.err
+	}
+	return c.byID, nil
+}
+
+// valid reports whether a caller's token is still one, for what goes on after its request was let in.
+func (a *API) valid(ctx context.Context, p principal) bool {
+	if p.ID == "" {
+		return true
+	}
+	tokens, err := a.tokens.list(ctx)
+	if err != nil {
+		return false
+	}
+	t, known := tokens[p.ID]
+	return known && !expired(t, time.Now())
 }
 
 // forget makes the next request read the tokens anew.
 func (c *tokenCache) forget() {
 	c.mu.Lock()
-	c.read = time.Time{}
+	c.tried = time.Time{}
 	c.mu.Unlock()
 }
 
@@ -223,7 +283,7 @@ func host(addr string) string {
 // isLoopback reports whether a host, with or without a port, is this machine to itself.
 func isLoopback(addr string) bool {
 	h := strings.Trim(host(addr), "[]")
-	if h == "localhost" {
+	if strings.EqualFold(h, "localhost") {
 		return true
 	}
 	ip := net.ParseIP(h)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,6 +52,10 @@ type API struct {
 	handler  http.Handler
 	stopping chan struct{} // closed by Close: streams end
 
+	closed    sync.Once
+	patience  time.Duration // how long a request may wait for Redis
+	heartbeat time.Duration // how often a stream says that it is still there
+	unread    time.Duration // how long the client of a stream may read nothing
 	tokens    tokenCache
 	callers   pace // by token
 	strangers pace // by address
@@ -70,13 +75,15 @@ func New(o Options) *API {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	a := &API{o: o, store: o.Store, families: map[string]tasks.Family{}, log: o.Log, mux: http.NewServeMux(), stopping: make(chan struct{}), tokens: tokenCache{store: o.Store}}
+	a := &API{o: o, store: o.Store, families: map[string]tasks.Family{}, log: o.Log, mux: http.NewServeMux(), stopping: make(chan struct{}),
+		patience: answerWithin, heartbeat: eventHeartbeat, unread: eventUnread, tokens: tokenCache{store: o.Store}}
 	for _, f := range o.Families {
 		a.families[f.Kind()] = f
 	}
 	c := huma.DefaultConfig("stint", o.Version)
 	c.Info.Description = "Long operations in small steps, so that you can deploy at any moment."
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
+	c.Transformers = append(c.Transformers, a.complete)
 	c.RejectUnknownQueryParameters = true
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "Made by: stint tokens create"}}
 	a.huma = humago.New(a.mux, c)
@@ -90,15 +97,22 @@ func New(o Options) *API {
 	a.limitRoutes()
 	a.accessRoutes()
 	a.healthRoutes()
+	// huma takes a pointer to a struct for one that is always there.
+	jobs := a.huma.OpenAPI().Components.Schemas.Map()["Job"]
+	failure := *jobs.Properties["error"]
+	jobs.Properties["error"] = &huma.Schema{Description: failure.Description, AnyOf: []*huma.Schema{{Ref: failure.Ref}, {Type: "null"}}}
 	a.handler = a.envelope(a.mux)
 	return a
 }
 
+// answerWithin bounds the time that a request waits for Redis.
+const answerWithin = 10 * time.Second
+
 // Handler answers requests.
 func (a *API) Handler() http.Handler { return a.handler }
 
-// Close ends the streams of events, so that a server can be shut down; their clients resume elsewhere.
-func (a *API) Close() { close(a.stopping) }
+// Close ends the streams of events, so that a server can be shut down; their clients resume elsewhere. It may be called again.
+func (a *API) Close() { a.closed.Do(func() { close(a.stopping) }) }
 
 // OpenAPI returns the description of the routes, as JSON.
 func (a *API) OpenAPI() ([]byte, error) { return json.MarshalIndent(a.huma.OpenAPI(), "", "  ") }
@@ -123,6 +137,7 @@ type needs struct {
 	role  role
 	fleet bool // it is about more than single tenants: a token that is scoped to tenants may not
 	open  bool // anybody may: health
+	long  bool // it takes as long as a job, or as somebody else's server, does
 }
 
 const needsKey = "needs"
@@ -130,7 +145,8 @@ const needsKey = "needs"
 // route describes an operation; every one goes through here, so that none is without its needs.
 func (a *API) route(n needs, method, path, id, summary, description string) huma.Operation {
 	op := huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, Description: description, MaxBodyBytes: a.o.MaxBody, BodyReadTimeout: a.o.ReadTimeout,
-		Metadata: map[string]any{needsKey: n}, Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity}}
+		Metadata: map[string]any{needsKey: n}, Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity,
+			http.StatusTooManyRequests, http.StatusServiceUnavailable}}
 	if n.open {
 		op.Errors = nil
 	} else {
@@ -162,7 +178,7 @@ func (a *API) family(kind string) (tasks.Family, error) {
 		known = append(known, k)
 	}
 	slices.Sort(known)
-	return nil, invalid("body.kind", "there are jobs of kind "+list(known), "there are no jobs of kind %q", kind)
+	return nil, invalid("body.kind", "there are jobs of kind "+list(known), "is none that there is")
 }
 
 // away is an error of a database that a request needs and that does not answer.
@@ -181,8 +197,9 @@ func answer[T any](v T, err error) (*body[T], error) {
 	return &body[T]{v}, nil
 }
 
-// IDPath is the id of a job or worker in a path.
-type IDPath struct {
+// PathID is the id of a job or worker in a path. It is exported because inputs embed it: huma fills in no embedded struct that is
+// not.
+type PathID struct {
 	ID string `path:"id" maxLength:"200" doc:"Its id"`
 }
 

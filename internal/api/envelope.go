@@ -3,11 +3,14 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +67,12 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+		lift := func() { _ = http.NewResponseController(rw).SetReadDeadline(time.Time{}) }
+		if r.ContentLength == 0 {
+			lift()
+		} else {
+			r.Body = &received{r.Body, lift}
+		}
 		start := time.Now()
 		_, pattern := mux.Handler(r)
 		defer func() {
@@ -80,6 +89,9 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 		}()
 		switch err := guard.Check(r); {
 		case err != nil:
+			if from := host(r.RemoteAddr); a.strangers.allow(from, strangersPerSecond) {
+				a.note(r.Context(), wire.AuditEntry{By: "unknown", From: from, Action: "cross-site", Target: r.URL.Path, Status: http.StatusForbidden})
+			}
 			a.write(w, r, refused(http.StatusForbidden, "send it from a program, or from a page of this server", "a page of another site sent this request"))
 		case pattern == "":
 			a.notThere(w, r, mux)
@@ -87,6 +99,21 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 		}
 	})
+}
+
+// received lifts the limit of time for sending a request once it is here: it would end the request's context while the answer is
+// still being made.
+type received struct {
+	io.ReadCloser
+	lift func()
+}
+
+func (b *received) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.lift()
+	}
+	return n, err
 }
 
 // notThere answers a path, or a method of a path, that there is not.
@@ -100,6 +127,9 @@ func (a *API) notThere(w http.ResponseWriter, r *http.Request, mux *http.ServeMu
 		}
 	}
 	if len(allowed) > 0 {
+		if allowed[0] == http.MethodGet {
+			allowed = slices.Insert(allowed, 1, http.MethodHead)
+		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		a.write(w, r, refused(http.StatusMethodNotAllowed, "use "+strings.Join(allowed, " or "), "%s cannot be done with %s", r.Method, r.URL.Path))
 		return

@@ -20,10 +20,11 @@ const (
 	eventPoll      = 250 * time.Millisecond
 	eventHeartbeat = 15 * time.Second
 	eventPage      = 500
+	eventUnread    = 30 * time.Second // who does not read for so long is gone
 )
 
 type eventsInput struct {
-	IDPath
+	PathID
 	After  string `query:"after" doc:"Those after the event of this id"`
 	Last   string `header:"Last-Event-ID" doc:"The same, as browsers send it when they resume"`
 	Accept string `header:"Accept"`
@@ -31,7 +32,7 @@ type eventsInput struct {
 }
 
 func (a *API) eventRoutes() {
-	op := a.route(needs{role: viewer}, http.MethodGet, "/v1/jobs/{id}/events", "job-events", "What happened to a job",
+	op := a.route(needs{role: viewer, long: true}, http.MethodGet, "/v1/jobs/{id}/events", "job-events", "What happened to a job",
 		"With Accept: text/event-stream a stream of server-sent events that ends with the job, each with an id: sent as Last-Event-ID it resumes there, on any server. An event of the type trimmed says that older ones are no longer kept. Otherwise a list.")
 	op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 		"text/event-stream": {Schema: &huma.Schema{Type: "string"}},
@@ -46,7 +47,7 @@ func (a *API) events(ctx context.Context, in *eventsInput) (*huma.StreamResponse
 		after = in.Last
 	}
 	if after != "" && !store.ValidCursor(after) {
-		return nil, invalid("Last-Event-ID", "leave it away to begin at the beginning", "%q is no id of an event", after)
+		return nil, invalid("Last-Event-ID", "leave it away to begin at the beginning", "is no id of an event")
 	}
 	if _, err := a.view(ctx, in.ID); err != nil {
 		return nil, problem(err)
@@ -78,6 +79,7 @@ type stream struct {
 	api   *API
 	job   string
 	after string
+	asked string // the event of which trimmed has told what it knows
 	out   huma.Context
 }
 
@@ -87,7 +89,9 @@ func (s *stream) run(ctx context.Context) error {
 		return fmt.Errorf("the connection cannot stream")
 	}
 	c := http.NewResponseController(w)
-	_ = c.SetWriteDeadline(time.Time{}) // the server's own limit is for answers that end
+	// The server's own limit is for answers that end; a client that stops to read must not hold its connection for ever, either.
+	patient := func() { _ = c.SetWriteDeadline(time.Now().Add(s.api.unread)) }
+	patient()
 	if err := s.trimmed(ctx, w); err != nil {
 		return err
 	}
@@ -98,11 +102,15 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	_ = c.Flush()
 	for {
+		patient()
+		if !s.api.valid(ctx, principalOf(ctx)) {
+			return fmt.Errorf("the token is no longer one")
+		}
 		n, ended, err := s.send(ctx, w)
 		switch {
 		case err != nil:
 			return err
-		case n == 0 && time.Since(silent) > eventHeartbeat:
+		case n == 0 && time.Since(silent) > s.api.heartbeat:
 			if _, err := fmt.Fprint(w, ": nothing new\n\n"); err != nil {
 				return err
 			}
@@ -130,11 +138,12 @@ func (s *stream) run(ctx context.Context) error {
 	}
 }
 
-// trimmed tells a client that resumes at an event which is no longer kept that it has missed some.
+// trimmed tells a client that resumes at an event which is no longer kept, or that is too slow, that it has missed some.
 func (s *stream) trimmed(ctx context.Context, w http.ResponseWriter) error {
-	if s.after == "" {
+	if s.after == "" || s.after == s.asked {
 		return nil
 	}
+	s.asked = s.after
 	missed, err := s.api.store.EventsTrimmed(ctx, s.job, s.after)
 	if err != nil || !missed {
 		return err
@@ -152,6 +161,11 @@ func (s *stream) send(ctx context.Context, w http.ResponseWriter) (n int, ended 
 	list, err := s.api.store.Events(ctx, s.job, s.after, eventPage)
 	if err != nil {
 		return 0, false, err
+	}
+	if len(list) == eventPage { // so many at once that some may be gone already
+		if err := s.trimmed(ctx, w); err != nil {
+			return 0, false, err
+		}
 	}
 	for _, e := range list {
 		body, err := json.Marshal(e)

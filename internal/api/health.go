@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/stint-run/stint/client/wire"
 )
 
 // healthy is what health checks get.
@@ -31,9 +29,8 @@ func (a *API) healthRoutes() {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		if err := a.store.Ping(ctx); err != nil {
-			p := newProblem(http.StatusServiceUnavailable, "redis does not answer: %v", err)
-			p.Hint = "look at redis.url and at Redis itself; stint doctor says what is wrong"
-			return nil, p
+			a.log.WarnContext(ctx, "redis does not answer", "err", err) // where it is stands in the error, and anybody may ask
+			return nil, refused(http.StatusServiceUnavailable, "look at redis.url and at Redis itself; stint doctor says what is wrong", "redis does not answer")
 		}
 		return answer(healthy{true, a.o.Version}, nil)
 	})
@@ -42,22 +39,20 @@ func (a *API) healthRoutes() {
 	}
 }
 
-// metricsAccess lets whoever may look read the metrics: a scraper needs a token of the role viewer once there are tokens.
+// metricsAccess lets whoever may look at everything read the metrics: a scraper needs a token of the role viewer, for all tenants,
+// once there are tokens.
 func (a *API) metricsAccess(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, problem := a.authenticateRequest(r)
+		forwarded := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
+		p, problem := a.identify(r.Context(), r.Header.Get("Authorization"), r.Host, r.RemoteAddr, forwarded)
 		if problem == nil {
-			problem = a.authorize(p, needs{role: viewer})
+			problem = a.authorize(p, needs{role: viewer, fleet: true})
 		}
 		if problem != nil {
+			hurdles(problem, w.Header().Set)
 			a.write(w, r, problem)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// authenticateRequest says who asks, outside of huma.
-func (a *API) authenticateRequest(r *http.Request) (principal, *wire.Problem) {
-	return a.identify(r.Context(), r.Header.Get("Authorization"), r.Host, r.RemoteAddr)
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -26,7 +28,7 @@ type submitInput struct {
 
 type submitOutput struct {
 	Location string `header:"Location"`
-	Replayed bool   `header:"Idempotent-Replayed" doc:"The job was there already"`
+	Replayed string `header:"Idempotent-Replayed" doc:"true when the job was there already; else left out"`
 	Body     wire.Submitted
 }
 
@@ -44,7 +46,11 @@ func (a *API) jobRoutes() {
 			if err != nil {
 				return nil, problem(err)
 			}
-			return &submitOutput{Location: "/v1/jobs/" + done.ID, Replayed: done.Outcome != wire.OutcomeCreated, Body: *done}, nil
+			out := &submitOutput{Location: "/v1/jobs/" + done.ID, Body: *done}
+			if done.Outcome != wire.OutcomeCreated {
+				out.Replayed = "true"
+			}
+			return out, nil
 		})
 	}
 	post("/v1/jobs", "submit-job", "Submit a job", "")
@@ -56,8 +62,8 @@ func (a *API) jobRoutes() {
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs", "list-jobs", "List jobs, newest first", "A page may be short and still have a next one: filters leave jobs out."), a.listJobs)
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/{id}", "get-job", "Show a job", "Its ETag names its state and which run of it this is; send it as If-Match to act on what you have seen."), a.getJob)
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/{id}/report", "report-job", "Show what became of a job", "Stages, findings, and steps that failed for good."), a.reportJob)
-	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/{id}/rejects", "list-rejects", "List what a job has set aside", "In the form of its family."), a.listRejects)
-	huma.Register(a.huma, a.route(submit, http.MethodPost, "/v1/drafts", "draft-job", "Say what a job would do", "Reads what it needs to; writes nothing."), a.draft)
+	huma.Register(a.huma, a.route(needs{role: viewer, long: true}, http.MethodGet, "/v1/jobs/{id}/rejects", "list-rejects", "List what a job has set aside", "In the form of its family."), a.listRejects)
+	huma.Register(a.huma, a.route(needs{role: submitter, long: true}, http.MethodPost, "/v1/drafts", "draft-job", "Say what a job would do", "Reads what it needs to; writes nothing."), a.draft)
 	for _, v := range []struct {
 		verb    store.Verb
 		summary string
@@ -146,6 +152,14 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	if len(s.Spec) == 0 {
 		return tasks.Job{}, invalid("body.spec", "docs/cli-json.md has the form of a spec", "is missing")
 	}
+	for place, has := range map[string]bool{"body.spec": holdsPassword(s.Spec), "body.labels": slices.ContainsFunc(slices.Collect(maps.Values(s.Labels)), secretAddress.MatchString)} {
+		if has {
+			return tasks.Job{}, invalid(place, "name a connection of the configuration instead", "an address with a password must not be part of a job")
+		}
+	}
+	if s.Tenant == store.AnyTenant {
+		return tasks.Job{}, invalid("body.tenant", "leave it away, or name one", "* stands for all tenants that are not named")
+	}
 	if c, ok := f.(tasks.Checker); ok {
 		if err := c.Check(s.Spec); err != nil {
 			return tasks.Job{}, invalid("body.spec", tasks.HintOf(err), "%v", err)
@@ -154,9 +168,6 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	var spec bytes.Buffer
 	if err := json.Compact(&spec, s.Spec); err != nil {
 		return tasks.Job{}, invalid("body.spec", "", "%v", err)
-	}
-	if secretAddress.Match(spec.Bytes()) {
-		return tasks.Job{}, invalid("body.spec", "name a connection of the configuration instead", "an address with a password must not be part of a job")
 	}
 	p := principalOf(ctx)
 	if s.Tenant == "" && len(p.Tenants) == 1 {
@@ -246,12 +257,12 @@ func (a *API) listJobs(ctx context.Context, in *listInput) (*body[wire.Jobs], er
 	for _, l := range in.Label {
 		name, value, ok := strings.Cut(l, "=")
 		if !ok {
-			return nil, invalid("query.label", "", "want name=value, got %q", l)
+			return nil, invalid("query.label", "such as label=team=billing", "want name=value")
 		}
 		f.Labels[name] = value
 	}
 	if score, id, ok := strings.Cut(in.Cursor, ":"); in.Cursor != "" && (!ok || id == "" || !digits(score)) {
-		return nil, invalid("query.cursor", "take the next of the page before", "%q is no cursor", in.Cursor)
+		return nil, invalid("query.cursor", "take the next of the page before", "is no cursor")
 	}
 	jobs, next, err := a.store.List(ctx, f)
 	return answer(wire.Jobs{Jobs: jobs, Next: next}, err)
@@ -263,6 +274,20 @@ func digits(s string) bool {
 
 // secretAddress is an address with a password in it.
 var secretAddress = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@"]*:[^@/\s"]+@`)
+
+// holdsPassword reports whether a text of a spec has an address with a password in it, however JSON may write that.
+func holdsPassword(spec json.RawMessage) bool {
+	d := json.NewDecoder(bytes.NewReader(spec))
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return false // the end, or what is told as broken elsewhere
+		}
+		if text, ok := t.(string); ok && secretAddress.MatchString(text) {
+			return true
+		}
+	}
+}
 
 // view reads a job that the caller may see. One of another tenant is not there for them.
 func (a *API) view(ctx context.Context, id string) (*wire.Job, error) {
@@ -281,7 +306,7 @@ type jobOutput struct {
 	Body *wire.Job
 }
 
-func (a *API) getJob(ctx context.Context, in *IDPath) (*jobOutput, error) {
+func (a *API) getJob(ctx context.Context, in *PathID) (*jobOutput, error) {
 	v, err := a.view(ctx, in.ID)
 	if err != nil {
 		return nil, problem(err)
@@ -289,7 +314,7 @@ func (a *API) getJob(ctx context.Context, in *IDPath) (*jobOutput, error) {
 	return &jobOutput{`"` + store.Version(v) + `"`, v}, nil
 }
 
-func (a *API) reportJob(ctx context.Context, in *IDPath) (*body[wire.Report], error) {
+func (a *API) reportJob(ctx context.Context, in *PathID) (*body[wire.Report], error) {
 	v, err := a.view(ctx, in.ID)
 	if err != nil {
 		return nil, problem(err)
@@ -308,7 +333,7 @@ func (a *API) reportJob(ctx context.Context, in *IDPath) (*body[wire.Report], er
 }
 
 type rejectsInput struct {
-	IDPath
+	PathID
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"200"`
 	Cursor string `query:"cursor" doc:"The next of the page before"`
 }
@@ -348,7 +373,7 @@ func (a *API) draft(ctx context.Context, in *struct{ Body wire.Submission }) (*b
 }
 
 type controlInput struct {
-	IDPath
+	PathID
 	Match string `header:"If-Match" doc:"The ETag of the job as you have seen it"`
 }
 
@@ -362,7 +387,11 @@ func (a *API) control(ctx context.Context, verb store.Verb, in *controlInput) (*
 	if err != nil {
 		return nil, problem(err)
 	}
-	h, err := a.store.Control(ctx, in.ID, verb, principalOf(ctx).Name, strings.Trim(strings.TrimPrefix(in.Match, "W/"), `"`))
+	match := strings.Trim(strings.TrimPrefix(in.Match, "W/"), `"`)
+	if match == "*" { // any that there is
+		match = ""
+	}
+	h, err := a.store.Control(ctx, in.ID, verb, principalOf(ctx).Name, match)
 	if err != nil {
 		return nil, problem(err)
 	}

@@ -45,7 +45,7 @@ func (a *API) listKinds(ctx context.Context, _ *struct{}) (*body[wire.Kinds], er
 }
 
 type maintenanceInput struct {
-	IDPath
+	PathID
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"500" doc:"For those who wonder why nothing starts"`
 	}
@@ -59,7 +59,7 @@ func (a *API) beginMaintenance(ctx context.Context, in *maintenanceInput) (*body
 	return answer(m, a.store.SetMaintenance(ctx, in.ID, m))
 }
 
-func (a *API) endMaintenance(ctx context.Context, in *IDPath) (*struct{}, error) {
+func (a *API) endMaintenance(ctx context.Context, in *PathID) (*struct{}, error) {
 	let, err := a.store.EndMaintenance(ctx, in.ID)
 	a.hand(ctx, let...)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/store"
@@ -20,6 +21,9 @@ import (
 // secret.
 func init() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		if status == http.StatusInternalServerError && msg == unreadable {
+			status = http.StatusBadRequest // it is the client that went away
+		}
 		p := newProblem(status, "%s", msg)
 		for _, err := range errs {
 			var d huma.ErrorDetailer
@@ -32,12 +36,18 @@ func init() {
 				p.Errors = append(p.Errors, wire.ProblemPlace{Message: err.Error()})
 			}
 		}
-		if p.Hint == "" && len(p.Errors) > 0 {
+		if status < 500 && len(p.Errors) == 0 { // what huma says without a place is about the body as a whole
+			p.Errors = []wire.ProblemPlace{{Message: msg, Location: "body"}}
+		}
+		if status < 500 {
 			p.Hint = "/openapi.json describes what is expected"
 		}
 		return p
 	}
 }
+
+// unreadable is what huma says of a body that ends too soon.
+const unreadable = "cannot read request body"
 
 func newProblem(status int, format string, args ...any) *wire.Problem {
 	return &wire.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: fmt.Sprintf(format, args...)}
@@ -85,7 +95,7 @@ func refused(status int, hint, format string, args ...any) *wire.Problem {
 
 // problem turns an error of the layers below into what the caller is told. What is nobody's mistake is told without its chain,
 // which stands in the log.
-func problem(err error) *wire.Problem {
+func problem(err error) huma.StatusError {
 	var p *wire.Problem
 	var dial *net.OpError
 	var other *away
@@ -103,16 +113,39 @@ func problem(err error) *wire.Problem {
 		p = newProblem(http.StatusUnprocessableEntity, "%s", err)
 	case errors.As(err, &other):
 		p = newProblem(http.StatusServiceUnavailable, "%s", err)
-	case errors.As(err, &dial), errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded), isStarting(err):
-		p = newProblem(http.StatusServiceUnavailable, "redis or a database does not answer just now: %s", err)
-		p.Hint = "try again; /readyz says when it does"
+	case errors.As(err, &dial), errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded), errors.Is(err, redis.ErrPoolTimeout), isStarting(err):
+		return &fault{unreachable(), err}
 	default:
-		p = newProblem(http.StatusInternalServerError, "%s", err)
+		return &fault{newProblem(http.StatusInternalServerError, "the server has a fault; its log has more"), err}
 	}
 	if hint := tasks.HintOf(err); hint != "" {
 		p.Hint = hint
 	}
 	return p
+}
+
+// fault is a problem that is no mistake of the caller, with the error behind it, which is for the log alone: it may say where
+// things are.
+type fault struct {
+	*wire.Problem
+	cause error
+}
+
+// complete is what happens to each answer before it is written: a problem gets the id of its request, a fault is noted.
+func (a *API) complete(ctx huma.Context, _ string, v any) (any, error) {
+	if f, ok := v.(*fault); ok {
+		a.log.ErrorContext(ctx.Context(), "a request failed", "request_id", requestID(ctx.Context()), "action", ctx.Operation().OperationID, "status", f.Status, "err", f.cause)
+		v = f.Problem
+	}
+	if p, ok := v.(*wire.Problem); ok {
+		p.RequestID = requestID(ctx.Context())
+	}
+	return v, nil
+}
+
+// unreachable is the problem of a Redis that does not answer.
+func unreachable() *wire.Problem {
+	return refused(http.StatusServiceUnavailable, "try again; /readyz says when it does", "redis does not answer just now")
 }
 
 // isStarting: Redis answers, and cannot serve yet, or not any more.

@@ -17,7 +17,7 @@ func (a *API) queueRoutes() {
 		list, err := a.queues(ctx)
 		return answer(wire.Queues{Queues: list}, err)
 	})
-	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/queues/{id}", "get-queue", "Show a queue", "Autoscalers go by its backlog."), func(ctx context.Context, in *IDPath) (*body[wire.Queue], error) {
+	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/queues/{id}", "get-queue", "Show a queue", "Autoscalers go by its backlog."), func(ctx context.Context, in *PathID) (*body[wire.Queue], error) {
 		list, err := a.queues(ctx)
 		if err == nil {
 			if i := slices.IndexFunc(list, func(q wire.Queue) bool { return q.Name == in.ID }); i >= 0 {

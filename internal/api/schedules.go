@@ -15,7 +15,7 @@ import (
 func (a *API) scheduleRoutes() {
 	look, steer := needs{role: viewer}, needs{role: operator}
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/schedules", "list-schedules", "List the schedules", "One that has not fired when it should says so in overdue_ms, also when every scheduler is dead."), a.listSchedules)
-	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/schedules/{id}", "get-schedule", "Show a schedule", "Its ETag is its version."), func(ctx context.Context, in *IDPath) (*scheduleOutput, error) {
+	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/schedules/{id}", "get-schedule", "Show a schedule", "Its ETag is its version."), func(ctx context.Context, in *PathID) (*scheduleOutput, error) {
 		return scheduled(a.schedule(ctx, in.ID))
 	})
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/schedules/{id}/ticks", "list-ticks", "Show what became of a schedule's due times, newest first", "The last 2,000 are kept; missed ones that follow one another are one entry."), a.listTicks)
@@ -37,7 +37,7 @@ func (a *API) scheduleRoutes() {
 		verb, summary string
 		do            func(ctx context.Context, name string) (wire.Schedule, error)
 	}{{"pause", "Let a schedule fire nothing more", a.store.PauseSchedule}, {"resume", "Let a paused schedule fire again", a.store.ResumeSchedule}} {
-		huma.Register(a.huma, a.route(steer, http.MethodPost, "/v1/schedules/{id}/"+v.verb, v.verb+"-schedule", v.summary, ""), func(ctx context.Context, in *IDPath) (*scheduleOutput, error) {
+		huma.Register(a.huma, a.route(steer, http.MethodPost, "/v1/schedules/{id}/"+v.verb, v.verb+"-schedule", v.summary, ""), func(ctx context.Context, in *PathID) (*scheduleOutput, error) {
 			if _, err := a.schedule(ctx, in.ID); err != nil {
 				return nil, problem(err)
 			}
@@ -47,7 +47,7 @@ func (a *API) scheduleRoutes() {
 	run := a.route(steer, http.MethodPost, "/v1/schedules/{id}/run", "run-schedule", "Fire a schedule now", "Its overlap policy holds: the answer says what came of it. The same Idempotency-Key gives back the same tick.")
 	run.DefaultStatus = http.StatusAccepted
 	huma.Register(a.huma, run, func(ctx context.Context, in *struct {
-		IDPath
+		PathID
 		Key string `header:"Idempotency-Key" maxLength:"200"`
 	}) (*body[wire.Tick], error) {
 		if _, err := a.schedule(ctx, in.ID); err != nil {
@@ -59,7 +59,7 @@ func (a *API) scheduleRoutes() {
 
 // MatchInput names something, and the version of it that the caller has seen.
 type MatchInput struct {
-	IDPath
+	PathID
 	Match string `header:"If-Match" doc:"The ETag of what you have seen"`
 }
 
@@ -108,7 +108,7 @@ func (a *API) listSchedules(ctx context.Context, _ *struct{}) (*body[wire.Schedu
 }
 
 type ticksInput struct {
-	IDPath
+	PathID
 	Limit int `query:"limit" minimum:"1" maximum:"2000" default:"100"`
 }
 

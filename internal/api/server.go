@@ -75,21 +75,25 @@ func (a *API) Start(ctx context.Context, o ServerOptions) (*Server, error) {
 		}
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	}
-	go func() { s.done <- s.server.Serve(l) }()
+	go func() {
+		s.done <- s.server.Serve(l)
+		close(s.done)
+	}()
 	return s, nil
 }
 
 // Addr returns where it listens: host and port.
 func (s *Server) Addr() string { return s.addr }
 
-// Stop lets the requests under way end, until ctx does, and closes the streams of events: their clients resume elsewhere.
+// Stop lets the requests under way end, until ctx does, and closes the streams of events: their clients resume elsewhere. It may
+// be called again.
 func (s *Server) Stop(ctx context.Context) error {
 	s.api.Close()
 	err := s.server.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.server.Close())
 	}
-	if e := <-s.done; !errors.Is(e, http.ErrServerClosed) {
+	if e, first := <-s.done; first && !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("serve: %w", e))
 	}
 	return err

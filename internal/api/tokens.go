@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -27,12 +28,15 @@ func (a *API) accessRoutes() {
 		if in.Body.ExpiresAt != nil && !in.Body.ExpiresAt.After(time.Now()) {
 			return nil, invalid("body.expires_at", "give a time that is to come, or leave it away", "is over")
 		}
+		if in.Body.Tenants != nil && len(in.Body.Tenants) == 0 || slices.Contains(in.Body.Tenants, store.AnyTenant) {
+			return nil, invalid("body.tenants", "name at least one, or leave it away for all", "is no list of tenants")
+		}
 		stored, made := MakeToken(in.Body, principalOf(ctx).Name, time.Now())
 		err := a.store.PutToken(ctx, stored)
 		a.tokens.forget()
 		return answer(made, err)
 	})
-	huma.Register(a.huma, a.route(rule, http.MethodDelete, "/v1/tokens/{id}", "revoke-token", "Revoke an API token", "Every server refuses it within a second or so."), func(ctx context.Context, in *IDPath) (*struct{}, error) {
+	huma.Register(a.huma, a.route(rule, http.MethodDelete, "/v1/tokens/{id}", "revoke-token", "Revoke an API token", "Every server refuses it within a second or so."), func(ctx context.Context, in *PathID) (*struct{}, error) {
 		if err := a.store.RevokeToken(ctx, in.ID); err != nil {
 			return nil, problem(err)
 		}
@@ -41,7 +45,7 @@ func (a *API) accessRoutes() {
 	})
 	huma.Register(a.huma, a.route(rule, http.MethodGet, "/v1/audit", "audit", "Show who did what, newest first", "Every request that changes something, and those that were refused. About 100,000 entries are kept."), func(ctx context.Context, in *auditInput) (*body[wire.Audit], error) {
 		if in.Cursor != "" && !store.ValidCursor(in.Cursor) {
-			return nil, invalid("query.cursor", "take the next of the page before", "%q is no cursor", in.Cursor)
+			return nil, invalid("query.cursor", "take the next of the page before", "is no cursor")
 		}
 		entries, next, err := a.store.AuditTrail(ctx, in.Cursor, in.Limit)
 		return answer(wire.Audit{Entries: entries, Next: next}, err)

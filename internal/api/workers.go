@@ -17,12 +17,13 @@ import (
 func (a *API) workerRoutes() {
 	look, steer := needs{role: viewer}, needs{role: operator, fleet: true}
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/workers", "list-workers", "List the fleet", "As of the last heartbeats; stopped and lost ones are listed for a day."), a.listWorkers)
-	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/workers/{id}", "get-worker", "Show a worker", ""), func(ctx context.Context, in *IDPath) (*body[wire.Worker], error) {
+	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/workers/{id}", "get-worker", "Show a worker", ""), func(ctx context.Context, in *PathID) (*body[wire.Worker], error) {
 		return answer(a.worker(ctx, in.ID))
 	})
 	op := a.route(look, http.MethodGet, "/v1/workers/{id}/drained", "worker-drained", "Say whether a worker is safe to stop", "200 only when it holds nothing and claims nothing; else 503 with Retry-After, and how many steps it holds.")
-	op.Errors = append(op.Errors, http.StatusServiceUnavailable)
 	huma.Register(a.huma, op, a.drained)
+	held := a.huma.OpenAPI().Paths["/v1/workers/{id}/drained"].Get.Responses["503"] // the worker itself; or a problem, when Redis is away
+	held.Content["application/json"] = &huma.MediaType{Schema: a.huma.OpenAPI().Components.Schemas.Schema(typeOf[wire.Worker](), true, "Worker")}
 	for _, v := range []struct {
 		drain         bool
 		verb, summary string
@@ -31,7 +32,7 @@ func (a *API) workerRoutes() {
 		one.DefaultStatus = http.StatusAccepted
 		one.Errors = append(one.Errors, http.StatusConflict)
 		huma.Register(a.huma, one, func(ctx context.Context, in *struct {
-			IDPath
+			PathID
 			Force bool `query:"force" doc:"Although a queue is left without any worker"`
 		}) (*body[wire.Asked], error) {
 			return answer(a.want(ctx, wire.Selection{IDs: []string{in.ID}, Force: in.Force}, v.drain))
@@ -71,7 +72,7 @@ type drainedOutput struct {
 	Body       wire.Worker
 }
 
-func (a *API) drained(ctx context.Context, in *IDPath) (*drainedOutput, error) {
+func (a *API) drained(ctx context.Context, in *PathID) (*drainedOutput, error) {
 	w, err := a.worker(ctx, in.ID)
 	switch {
 	case err != nil:

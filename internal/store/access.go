@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,30 +67,65 @@ func (s *Store) RevokeToken(ctx context.Context, id string) error {
 	return nil
 }
 
-// keptAudit is about how many entries of the audit trail are kept.
-const keptAudit = 100_000
+// About how many entries of the audit trail are kept.
+const (
+	keptAudit     = 100_000
+	keptStrangers = 10_000
+)
 
-// Audit adds an entry to the audit trail. Its ID and time are Redis' own.
+// Audit adds an entry to the audit trail. Its ID is Redis' own. What strangers tried (they have no role) stands apart, so that
+// nobody can push out what others did by asking often enough without a token.
 func (s *Store) Audit(ctx context.Context, e wire.AuditEntry) error {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encode audit entry: %w", err)
 	}
-	return s.rdb.XAdd(ctx, &redis.XAddArgs{Stream: auditKey, MaxLen: keptAudit, Approx: true, Values: []any{"json", body}}).Err()
+	to := &redis.XAddArgs{Stream: auditKey, MaxLen: keptAudit, Approx: true, Values: []any{"json", body}}
+	if e.Role == "" {
+		to.Stream, to.MaxLen = strangersKey, keptStrangers
+	}
+	if err := s.rdb.XAdd(ctx, to).Err(); err != nil {
+		return fmt.Errorf("write audit trail: %w", err)
+	}
+	return nil
 }
 
-// AuditTrail reads entries, newest first, from the one after a cursor on; "" is the newest.
+// AuditTrail reads entries, newest first, from the one after a cursor on; "" is the newest. Entries of strangers stand among the
+// others.
 func (s *Store) AuditTrail(ctx context.Context, after string, limit int) (list []wire.AuditEntry, next string, err error) {
 	from := "+"
 	if after != "" {
+		if olderThan(after, "0-1") {
+			return []wire.AuditEntry{}, "", nil // Redis knows of nothing before
+		}
 		from = "(" + after
 	}
-	msgs, err := s.rdb.XRevRangeN(ctx, auditKey, from, "-", int64(limit)).Result()
+	var known, strangers *redis.XMessageSliceCmd
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		known = p.XRevRangeN(ctx, auditKey, from, "-", int64(limit))
+		strangers = p.XRevRangeN(ctx, strangersKey, from, "-", int64(limit))
+		return nil
+	})
 	if err != nil {
 		return nil, "", fmt.Errorf("read audit trail: %w", err)
 	}
-	list = make([]wire.AuditEntry, 0, len(msgs))
-	for _, m := range msgs {
+	msgs := slices.Concat(known.Val(), strangers.Val())
+	slices.SortStableFunc(msgs, func(a, b redis.XMessage) int {
+		switch {
+		case a.ID == b.ID:
+			return 0
+		case olderThan(a.ID, b.ID):
+			return 1
+		}
+		return -1
+	})
+	n := min(limit, len(msgs))
+	for n > 0 && n < len(msgs) && msgs[n].ID == msgs[n-1].ID { // one of each stream, and a cursor cannot stand between them
+		n++
+	}
+	more := len(msgs) >= limit
+	list = make([]wire.AuditEntry, 0, n)
+	for _, m := range msgs[:n] {
 		var e wire.AuditEntry
 		body, _ := m.Values["json"].(string)
 		if err := json.Unmarshal([]byte(body), &e); err != nil {
@@ -98,16 +134,21 @@ func (s *Store) AuditTrail(ctx context.Context, after string, limit int) (list [
 		e.ID = m.ID
 		list = append(list, e)
 	}
-	if len(list) == limit {
+	if more && n > 0 {
 		next = list[len(list)-1].ID
 	}
 	return list, next, nil
 }
 
-// ValidCursor reports whether a text is the id of an entry of a stream, which Redis would otherwise complain about.
+// ValidCursor reports whether a text is the id of an entry of a stream after which others can stand. About anything else Redis
+// would complain.
 func ValidCursor(id string) bool {
+	if len(id) > 2*len("18446744073709551615")+1 {
+		return false
+	}
 	ms, seq, ok := strings.Cut(id, "-")
-	_, err1 := strconv.ParseUint(ms, 10, 64)
-	_, err2 := strconv.ParseUint(seq, 10, 64)
-	return ok && err1 == nil && err2 == nil
+	m, err1 := strconv.ParseUint(ms, 10, 64)
+	n, err2 := strconv.ParseUint(seq, 10, 64)
+	last := m == math.MaxUint64 && n == math.MaxUint64
+	return ok && err1 == nil && err2 == nil && !last
 }

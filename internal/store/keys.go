@@ -88,6 +88,9 @@ const tokensKey = prefix + "{fleet}:tokens"
 // auditKey: stream, capped at about keptAudit. Who changed what.
 const auditKey = prefix + "audit"
 
+// strangersKey: stream, capped at about keptStrangers. What was refused to callers without a known token.
+const strangersKey = prefix + "audit:strangers"
+
 // limitsKey: hash, tenant -> json {running_jobs, steps_per_second}; "*" holds for tenants that have no line of their own.
 const limitsKey = prefix + "{fleet}:limits"
 

@@ -372,12 +372,17 @@ func (s *Store) EventsTrimmed(ctx context.Context, id, after string) (bool, erro
 
 // olderThan compares two ids of a stream.
 func olderThan(a, b string) bool {
-	am, as, _ := strings.Cut(a, "-")
-	bm, bs, _ := strings.Cut(b, "-")
-	if am != bm {
-		return toInt(am) < toInt(bm)
-	}
-	return toInt(as) < toInt(bs)
+	am, as := idParts(a)
+	bm, bs := idParts(b)
+	return am < bm || am == bm && as < bs
+}
+
+// idParts takes the id of an entry of a stream apart: its milliseconds, and its number within them.
+func idParts(id string) (ms, seq uint64) {
+	m, s, _ := strings.Cut(id, "-")
+	ms, _ = strconv.ParseUint(m, 10, 64)
+	seq, _ = strconv.ParseUint(s, 10, 64)
+	return ms, seq
 }
 
 // Backlog is what is left of the jobs of one queue and protocol that have not ended.
