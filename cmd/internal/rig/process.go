@@ -46,10 +46,10 @@ func (r *Rig) Start(command string, args ...string) *Process {
 // StartEnv is Start with further variables, as NAME=value, over the ones of the test.
 func (r *Rig) StartEnv(env []string, command string, args ...string) *Process {
 	r.T.Helper()
-	r.mu.Lock()
-	r.names[command]++
-	name := fmt.Sprintf("%s-%d", command, r.names[command])
-	r.mu.Unlock()
+	r.crew.mu.Lock()
+	r.crew.names[command]++
+	name := fmt.Sprintf("%s-%d", command, r.crew.names[command])
+	r.crew.mu.Unlock()
 	c := &Command{Path: r.bin, Args: append([]string{command, "--config", r.config}, args...), Dir: r.Dir}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "STINT_") {
@@ -61,9 +61,9 @@ func (r *Rig) StartEnv(env []string, command string, args ...string) *Process {
 	if err != nil {
 		r.T.Fatalf("start %s: %v", name, err)
 	}
-	r.mu.Lock()
-	r.procs = append(r.procs, p)
-	r.mu.Unlock()
+	r.crew.mu.Lock()
+	r.crew.procs = append(r.crew.procs, p)
+	r.crew.mu.Unlock()
 	return p
 }
 

@@ -28,7 +28,18 @@ import (
 )
 
 // built is the program, built once for each test binary.
-var built struct {
+var built build
+
+// next is the program as a build of the next protocol.
+var next = build{tags: "stint_next_protocol"}
+
+// stamped are builds that differ in nothing but their version.
+var stamped sync.Map // version -> *build
+
+// build is one build of the program; the zero value is the usual one.
+type build struct {
+	tags    string
+	version string // its stamp; "" is none
 	sync.Once
 	path string
 	err  error
@@ -37,31 +48,58 @@ var built struct {
 // Build builds the program once and returns its path. Main removes it.
 func Build(t testing.TB) string {
 	t.Helper()
-	built.Do(func() {
+	return built.program(t)
+}
+
+// BuildNext builds the program as one whose protocol is one higher than Build's, once, and returns its path. Main removes it.
+func BuildNext(t testing.TB) string {
+	t.Helper()
+	return next.program(t)
+}
+
+// BuildVersion builds the program as a release of that version, once, and returns its path. Main removes it.
+func BuildVersion(t testing.TB, version string) string {
+	t.Helper()
+	b, _ := stamped.LoadOrStore(version, &build{version: version})
+	return b.(*build).program(t)
+}
+
+func (b *build) program(t testing.TB) string {
+	t.Helper()
+	b.Do(func() {
 		dir, err := os.MkdirTemp("", "stint-rig-")
 		if err != nil {
-			built.err = err
+			b.err = err
 			return
 		}
 		_ = os.Chmod(dir, 0o755) // scripts run it as another user
-		built.path = filepath.Join(dir, "stint")
-		if out, err := exec.Command("go", "build", "-o", dir+"/", "github.com/stint-run/stint/cmd/stint", "github.com/stint-run/stint/cmd/internal/rig/sqlrun").CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("%w\n%s", err, out)
+		b.path = filepath.Join(dir, "stint")
+		if out, err := exec.Command("go", "build", "-tags", b.tags, "-ldflags", "-X github.com/stint-run/stint/cmd/internal/cli.Stamp="+b.version, "-o", dir+"/", "github.com/stint-run/stint/cmd/stint", "github.com/stint-run/stint/cmd/internal/rig/sqlrun").CombinedOutput(); err != nil {
+			b.err = fmt.Errorf("%w\n%s", err, out)
 		}
 	})
-	if built.err != nil {
-		t.Fatalf("build stint: %v", built.err)
+	if b.err != nil {
+		t.Fatalf("build stint: %v", b.err)
 	}
-	return built.path
+	return b.path
+}
+
+func (b *build) remove() {
+	if b.path != "" {
+		_ = os.RemoveAll(filepath.Dir(b.path))
+	}
 }
 
 // Main runs the tests of a package and removes what was made for all of them: func TestMain(m *testing.M) { rig.Main(m) }.
 func Main(m *testing.M) {
 	code := m.Run()
 	pgtest.Stop()
-	if built.path != "" {
-		_ = os.RemoveAll(filepath.Dir(built.path))
-	}
+	built.remove()
+	next.remove()
+	stamped.Range(func(_, b any) bool {
+		b.(*build).remove()
+		return true
+	})
 	removeSources()
 	os.Exit(code)
 }
@@ -75,9 +113,14 @@ type Rig struct {
 
 	bin    string
 	config string
-	names  map[string]int
-	mu     sync.Mutex
-	procs  []*Process
+	crew   *crew
+}
+
+// crew are the processes that a rig has started.
+type crew struct {
+	mu    sync.Mutex
+	names map[string]int // how many of each command
+	procs []*Process
 }
 
 // Connection is a database by the name that jobs know it by.
@@ -86,7 +129,7 @@ type Connection struct{ Name, URL string }
 // New makes a rig with a configuration that knows the connections. A nil server means the embedded queue, in Dir/data.
 func New(t testing.TB, server *redistest.Server, connections ...Connection) *Rig {
 	t.Helper()
-	r := &Rig{T: t, Dir: t.TempDir(), Redis: server, bin: Build(t), names: map[string]int{}}
+	r := &Rig{T: t, Dir: t.TempDir(), Redis: server, bin: Build(t), crew: &crew{names: map[string]int{}}}
 	r.config = filepath.Join(r.Dir, "stint.yaml")
 	text := fmt.Sprintf("data: %q\nworker:\n  concurrency: 2\nlog:\n  format: json\n", filepath.Join(r.Dir, "data"))
 	if server != nil {
@@ -112,9 +155,9 @@ func New(t testing.TB, server *redistest.Server, connections ...Connection) *Rig
 
 // end kills what still runs and, when the test has failed, shows what the processes have said.
 func (r *Rig) end() {
-	r.mu.Lock()
-	procs := r.procs
-	r.mu.Unlock()
+	r.crew.mu.Lock()
+	procs := r.crew.procs
+	r.crew.mu.Unlock()
 	for _, p := range procs {
 		p.Kill()
 		if r.T.Failed() {
@@ -128,6 +171,11 @@ func tail(s string, n int) string {
 		return "..." + s[len(s)-n:]
 	}
 	return s
+}
+
+// As gives the same rig with another build of the program: what it starts joins the same fleet.
+func (r *Rig) As(program string) *Rig {
+	return &Rig{T: r.T, Dir: r.Dir, Redis: r.Redis, Store: r.Store, bin: program, config: r.config, crew: r.crew}
 }
 
 // Worker starts a worker process and returns at once; Ready waits until the fleet knows it.
