@@ -30,5 +30,5 @@ func cpuNow(rdb *redis.Client) cpu {
 
 func (c cpu) since(rdb *redis.Client, n int) string {
 	now := cpuNow(rdb)
-	return fmt.Sprintf("cpu a step: process %v, redis %v", ((now.self - c.self) / time.Duration(n)).Round(time.Microsecond), ((now.redis - c.redis) / time.Duration(n)).Round(time.Microsecond))
+	return fmt.Sprintf("cpu of one: this process %v, redis %v", ((now.self - c.self) / time.Duration(n)).Round(time.Microsecond), ((now.redis - c.redis) / time.Duration(n)).Round(time.Microsecond))
 }

@@ -43,7 +43,7 @@ func command(ts *testscript.TestScript, args []string) *rig.Command {
 	}
 	c.Path, c.Args = path, args[1:]
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "NO_COLOR", "STINT_DATA", "STINT_CONFIG", "STINT_ENVIRONMENT", "STINT_REDIS_URL",
-		"STINT_LOG_LEVEL", "WORK", "PG", "OTHER", "FULL", "DIRTY"} {
+		"STINT_LOG_LEVEL", "STINT_SERVER", "STINT_TOKEN_FILE", "WORK", "PG", "OTHER", "FULL", "DIRTY"} {
 		if v := ts.Getenv(name); v != "" {
 			c.Env = append(c.Env, name+"="+v)
 		}
@@ -137,6 +137,28 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	if err != nil {
 		ts.Fatalf("%s never showed %s", strings.Join(args[1:], " "), args[0])
 	}
+}
+
+func serving(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || neg {
+		ts.Fatalf("usage: serving PROCESS VARIABLE")
+	}
+	url, err := address(process(ts, args[0]))
+	ts.Check(err)
+	ts.Setenv(args[1], url)
+}
+
+func token(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 || len(args) > 4 || neg {
+		ts.Fatalf("usage: token SERVER ROLE FILE [FILE-OF-WHO-ASKS]")
+	}
+	by := ""
+	if len(args) == 4 {
+		by = strings.TrimSpace(ts.ReadFile(args[3]))
+	}
+	secret, err := makeToken(context.Background(), args[0], by, args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(secret+"\n"), 0o600))
 }
 
 func postgresFor(t *testing.T) func(ts *testscript.TestScript, neg bool, args []string) {

@@ -25,6 +25,8 @@ import (
 //	sql URL STATEMENT...       runs statements in sqlite:FILE or postgres://
 //	query URL SQL WANT         runs a query of one text, which must give that
 //	postgres NAME, redis NAME  sets $NAME to the URL of an empty database, of an empty Redis
+//	serving NAME VARIABLE      waits until the process serves the API, and sets $VARIABLE to its URL
+//	token SERVER ROLE FILE [BY]      has the server make a token, for the one in the file BY; the first one is for anybody
 //	json PATH [WANT]           the last stdout, as JSON, must have that value at .a.b[0]
 //	mode OCTAL FILE...         chmod, for the user of unprivileged, too
 func TestScripts(t *testing.T) {
@@ -50,7 +52,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "start": start, "signal": signal, "ended": ended, "until": until, "sql": runSQL, "query": query,
-			"postgres": postgresFor(t), "redis": redisFor(t), "json": jsonAt, "mode": mode,
+			"postgres": postgresFor(t), "redis": redisFor(t), "json": jsonAt, "serving": serving, "token": token, "mode": mode,
 		},
 	})
 }

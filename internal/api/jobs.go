@@ -104,29 +104,33 @@ func (a *API) submit(ctx context.Context, key string, s wire.Submission) (*wire.
 		return nil, err
 	}
 	a.hand(ctx, h)
-	done := &wire.Submitted{ID: job.ID, State: tasks.State(h.State), Outcome: wire.OutcomeExists}
+	done := &wire.Submitted{ID: job.ID, State: tasks.State(h.State), Outcome: wire.OutcomeExists, Held: h.Held}
 	switch {
 	case created:
 		done.Outcome = wire.OutcomeCreated
+		return done, a.letIn(ctx, job, done)
 	case s.Continue:
 		return a.goOn(ctx, done)
 	}
+	v, err := a.store.View(ctx, job.ID)
+	if err != nil {
+		return nil, err
+	}
+	done.Held = v.Held
 	return done, a.letIn(ctx, job, done)
 }
 
 // letIn starts a job at once that was put in line and finds room.
 func (a *API) letIn(ctx context.Context, job tasks.Job, done *wire.Submitted) error {
-	v, err := a.store.View(ctx, job.ID)
-	if err != nil || v.Held == "" {
+	if done.Held != store.HeldByLimit {
+		return nil
+	}
+	if err := a.admit(ctx, job.Tenant); err != nil {
 		return err
 	}
-	if v.Held == store.HeldByLimit {
-		if err := a.admit(ctx, job.Tenant); err != nil {
-			return err
-		}
-		if v, err = a.store.View(ctx, job.ID); err != nil {
-			return err
-		}
+	v, err := a.store.View(ctx, job.ID)
+	if err != nil {
+		return err
 	}
 	done.Held = v.Held
 	return nil
@@ -205,7 +209,7 @@ func (a *API) adapt(ctx context.Context, job tasks.Job) (*wire.Submitted, error)
 			return nil, err
 		}
 		a.hand(ctx, h)
-		done := &wire.Submitted{ID: job.ID, State: tasks.State(h.State), Outcome: wire.OutcomeCreated}
+		done := &wire.Submitted{ID: job.ID, State: tasks.State(h.State), Outcome: wire.OutcomeCreated, Held: h.Held}
 		return done, a.letIn(ctx, job, done)
 	case bytes.Equal(v.Spec, job.Spec):
 		return a.goOn(ctx, &wire.Submitted{ID: job.ID, State: v.State})

@@ -61,19 +61,40 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	if err != nil {
 		return h, false, fmt.Errorf("create job: %w", err)
 	}
-	v, err := createJob.Run(ctx, s.rdb, []string{jobKey(job.ID)}, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
-		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held).Result()
+	v, err := s.createIndexed(ctx, job.ID, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
+		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held)
 	code, h, _, err := parseReply(job.ID, v, err)
-	if err == nil {
-		err = s.rdb.SAdd(ctx, activeKey, job.ID).Err() // again: a sweep in between may have dropped the entry
-	}
 	switch {
 	case err != nil:
 		return h, false, fmt.Errorf("create job: %w", err)
 	case code == 2:
 		return h, false, fmt.Errorf("job %s: %w: it was created with another spec", job.ID, ErrConflict)
 	}
+	if code == 1 {
+		h.Held = held
+	}
 	return h, code == 1, nil
+}
+
+// createIndexed writes a job and then, once more, its entry in what the sweep looks through: a sweep in between may have dropped
+// it. Where one server keeps both, that is one round trip; a cluster might do the second before the first.
+func (s *Store) createIndexed(ctx context.Context, id string, args ...any) (reply any, err error) {
+	keys := []string{jobKey(id)}
+	if _, spread := s.rdb.(*redis.ClusterClient); !spread {
+		var created *redis.Cmd
+		_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			created = createJob.EvalSha(ctx, p, keys, args...)
+			p.SAdd(ctx, activeKey, id)
+			return nil
+		})
+		if !redis.HasErrorPrefix(err, "NOSCRIPT") {
+			return created.Val(), err
+		}
+	}
+	if reply, err = createJob.Run(ctx, s.rdb, keys, args...).Result(); err == nil {
+		err = s.rdb.SAdd(ctx, activeKey, id).Err()
+	}
+	return reply, err
 }
 
 // enlist puts a job into the indexes and says why it is held, "" when it is not. The indexes come before the job: one that is

@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -133,6 +134,7 @@ func RandomID() string {
 type Handout struct {
 	State   string
 	Queue   string // full name of the job's queue; "" when there is no such job
+	Held    string // of a job that was just created: why nothing of it is started; "" when nothing holds it
 	Enqueue []Ref
 }
 
@@ -163,8 +165,7 @@ func toInt(v any) int64 {
 	case int64:
 		return x
 	case string:
-		var n int64
-		_, _ = fmt.Sscan(x, &n)
+		n, _ := strconv.ParseInt(x, 10, 64)
 		return n
 	}
 	return 0

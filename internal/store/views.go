@@ -90,20 +90,24 @@ func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next stri
 		if len(fresh) == 0 {
 			return jobs, "", nil
 		}
-		views, err := s.views(ctx, fresh)
-		if err != nil {
-			return nil, "", err
-		}
-		for i, v := range views {
-			id, _ := fresh[i].Member.(string)
-			score, after = strconv.FormatInt(int64(fresh[i].Score), 10), id
-			looked++
-			if v == nil || !f.matches(v) {
-				continue
+		for len(fresh) > 0 {
+			n := min(len(fresh), max(f.Limit-len(jobs), 50)) // no more than may be shown, unless the filter leaves most out
+			views, err := s.views(ctx, fresh[:n])
+			if err != nil {
+				return nil, "", err
 			}
-			if jobs = append(jobs, v); len(jobs) == f.Limit {
-				return jobs, score + ":" + after, nil
+			for i, v := range views {
+				id, _ := fresh[i].Member.(string)
+				score, after = strconv.FormatInt(int64(fresh[i].Score), 10), id
+				looked++
+				if v == nil || !f.matches(v) {
+					continue
+				}
+				if jobs = append(jobs, v); len(jobs) == f.Limit {
+					return jobs, score + ":" + after, nil
+				}
 			}
+			fresh = fresh[n:]
 		}
 		if len(page) < 200 {
 			return jobs, "", nil

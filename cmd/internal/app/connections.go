@@ -44,7 +44,7 @@ func KeepConnection(data, url string, at sqldb.Location) (string, error) {
 }
 
 func readConnection(data, name string) (string, error) {
-	unknown := tasks.WithHint(nil, "name it under connections in the configuration of every worker", "this worker does not know the connection %q", name)
+	unknown := tasks.WithHint(nil, "name it under connections in the configuration of every server and worker", "the connection %q is not known where this was asked for", name)
 	if !strings.HasPrefix(name, adhocPrefix) || strings.ContainsAny(name, `/\`) {
 		return "", unknown
 	}

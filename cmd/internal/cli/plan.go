@@ -62,7 +62,8 @@ func (c *command) withDraft(cmd *cobra.Command, sub wire.Submission, from, to da
 	if err := json.Unmarshal(body, &p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
-	if !c.remote() { // as they were written: the plan has absolute paths
+	p.Source, p.Target = from.name, to.name // as they were written: the plan has absolute paths, and hosts of the server's network
+	if !c.remote() {
 		p.Source, p.Target = from.at.Redacted(), to.at.Redacted()
 	}
 	return c.print(&p, func(w io.Writer) { people(w, &p) })

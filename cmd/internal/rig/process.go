@@ -46,17 +46,30 @@ func (r *Rig) Start(command string, args ...string) *Process {
 // StartEnv is Start with further variables, as NAME=value, over the ones of the test.
 func (r *Rig) StartEnv(env []string, command string, args ...string) *Process {
 	r.T.Helper()
+	return r.launch(command, &Command{Path: r.bin, Args: append([]string{command, "--config", r.config}, args...), Env: env})
+}
+
+// Program starts another program, such as a script that runs stint: what it runs finds the rig's configuration.
+func (r *Rig) Program(name, path string, args ...string) *Process {
+	r.T.Helper()
+	return r.launch(name, &Command{Path: path, Args: args, Env: []string{"STINT_CONFIG=" + r.config}})
+}
+
+// launch starts a command in the rig's folder, with the variables of the test below its own.
+func (r *Rig) launch(command string, c *Command) *Process {
+	r.T.Helper()
 	r.crew.mu.Lock()
 	r.crew.names[command]++
 	name := fmt.Sprintf("%s-%d", command, r.crew.names[command])
 	r.crew.mu.Unlock()
-	c := &Command{Path: r.bin, Args: append([]string{command, "--config", r.config}, args...), Dir: r.Dir}
+	own := c.Env
+	c.Dir, c.Env = r.Dir, nil
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "STINT_") {
 			c.Env = append(c.Env, v)
 		}
 	}
-	c.Env = append(c.Env, env...)
+	c.Env = append(c.Env, own...)
 	p, err := c.Start(name, filepath.Join(r.Dir, name+".out"), filepath.Join(r.Dir, name+".log"))
 	if err != nil {
 		r.T.Fatalf("start %s: %v", name, err)

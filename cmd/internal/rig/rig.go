@@ -34,9 +34,13 @@ var built build
 // next is the program as a build of the next protocol.
 var next = build{tags: "stint_next_protocol"}
 
+// stamped are builds that differ in nothing but their version.
+var stamped sync.Map // version -> *build
+
 // build is one build of the program; the zero value is the usual one.
 type build struct {
-	tags string
+	tags    string
+	version string // its stamp; "" is none
 	sync.Once
 	path string
 	err  error
@@ -54,6 +58,13 @@ func BuildNext(t testing.TB) string {
 	return next.program(t)
 }
 
+// BuildVersion builds the program as a release of that version, once, and returns its path. Main removes it.
+func BuildVersion(t testing.TB, version string) string {
+	t.Helper()
+	b, _ := stamped.LoadOrStore(version, &build{version: version})
+	return b.(*build).program(t)
+}
+
 func (b *build) program(t testing.TB) string {
 	t.Helper()
 	b.Do(func() {
@@ -64,7 +75,7 @@ func (b *build) program(t testing.TB) string {
 		}
 		_ = os.Chmod(dir, 0o755) // scripts run it as another user
 		b.path = filepath.Join(dir, "stint")
-		if out, err := exec.Command("go", "build", "-tags", b.tags, "-o", dir+"/", "github.com/stint-run/stint/cmd/stint", "github.com/stint-run/stint/cmd/internal/rig/sqlrun").CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-tags", b.tags, "-ldflags", "-X github.com/stint-run/stint/cmd/internal/cli.Stamp="+b.version, "-o", dir+"/", "github.com/stint-run/stint/cmd/stint", "github.com/stint-run/stint/cmd/internal/rig/sqlrun").CombinedOutput(); err != nil {
 			b.err = fmt.Errorf("%w\n%s", err, out)
 		}
 	})
@@ -86,6 +97,10 @@ func Main(m *testing.M) {
 	pgtest.Stop()
 	built.remove()
 	next.remove()
+	stamped.Range(func(_, b any) bool {
+		b.(*build).remove()
+		return true
+	})
 	removeSources()
 	os.Exit(code)
 }
