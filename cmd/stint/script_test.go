@@ -25,6 +25,7 @@ import (
 //	sql URL STATEMENT...       runs statements in sqlite:FILE or postgres://
 //	query URL SQL WANT         runs a query of one text, which must give that
 //	postgres NAME, redis NAME  sets $NAME to the URL of an empty database, of an empty Redis
+//	redis NAME with LINE...    the same, with lines of redis.conf
 //	json PATH [WANT]           the last stdout, as JSON, must have that value at .a.b[0]
 //	mode OCTAL FILE...         chmod, for the user of unprivileged, too
 func TestScripts(t *testing.T) {
