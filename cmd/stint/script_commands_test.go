@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,8 +172,13 @@ func postgresFor(t *testing.T) func(ts *testscript.TestScript, neg bool, args []
 
 func redisFor(t *testing.T) func(ts *testscript.TestScript, neg bool, args []string) {
 	return func(ts *testscript.TestScript, _ bool, args []string) {
+		var options []redistest.Option
+		if i := slices.Index(args, "with"); i >= 0 {
+			options = append(options, redistest.Lines(args[i+1:]...))
+			args = args[:i]
+		}
 		for _, name := range args {
-			ts.Setenv(name, redistest.New(t).URL())
+			ts.Setenv(name, redistest.New(t, options...).URL())
 		}
 	}
 }

@@ -27,6 +27,7 @@ import (
 //	postgres NAME, redis NAME  sets $NAME to the URL of an empty database, of an empty Redis
 //	serving NAME VARIABLE      waits until the process serves the API, and sets $VARIABLE to its URL
 //	token SERVER ROLE FILE [BY]      has the server make a token, for the one in the file BY; the first one is for anybody
+//	redis NAME with LINE...    the same, with lines of redis.conf
 //	json PATH [WANT]           the last stdout, as JSON, must have that value at .a.b[0]
 //	mode OCTAL FILE...         chmod, for the user of unprivileged, too
 func TestScripts(t *testing.T) {

@@ -28,7 +28,9 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	read, write := io.Pipe()
 	w := &pipeWriter{header: http.Header{}, pipe: write, begun: make(chan struct{})}
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer cancel()
 		defer func() {
 			w.begin(http.StatusOK)
@@ -48,19 +50,23 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, context.Cause(r.Context())
 	}
 	return &http.Response{StatusCode: w.code, Status: http.StatusText(w.code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header.Clone(), Request: r,
-		Body: &pipeBody{read, cancel}, ContentLength: -1}, nil
+		Body: &pipeBody{read, cancel, ended}, ContentLength: -1}, nil
 }
 
 // pipeBody ends the handler when its reader does not want any more.
 type pipeBody struct {
 	*io.PipeReader
 	cancel context.CancelFunc
+	ended  <-chan struct{}
 }
 
-// Close ends the handler.
+// Close ends the handler and waits for its end: what it does after the answer, the line of the audit trail, must not come after
+// the end of a command line that has what it wanted.
 func (b *pipeBody) Close() error {
 	b.cancel()
-	return b.PipeReader.Close()
+	err := b.PipeReader.Close()
+	<-b.ended
+	return err
 }
 
 // pipeWriter is the ResponseWriter of a request within the process.

@@ -35,7 +35,7 @@ func NewCluster(t testing.TB, masters int) *ClusterServer {
 	t.Helper()
 	c := &ClusterServer{t: t}
 	for range masters {
-		node := lines("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000")
+		node := Lines("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000")
 		c.Nodes = append(c.Nodes, New(t, TCP(), node, port(clusterPort(t))))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
@@ -96,8 +96,8 @@ func urlOf(addrs []string, query string) string {
 	return strings.TrimSuffix(strings.Replace(u, "?&", "?", 1), "?")
 }
 
-// lines adds to the configuration of a server.
-func lines(list ...string) Option {
+// Lines adds to the configuration of a server, in the words of redis.conf; a later line counts.
+func Lines(list ...string) Option {
 	return func(c *redisproc.Config) { c.Lines = append(slices.Clone(c.Lines), list...) }
 }
 

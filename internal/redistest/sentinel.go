@@ -36,9 +36,9 @@ func NewSentinel(t testing.TB) *SentinelServer {
 	s := &SentinelServer{t: t}
 	s.Data[0] = New(t, TCP())
 	_, masterPort, _ := net.SplitHostPort(s.Data[0].Addr())
-	s.Data[1] = New(t, TCP(), lines("replicaof 127.0.0.1 "+masterPort, "repl-diskless-sync-delay 0"))
+	s.Data[1] = New(t, TCP(), Lines("replicaof 127.0.0.1 "+masterPort, "repl-diskless-sync-delay 0"))
 	for range 3 {
-		s.sentinels = append(s.sentinels, New(t, TCP(), func(c *redisproc.Config) { c.Sentinel = true }, lines(
+		s.sentinels = append(s.sentinels, New(t, TCP(), func(c *redisproc.Config) { c.Sentinel = true }, Lines(
 			fmt.Sprintf("sentinel monitor %s 127.0.0.1 %s %d", MasterName, masterPort, quorum),
 			"sentinel down-after-milliseconds "+MasterName+" 500",
 			"sentinel failover-timeout "+MasterName+" 5000",

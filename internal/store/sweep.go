@@ -100,3 +100,12 @@ func (s *Store) Revoke(ctx context.Context, l Lease) (Handout, error) {
 	}
 	return h, err
 }
+
+// Sweeper returns the scheduler that sweeps the jobs of this build's protocol just now; "" is none.
+func (s *Store) Sweeper(ctx context.Context) (string, error) {
+	holder, err := s.rdb.Get(ctx, sweeperKey(tasks.Protocol)).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("read who sweeps: %w", err)
+	}
+	return holder, nil
+}

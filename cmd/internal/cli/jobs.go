@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,7 +25,6 @@ func (c *command) jobs() *cobra.Command {
 		Long:  "Lists jobs, newest first. The subcommands show one of them, or pause, resume, cancel and retry it.",
 		Example: "  stint jobs\n  stint jobs --state running,paused --tenant acme\n  stint jobs get mig-4f0h2n\n  stint jobs pause mig-4f0h2n\n" +
 			"  stint jobs report mig-4f0h2n --output json",
-		Args: cobra.NoArgs,
 	}
 	f := &jobFilter{}
 	pf := cmd.PersistentFlags()
@@ -34,9 +34,7 @@ func (c *command) jobs() *cobra.Command {
 	pf.StringSliceVar(&f.states, "state", nil, "in one of these states, separated by commas")
 	pf.StringToStringVar(&f.Labels, "label", nil, "with this label, `name=value`; may be repeated")
 	list := c.withSession(func(cmd *cobra.Command, args []string, s *session) error { return c.listJobs(cmd, s, f) })
-	cmd.RunE = list
-	cmd.AddCommand(
-		&cobra.Command{Use: "list", Short: "List jobs, newest first", Args: cobra.NoArgs, RunE: list},
+	group(cmd, "List jobs, newest first", list,
 		c.jobCommand("get JOB", "Show one job, its stages and who works on it", c.getJob),
 		c.jobCommand("watch JOB", "Show a job's progress until it has ended", c.watchJob),
 		c.jobCommand("report JOB", "Show what became of a job: stages, findings, failed steps", func(cmd *cobra.Command, s *session, id string) error {
@@ -67,37 +65,21 @@ func (c *command) jobs() *cobra.Command {
 }
 
 func (c *command) jobCommand(use, short string, run func(cmd *cobra.Command, s *session, id string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: oneJob, ValidArgsFunction: c.completeJobs,
+	return &cobra.Command{Use: use, Short: short, Args: oneOf("the id of one job", "stint jobs"), ValidArgsFunction: c.complete(1, jobIDs),
 		RunE: c.withSession(func(cmd *cobra.Command, args []string, s *session) error { return run(cmd, s, args[0]) })}
 }
 
-func oneJob(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return usage(tasks.WithHint(nil, "stint jobs lists them; then: stint jobs "+cmd.Use, "give the id of one job"))
-	}
-	return nil
-}
-
-// completeJobs completes job ids in the shell.
-func (c *command) completeJobs(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	c.quiet = true
-	s, err := c.connect(cmd)
+// jobIDs completes the id of a job.
+func jobIDs(ctx context.Context, s *session) ([]string, error) {
+	page, err := s.Jobs(ctx, client.Filter{})
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	defer c.leave(s, &err)
-	page, err := s.Jobs(cmd.Context(), client.Filter{})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+		return nil, err
 	}
 	var ids []string
 	for _, j := range page.Jobs {
 		ids = append(ids, fmt.Sprintf("%s\t%s %s", j.ID, j.Kind, j.State))
 	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	return ids, nil
 }
 
 // jobFilter is what the flags of the list say.
@@ -111,24 +93,19 @@ type jobFilter struct {
 const mostOfAPage = 200
 
 func (c *command) listJobs(cmd *cobra.Command, s *session, f *jobFilter) error {
-	if f.limit < 1 {
-		return usage(fmt.Errorf("--limit %d: give a positive number", f.limit))
-	}
 	for _, state := range f.states {
 		f.States = append(f.States, tasks.State(state))
 	}
-	jobs := []*wire.Job{}
-	for {
-		f.Limit = min(f.limit-len(jobs), mostOfAPage)
+	jobs, err := paged(f.limit, mostOfAPage, func(cursor string, n int) ([]*wire.Job, string, error) {
+		f.Cursor, f.Limit = cursor, n
 		page, err := s.Jobs(cmd.Context(), f.Filter)
 		if err != nil {
-			return err
+			return nil, "", err
 		}
-		jobs = append(jobs, page.Jobs...)
-		if page.Next == "" || len(jobs) >= f.limit {
-			break
-		}
-		f.Cursor = page.Next
+		return page.Jobs, page.Next, nil
+	})
+	if err != nil {
+		return err
 	}
 	return c.print(jobs, func(w io.Writer) {
 		t := newTable("ID", "KIND", "STATE", "STEPS", "WRITTEN", "QUARANTINED", "CREATED")

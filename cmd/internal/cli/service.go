@@ -116,6 +116,9 @@ func (c *command) service(start func(ctx context.Context, a *app.App) error) fun
 			return err
 		}
 		defer c.close(a, &err)
+		if err := c.refuseEvicting(cmd.Context(), a); err != nil {
+			return err
+		}
 		if err := start(cmd.Context(), a); err != nil {
 			return err
 		}

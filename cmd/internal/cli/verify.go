@@ -51,7 +51,7 @@ are counted and not expected in the target.`,
 			}
 			return c.runVerify(cmd.Context(), s, spec)
 		},
-		ValidArgsFunction: c.completeJobs,
+		ValidArgsFunction: c.complete(1, jobIDs),
 	}
 	m.flags(cmd)
 	cmd.Flags().Int("concurrency", 0, "steps that this process runs at once")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,16 +23,12 @@ func (c *command) workers() *cobra.Command {
 		}
 		return c.printWorkers(ws)
 	})
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:     "workers",
 		Short:   "See and drain the fleet",
 		Long:    "Lists the workers as of their last heartbeats. A worker that is drained is safe to stop: it holds nothing and claims nothing.",
 		Example: "  stint workers\n  stint workers drain --not-version 2.0.0 --wait --timeout 5m\n  stint workers drain --all --force --wait",
-		Args:    cobra.NoArgs,
-		RunE:    list,
-	}
-	cmd.AddCommand(&cobra.Command{Use: "list", Short: "List the workers", Args: cobra.NoArgs, RunE: list}, c.drain(), c.undrain(), c.fence())
-	return cmd
+	}, "List the workers", list, c.drain(), c.undrain(), c.fence())
 }
 
 func (c *command) printWorkers(ws []wire.Worker) error {
@@ -72,7 +69,8 @@ second. The request is kept in Redis, so it also reaches a worker that is cut of
 with 0 when each of them is safe to stop, and with 6 when time ran out before. Interrupting it leaves the drain going.
 
 A drain that would leave a queue without any worker is refused, unless it is forced, and the message says which.`,
-		Example: "  stint workers drain --not-version \"$NEW\" --wait --timeout 5m\n  stint workers drain --version '<2.0'\n  stint workers drain --all --force --wait",
+		Example:           "  stint workers drain --not-version \"$NEW\" --wait --timeout 5m\n  stint workers drain --version '<2.0'\n  stint workers drain --all --force --wait",
+		ValidArgsFunction: c.complete(math.MaxInt, workerIDs),
 	}
 	cmd.RunE = c.withSession(func(cmd *cobra.Command, ids []string, s *session) error {
 		sel.IDs = ids
@@ -95,9 +93,10 @@ A drain that would leave a queue without any worker is refused, unless it is for
 func (c *command) undrain() *cobra.Command {
 	sel := &wire.Selection{}
 	cmd := &cobra.Command{
-		Use:     "undrain [ID...]",
-		Short:   "Let drained workers claim again",
-		Example: "  stint workers undrain --all",
+		Use:               "undrain [ID...]",
+		Short:             "Let drained workers claim again",
+		Example:           "  stint workers undrain --all",
+		ValidArgsFunction: c.complete(math.MaxInt, workerIDs),
 	}
 	cmd.RunE = c.withSession(func(cmd *cobra.Command, ids []string, s *session) error {
 		sel.IDs = ids
@@ -109,6 +108,15 @@ func (c *command) undrain() *cobra.Command {
 	})
 	selectionFlags(cmd, sel)
 	return cmd
+}
+
+func workerIDs(ctx context.Context, s *session) ([]string, error) {
+	ws, err := s.Workers(ctx)
+	var ids []string
+	for _, w := range ws {
+		ids = append(ids, w.ID+"\t"+w.Version+" "+w.State)
+	}
+	return ids, err
 }
 
 // waitDrained waits until each of the workers is safe to stop. One that is lost is not: it may come back with what it holds.

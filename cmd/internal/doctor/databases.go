@@ -1,0 +1,105 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/sqldb"
+)
+
+// examineConnection opens a database of the configuration and looks at it. It writes nothing.
+func examineConnection(ctx context.Context, c config.Connection, now func() time.Time) []Finding {
+	n := &notes{subject: "connection " + c.Name}
+	at, err := sqldb.ParseURL(c.DSN())
+	if err != nil {
+		n.failed("address", err)
+		return n.list
+	}
+	if at.Dialect == sqldb.SQLite {
+		if _, err := os.Stat(at.Path()); errors.Is(err, fs.ErrNotExist) {
+			n.add(Warning, "reachable", "a target is made when it is needed; for a source, check the path", "there is no file %s yet", at.Path())
+			return n.list
+		}
+	}
+	// An SQLite file that is opened for writing is changed (to WAL); a session of PostgreSQL changes nothing by itself.
+	db, err := sqldb.Open(ctx, at, sqldb.Options{ReadOnly: at.Dialect == sqldb.SQLite, AppName: "stint doctor", MaxConns: 1, ConnectTimeout: c.ConnectTimeout})
+	if err != nil {
+		n.failed("reachable", err)
+		return n.list
+	}
+	defer db.Close()
+	if db.Pool != nil {
+		err = n.postgres(ctx, db, now)
+	} else {
+		err = n.sqlite(ctx, db, at)
+	}
+	if err != nil {
+		n.failed("reachable", err)
+	}
+	return n.list
+}
+
+func (n *notes) sqlite(ctx context.Context, db *sqldb.DB, at sqldb.Location) error {
+	var version, journal string
+	if err := db.SQL.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
+		return fmt.Errorf("ask for the version: %w", err)
+	}
+	if err := db.SQL.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
+		return fmt.Errorf("ask for the journal: %w", err)
+	}
+	n.ok("reachable", "SQLite %s, journal %s", version, journal)
+	f, err := os.OpenFile(at.Path(), os.O_WRONLY, 0)
+	if err != nil {
+		n.ok("rights", "read-only to this user: it can be a source, and no target")
+		return nil
+	}
+	n.ok("rights", "may be written")
+	return f.Close()
+}
+
+// lookPostgres asks a server about itself. has_schema_privilege is null where no schema of the search path is there.
+const lookPostgres = `SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes'),
+	current_setting('synchronous_commit'), current_setting('default_transaction_read_only'), pg_is_in_recovery(), current_user,
+	coalesce(current_schema(), ''), coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), clock_timestamp()`
+
+func (n *notes) postgres(ctx context.Context, db *sqldb.DB, now func() time.Time) error {
+	var version, fsync, pages, commit, readOnly, user, schema string
+	var standby, creates bool
+	var clock time.Time
+	before := now()
+	err := db.Pool.QueryRow(ctx, lookPostgres).Scan(&version, &fsync, &pages, &commit, &readOnly, &standby, &user, &schema, &creates, &clock)
+	if err != nil {
+		return fmt.Errorf("ask the server about itself: %w", err)
+	}
+	after := now()
+	n.ok("reachable", "PostgreSQL %s", version)
+	n.clock(before, clock, after)
+	if fsync == "off" || pages == "off" {
+		n.add(Warning, "loss", "set fsync and full_page_writes on", "fsync is %s, full_page_writes is %s: a power cut may destroy it", fsync, pages)
+	}
+	if commit == "off" {
+		n.add(Warning, "loss", "ALTER ROLE "+db.Dialect.Quote(user)+" SET synchronous_commit = on", "synchronous_commit is off: a crash of the server loses rows that stint has counted as done")
+	}
+	if fsync == "on" && pages == "on" && commit != "off" {
+		n.ok("loss", "fsync on, synchronous_commit %s: a commit survives a crash", commit)
+	}
+	switch {
+	case standby:
+		n.ok("rights", "a standby: it can be a source, and no target")
+	case readOnly == "on":
+		n.ok("rights", "read-only (default_transaction_read_only): it can be a source, and no target")
+	case schema == "":
+		n.add(Warning, "rights", "set the connection's schema to one that is there", "no schema of its search path is there, or its user may not use it")
+	case !creates:
+		n.add(OK, "rights", "for a target: GRANT CREATE ON SCHEMA "+db.Dialect.Quote(schema)+" TO "+db.Dialect.Quote(user),
+			"%s may make no tables in schema %s: it can be a source, and no target", user, schema)
+	default:
+		n.ok("rights", "%s may make tables in schema %s", user, schema)
+	}
+	return nil
+}
