@@ -12,6 +12,7 @@ import (
 
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 )
 
 // Options say how often the scheduler looks. Zero values become the defaults that are given.
@@ -19,6 +20,7 @@ type Options struct {
 	Interval  time.Duration // between two sweeps; default 500 ms
 	LostAfter time.Duration // a worker without a heartbeat for this long is lost; default 3 s
 	Log       *slog.Logger
+	Telemetry *telemetry.Telemetry // nil means none
 }
 
 // DefaultLostAfter is when a worker without heartbeats is given up.
@@ -32,12 +34,13 @@ type Scheduler struct {
 	store    *store.Store
 	producer *queue.Producer
 
-	lastContact time.Time // when Redis last answered; zero before it has
-	away        bool      // since then it did not
-	trustFrom   time.Time // heartbeats that are missing mean something from here on
-	looked      time.Time // when the queue was last asked for tasks that went astray
-	look        bool      // this turn asks it
-	retired     time.Time // when it last looked for jobs that have been kept long enough
+	lastContact time.Time      // when Redis last answered; zero before it has
+	away        bool           // since then it did not
+	trustFrom   time.Time      // heartbeats that are missing mean something from here on
+	looked      time.Time      // when the queue was last asked for tasks that went astray
+	look        bool           // this turn asks it
+	recovered   map[string]int // by lost worker: how many of its leases this turn gave to others
+	retired     time.Time      // when it last looked for jobs that have been kept long enough
 
 	cancel context.CancelFunc
 	loop   sync.WaitGroup
@@ -53,6 +56,9 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Scheduler {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Telemetry == nil {
+		o.Telemetry = new(telemetry.Telemetry)
 	}
 	return &Scheduler{o: o, id: store.RandomID(), rdb: rdb, store: st, producer: queue.NewProducer(rdb)}
 }

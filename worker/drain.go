@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/stint-run/stint/client/wire"
 )
@@ -58,6 +59,7 @@ func (w *Worker) want(ctx context.Context, wanted string) {
 }
 
 func (w *Worker) drain(local bool) {
+	asked := time.Now()
 	w.turning.Lock()
 	defer w.turning.Unlock()
 	w.mu.Lock()
@@ -84,6 +86,7 @@ func (w *Worker) drain(local bool) {
 	go func() {
 		defer w.loops.Done()
 		if w.WaitDrained(w.base) == nil && w.State() == wire.WorkerDrained {
+			w.o.Telemetry.Metrics.Drained(w.base, time.Since(asked))
 			w.o.Log.Info("drained: safe to stop", "was_in_flight", held)
 		}
 	}()

@@ -20,6 +20,7 @@ import (
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -33,6 +34,7 @@ type Options struct {
 	Heartbeat   time.Duration
 	Families    []tasks.Family
 	Log         *slog.Logger
+	Telemetry   *telemetry.Telemetry // nil means none
 }
 
 // errCut is the cause of contexts that end because the worker was told not to wait any longer.
@@ -80,6 +82,9 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Telemetry == nil {
+		o.Telemetry = new(telemetry.Telemetry)
+	}
 	if o.ID == "" {
 		host, _ := os.Hostname()
 		o.ID = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), store.RandomID()[:6])
@@ -87,7 +92,7 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 	o.ID = strings.ReplaceAll(o.ID, "|", "-") // it separates the parts of a lease
 	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, started: time.Now().UTC(),
 		state: wire.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
-	w.o.Log = o.Log.With("worker", o.ID)
+	w.o.Log = slog.New(telemetry.LogHandler(o.Log.Handler())).With("worker", o.ID)
 	w.queued.w = w
 	w.base, w.cut = context.WithCancelCause(context.Background())
 	for _, f := range o.Families {

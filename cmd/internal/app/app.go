@@ -16,6 +16,7 @@ import (
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/scheduler"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/all"
@@ -31,6 +32,8 @@ type Options struct {
 	Data        string // the data folder: the embedded queue, and connections that a command line named
 	Version     string
 	Log         *slog.Logger
+	// Telemetry says where traces and metrics go. Version, Instance and Log are filled in.
+	Telemetry telemetry.Options
 
 	Concurrency  int
 	Queues       []string
@@ -48,14 +51,16 @@ type Options struct {
 // App is a process that is connected to its Redis. What it starts it stops, last in, first out.
 type App struct {
 	o        Options
+	id       string // of this process and start
 	Redis    redis.UniversalClient
 	Store    *store.Store
 	Producer *queue.Producer
 	Local    *localredis.Server // nil with a Redis of its own
 	Worker   *worker.Worker     // nil until StartWorker
 
-	families []tasks.Family // nil until they are asked for
-	ends     []end
+	telemetry *telemetry.Telemetry
+	families  []tasks.Family // nil until they are asked for
+	ends      []end
 }
 
 type end struct {
@@ -70,7 +75,10 @@ func (a *App) onStop(name string, stop func(ctx context.Context) error) {
 
 // New connects. On an error nothing is left running.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{o: o}
+	a := &App{o: o, id: processID()}
+	if err := a.startTelemetry(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.connect(ctx); err != nil {
 		return nil, errors.Join(err, a.Stop(ctx))
 	}
@@ -81,15 +89,15 @@ func New(ctx context.Context, o Options) (*App, error) {
 
 // StartScheduler sweeps until Stop.
 func (a *App) StartScheduler() {
-	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log})
+	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log, Telemetry: a.telemetry})
 	s.Start()
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
 }
 
 // StartWorker claims and runs steps of every family until Stop, which drains it first.
 func (a *App) StartWorker(ctx context.Context) error {
-	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
-		Heartbeat: a.o.Heartbeat, Families: a.Families(), Log: a.o.Log})
+	w := worker.New(a.Redis, a.Store, worker.Options{ID: a.id, Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
+		Heartbeat: a.o.Heartbeat, Families: a.Families(), Log: a.o.Log, Telemetry: a.telemetry})
 	if err := w.Start(ctx); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
