@@ -56,7 +56,7 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 	}
 	inFlight, err := m.Int64UpDownCounter("stint.steps.in_flight", metric.WithUnit("{attempt}"), metric.WithDescription("Attempts at steps that are under way."))
 	errs = append(errs, err)
-	return &Metrics{
+	all := &Metrics{
 		inFlight:     inFlight,
 		steps:        count("stint.steps", "{attempt}", "Attempts at steps that came back, by what came of them."),
 		stepTime:     duration("stint.step.duration", "How long attempts at steps took.", stepBuckets),
@@ -70,7 +70,14 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 		tickMissed:   count("stint.schedule.missed", "{tick}", "Ticks that were left out because they were found too late."),
 		sweep:        duration("stint.sweep.duration", "How long looks for lost workers and tasks took.", requestBuckets),
 		request:      duration("stint.http.request.duration", "How long requests to the API took.", requestBuckets),
-	}, errors.Join(errs...)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	// What seldom happens is there from the start, so that the first time is seen as a rise.
+	all.recovered.Add(context.Background(), 0)
+	all.fenced.Add(context.Background(), 0)
+	return all, nil
 }
 
 // StepBegan counts an attempt as under way, until StepEnded.
