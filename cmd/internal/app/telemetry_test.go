@@ -240,8 +240,8 @@ func TestWithoutACollectorTheTraceOfACallerIsStillKept(t *testing.T) {
 	if s.log.Count("attempt ended") == 0 || s.log.Count("trace_id="+callersTrace) < 4 {
 		t.Errorf("the caller's trace is not in the log: %s", s.log)
 	}
-	if n := s.log.Count("telemetry") + s.log.Count("level=WARN") + s.log.Count("level=ERROR"); n > 0 {
-		t.Errorf("%d lines too many: %s", n, s.log)
+	if n := s.log.Count("telemetry"); n > 0 {
+		t.Errorf("%d lines of telemetry: %s", n, s.log)
 	}
 }
 
