@@ -14,6 +14,7 @@ import (
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 )
 
 // Options say how often the scheduler looks. Zero values become the defaults that are given.
@@ -29,7 +30,8 @@ type Options struct {
 	// RemoveOthers removes at the start what an earlier configuration had and Schedules has not. A command that brings a
 	// scheduler along for a job of its own leaves it false: its configuration need not be that of the fleet.
 	RemoveOthers bool
-	Metrics      Metrics // nil is fine
+	Metrics      Metrics              // of ticks; nil means those of Telemetry
+	Telemetry    *telemetry.Telemetry // nil means none
 }
 
 // Metrics are told what became of ticks, once each, by the scheduler that decided it.
@@ -52,11 +54,12 @@ type Scheduler struct {
 	producer *queue.Producer
 	health   health
 
-	lastContact time.Time // when Redis last answered; zero before it has
-	away        bool      // since then it did not
-	trustFrom   time.Time // heartbeats that are missing mean something from here on
-	looked      time.Time // when the queue was last asked for tasks that went astray
-	look        bool      // this turn asks it
+	lastContact time.Time      // when Redis last answered; zero before it has
+	away        bool           // since then it did not
+	trustFrom   time.Time      // heartbeats that are missing mean something from here on
+	looked      time.Time      // when the queue was last asked for tasks that went astray
+	look        bool           // this turn asks it
+	recovered   map[string]int // by lost worker: how many of its leases this turn gave to others
 
 	written bool // the schedules of the configuration have been
 
@@ -77,6 +80,12 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Scheduler {
 	}
 	if o.RemoveOthers { // the scheduler of a fleet, not one that a command brings along
 		o.Schedules = withCleanup(o.Schedules)
+	}
+	if o.Telemetry == nil {
+		o.Telemetry = new(telemetry.Telemetry)
+	}
+	if o.Metrics == nil {
+		o.Metrics = o.Telemetry.Metrics
 	}
 	return &Scheduler{o: o, id: store.RandomID(), rdb: rdb, store: st, producer: queue.NewProducer(rdb)}
 }

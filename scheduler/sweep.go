@@ -34,6 +34,8 @@ func (s *Scheduler) turn(ctx context.Context) (err error) {
 		s.away = err != nil
 		return err
 	}
+	began := time.Now()
+	defer func() { s.o.Telemetry.Metrics.SweepEnded(ctx, time.Since(began)) }()
 	look := store.Look{Trusted: trusted, Unbegun: unbegunAfter}
 	if trusted {
 		fleet, err := s.store.Living(ctx, s.o.LostAfter)
@@ -55,9 +57,11 @@ func (s *Scheduler) turn(ctx context.Context) (err error) {
 		s.looked, look.Old = time.Now(), 2*s.o.LostAfter
 	}
 	errs := []error{s.letIn(ctx)}
+	s.recovered = map[string]int{}
 	for _, id := range jobs {
 		errs = append(errs, s.sweep(ctx, id, look))
 	}
+	s.countRecovered(ctx)
 	return errors.Join(errs...)
 }
 
@@ -112,6 +116,7 @@ func (s *Scheduler) sweep(ctx context.Context, id string, look store.Look) error
 		return s.store.Deactivate(ctx, id)
 	}
 	for key, worker := range found.Lost {
+		s.recovered[worker]++
 		s.o.Log.Warn("step of a lost worker is handed out again", "job", id, "step", key, "worker", worker)
 	}
 	if err := s.hand(ctx, found.Handout); err != nil {
@@ -131,6 +136,28 @@ func (s *Scheduler) sweep(ctx context.Context, id string, look store.Look) error
 		}
 	}
 	return nil
+}
+
+// countRecovered tells the metrics of the leases that were taken from lost workers in this turn.
+func (s *Scheduler) countRecovered(ctx context.Context) {
+	if len(s.recovered) == 0 {
+		return
+	}
+	ages := map[string]time.Duration{}
+	ws, err := s.store.Workers(ctx, s.o.LostAfter)
+	if err != nil {
+		s.o.Log.Debug("how long lost workers have been silent could not be read for metrics", "err", err)
+	}
+	for _, w := range ws {
+		ages[w.ID] = time.Duration(w.HeartbeatAge) * time.Millisecond
+	}
+	for id, n := range s.recovered {
+		age, known := ages[id]
+		if !known {
+			age = -1
+		}
+		s.o.Telemetry.Metrics.LeaseRecovered(ctx, n, age)
+	}
 }
 
 // revokeForgotten takes a lease back that nobody will ever settle: a Redis that lost its last moments says that a worker holds

@@ -9,8 +9,13 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/spans"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 )
 
 // lookEach is the longest time between two looks for ticks: by how much a schedule that was just made, or a tick whose
@@ -99,7 +104,10 @@ func (s *Scheduler) createJobs(ctx context.Context, ticks []store.PendingTick) e
 		if p.Tick.Outcome != wire.TickFired {
 			continue
 		}
-		h, _, err := s.store.Create(ctx, p.Job)
+		tctx, span := s.o.Telemetry.Tracer().Start(ctx, "tick "+p.Job.Kind, trace.WithAttributes(attribute.String("stint.schedule", p.Tick.Schedule), attribute.String("stint.job", p.Job.ID)))
+		p.Job.Trace = telemetry.Inject(tctx)
+		h, _, err := s.store.Create(tctx, p.Job)
+		spans.End(span, err)
 		switch {
 		case errors.Is(err, store.ErrConflict):
 			// A Redis that lost its last moments decided the tick anew, after its schedule had been changed: it has its job.
@@ -125,14 +133,10 @@ func (s *Scheduler) count(ctx context.Context, decided []store.PendingTick) {
 		switch t.Outcome {
 		case wire.TickFired:
 			s.o.Log.Debug("tick fired", "schedule", t.Schedule, "due", t.DueAt, "job", t.Job, "lag_ms", t.Lag)
-			if s.o.Metrics != nil {
-				s.o.Metrics.TickLag(ctx, t.Schedule, time.Duration(t.Lag)*time.Millisecond)
-			}
+			s.o.Metrics.TickLag(ctx, t.Schedule, time.Duration(t.Lag)*time.Millisecond)
 		case wire.TickMissed:
 			s.o.Log.Warn("ticks were missed", "schedule", t.Schedule, "due", t.DueAt, "count", t.Count, "reason", t.Reason)
-			if s.o.Metrics != nil {
-				s.o.Metrics.TickMissed(ctx, t.Schedule, t.Count)
-			}
+			s.o.Metrics.TickMissed(ctx, t.Schedule, t.Count)
 		}
 	}
 }

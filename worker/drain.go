@@ -102,6 +102,7 @@ func (w *Worker) logFences(standing []wire.Fence) {
 }
 
 func (w *Worker) drain(local bool) {
+	asked := time.Now()
 	w.turning.Lock()
 	defer w.turning.Unlock()
 	w.mu.Lock()
@@ -128,6 +129,7 @@ func (w *Worker) drain(local bool) {
 	go func() {
 		defer w.loops.Done()
 		if w.WaitDrained(w.base) == nil && w.State() == wire.WorkerDrained {
+			w.o.Telemetry.Metrics.Drained(w.base, time.Since(asked))
 			w.o.Log.Info("drained: safe to stop", "was_in_flight", held)
 		}
 	}()

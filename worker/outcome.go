@@ -20,9 +20,22 @@ const (
 	leaveStep               // a later attempt holds it: touch nothing
 )
 
+// What came of an attempt, in a word, for metrics and traces.
+const (
+	wordDone      = "done"      // the effect is complete
+	wordDrained   = "drained"   // given back, as the worker or the job wanted
+	wordCut       = "cut"       // given back, as the worker did not wait any longer
+	wordPostponed = "postponed" // given back, as the other side asked for patience
+	wordRetried   = "retried"   // failed, and will be tried again
+	wordFailed    = "failed"    // failed for good
+	wordStale     = "stale"     // a later attempt holds the step
+	wordUnsettled = "unsettled" // the store could not be told
+)
+
 // outcome is a row of the table below, filled in.
 type outcome struct {
 	action    action
+	word      string
 	after     time.Duration
 	reason    string
 	hint      string
@@ -48,21 +61,21 @@ func decide(err, cause error, failed int) outcome {
 	var p *postponed
 	switch {
 	case err == nil:
-		return outcome{action: endStep}
+		return outcome{action: endStep, word: wordDone}
 	case errors.Is(cause, tasks.ErrStale), errors.Is(err, tasks.ErrStale):
-		return outcome{action: leaveStep}
+		return outcome{action: leaveStep, word: wordStale}
 	case errors.As(err, &p):
-		return outcome{action: postpone, after: p.after}
+		return outcome{action: postpone, word: wordPostponed, after: p.after}
 	case errors.Is(err, tasks.ErrDrained):
-		return outcome{action: giveBack, reason: "drained"}
+		return outcome{action: giveBack, word: wordDrained, reason: "drained"}
 	case errors.Is(cause, errCut):
-		return outcome{action: giveBack, reason: "cut"}
+		return outcome{action: giveBack, word: wordCut, reason: "cut"}
 	case patience:
-		return outcome{action: giveBack, after: after, reason: brief(err)}
+		return outcome{action: giveBack, word: wordPostponed, after: after, reason: brief(err)}
 	case tasks.IsPermanent(err):
-		return outcome{action: failStep, reason: brief(err), hint: tasks.HintOf(err), permanent: true}
+		return outcome{action: failStep, word: wordFailed, reason: brief(err), hint: tasks.HintOf(err), permanent: true}
 	}
-	return outcome{action: failStep, reason: brief(err), hint: tasks.HintOf(err), after: backoff(failed)}
+	return outcome{action: failStep, word: wordRetried, reason: brief(err), hint: tasks.HintOf(err), after: backoff(failed)}
 }
 
 // brief is an error's text, short enough to be kept in Redis for a job's lifetime. The log has all of it.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -24,8 +26,10 @@ type run struct {
 	draining chan struct{}
 	once     sync.Once
 
-	mu    sync.Mutex
-	saved time.Time
+	mu     sync.Mutex
+	saved  time.Time
+	toldOf string         // the kind under which metrics are told; "" until it is known
+	told   tasks.Counters // what metrics were told of the step so far, earlier attempts included
 }
 
 // interrupt asks the attempt to come back.
@@ -42,8 +46,10 @@ func (w *Worker) handle(id string) {
 	now := time.Now()
 	r := &run{ref: ref, since: now.UTC(), draining: make(chan struct{}), saved: now}
 	attempt := store.RandomID()
+	ctx, cancel := context.WithCancelCause(telemetry.WithAttrs(w.base, slog.String("job", ref.Job), slog.String("step", ref.Key), slog.String("attempt", attempt)))
+	defer cancel(nil)
 	if !w.enter(attempt, r) {
-		w.passOn(ref)
+		w.passOn(ctx, ref)
 		return
 	}
 	defer w.leave(attempt)
@@ -54,21 +60,27 @@ func (w *Worker) handle(id string) {
 	})
 	switch {
 	case err != nil:
-		w.o.Log.Warn("step could not be begun; the sweep will hand it out again", "job", ref.Job, "step", ref.Key, "err", err)
+		w.o.Log.WarnContext(ctx, "step could not be begun; the sweep will hand it out again", "err", err)
 		return
 	case b.Code != store.Begun:
-		w.o.Log.Debug("nothing to do for a task", "job", ref.Job, "step", ref.Key, "delivery", ref.Delivery, "answer", int(b.Code))
+		w.o.Log.DebugContext(ctx, "nothing to do for a task", "delivery", ref.Delivery, "answer", int(b.Code))
 		return
 	}
-	ctx, cancel := context.WithCancelCause(w.base)
-	defer cancel(nil)
 	a := &tasks.Attempt{ID: attempt, Worker: w.o.ID, Failed: b.Failed, Resumed: b.Resumed, Draining: r.draining}
 	w.mu.Lock()
 	r.cancel = cancel
 	r.attempt = tasks.NewAttempt(a, &saver{w, r}, b.Cursor, b.Counters)
 	w.mu.Unlock()
-	h, err := w.perform(ctx, r, b)
-	w.settle(ctx, r, h, err)
+	r.mu.Lock()
+	r.told = b.Counters
+	r.mu.Unlock()
+	err = w.load(ctx, r, b)
+	ctx, told := w.tell(ctx, r)
+	var d done
+	if err == nil {
+		d, err = w.perform(ctx, r, b)
+	}
+	told.end(ctx, w.settle(ctx, r, d, err), err)
 }
 
 // enter notes an attempt before it is begun; false when the worker drains.
@@ -90,45 +102,59 @@ func (w *Worker) leave(attempt string) {
 }
 
 // passOn hands a step that was claimed and not begun to somebody else.
-func (w *Worker) passOn(ref store.Ref) {
+func (w *Worker) passOn(ctx context.Context, ref store.Ref) {
 	err := w.patiently(func(ctx context.Context) error {
 		h, err := w.store.Redeliver(ctx, ref)
 		w.queued.add(h)
 		return err
 	})
 	if err != nil {
-		w.o.Log.Warn("claimed step could not be passed on; the sweep will", "job", ref.Job, "step", ref.Key, "err", err)
+		w.o.Log.WarnContext(ctx, "claimed step could not be passed on; the sweep will", "err", err)
 	}
 }
 
 // done is what settles an attempt that went well; its family's three methods end in three ways.
 type done func(ctx context.Context) (store.Handout, error)
 
+// load reads what the attempt is about: its job, its stage and its step.
+func (w *Worker) load(ctx context.Context, r *run, b store.Begin) (err error) {
+	a := r.attempt
+	if a.Job, err = w.specs.job(ctx, w.store, r.ref, b.Born); err != nil {
+		return away(err)
+	}
+	w.mu.Lock()
+	r.kind = a.Job.Kind
+	w.mu.Unlock()
+	kind, i, step := store.ParseKey(r.ref.Key)
+	if kind == store.PlanKey {
+		return nil
+	}
+	if a.Stage, err = w.specs.stage(ctx, w.store, r.ref, b.Born, i); err != nil {
+		return away(err)
+	}
+	if kind == store.RunKey {
+		a.Step = tasks.Step{ID: step, Body: b.Body}
+	}
+	w.mu.Lock()
+	r.stage = a.Stage.Name
+	w.mu.Unlock()
+	return nil
+}
+
 // perform calls the family. A panic is an error like any other.
 func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, err error) {
 	defer func() {
 		if x := recover(); x != nil {
-			w.o.Log.Error("a step panicked", "job", r.ref.Job, "step", r.ref.Key, "panic", x, "stack", string(debug.Stack()))
+			w.o.Log.ErrorContext(ctx, "a step panicked", "panic", x, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", x)
 		}
 	}()
 	a := r.attempt
-	if a.Job, err = w.specs.job(ctx, w.store, r.ref, b.Born); err != nil {
-		return nil, away(err)
-	}
 	f := w.families[a.Job.Kind]
 	if f == nil {
 		return nil, tasks.RetryAfter(fmt.Errorf("this worker does not know jobs of kind %q", a.Job.Kind), time.Second)
 	}
-	kind, i, step := store.ParseKey(r.ref.Key)
-	if kind != store.PlanKey {
-		if a.Stage, err = w.specs.stage(ctx, w.store, r.ref, b.Born, i); err != nil {
-			return nil, away(err)
-		}
-	}
-	w.mu.Lock()
-	r.kind, r.stage = a.Job.Kind, a.Stage.Name
-	w.mu.Unlock()
+	kind, _, _ := store.ParseKey(r.ref.Key)
 	if kind != store.RunKey { // what only reads is not asked to come back, but cut off: the next attempt does it anew
 		var stop context.CancelFunc
 		ctx, stop = a.UntilDraining(ctx)
@@ -152,7 +178,6 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 			return w.store.SplitDone(ctx, r.ref, a.ID, steps, next)
 		}, err
 	}
-	a.Step = tasks.Step{ID: step, Body: b.Body}
 	if err := w.pace(ctx, a); err != nil {
 		return nil, err
 	}
@@ -162,10 +187,11 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 	}, err
 }
 
-// settle does what the outcome table says and hands out what comes next.
-func (w *Worker) settle(ctx context.Context, r *run, end done, err error) {
+// settle does what the outcome table says and hands out what comes next. It returns in a word what came of the attempt.
+func (w *Worker) settle(ctx context.Context, r *run, end done, err error) (word string) {
 	o := decide(err, context.Cause(ctx), r.attempt.Failed)
-	log := w.o.Log.With("job", r.ref.Job, "step", r.ref.Key, "attempt", r.attempt.ID)
+	word = o.word
+	log := w.o.Log
 	var h store.Handout
 	final := false
 	e := w.patiently(func(ctx context.Context) (err error) {
@@ -185,26 +211,31 @@ func (w *Worker) settle(ctx context.Context, r *run, end done, err error) {
 	})
 	switch {
 	case errors.Is(e, tasks.ErrStale):
-		log.Warn("stale attempt: another one holds this step, or it has ended; nothing was changed by this one from here on", "err", err)
+		word = wordStale
+		log.WarnContext(ctx, "stale attempt: another one holds this step, or it has ended; nothing was changed by this one from here on", "err", err)
 	case tasks.IsPermanent(e): // the family's answer itself cannot be stored
+		word = wordFailed
 		_ = w.patiently(func(ctx context.Context) (err error) {
 			h, final, err = w.store.Fail(ctx, r.ref, r.attempt.ID, w.o.ID, store.Failure{Reason: e.Error(), Permanent: true})
 			return err
 		})
-		log.Error("step failed for good", "err", e)
+		log.ErrorContext(ctx, "step failed for good", "err", e)
 	case e != nil:
-		log.Warn("outcome could not be stored; the sweep will hand the step out again", "err", e)
+		word = wordUnsettled
+		log.WarnContext(ctx, "outcome could not be stored; the sweep will hand the step out again", "err", e)
 	case final:
-		log.Error("step failed for good", "err", err, "hint", o.hint)
+		word = wordFailed
+		log.ErrorContext(ctx, "step failed for good", "err", err, "hint", o.hint)
 	case o.action == failStep:
-		log.Warn("attempt failed; the step will be tried again", "err", err, "after", o.after.String(), "failed", r.attempt.Failed+1)
+		log.WarnContext(ctx, "attempt failed; the step will be tried again", "err", err, "after", o.after.String(), "failed", r.attempt.Failed+1)
 	case o.action == giveBack:
-		log.Info("step given back", "reason", o.reason, "after", o.after.String())
+		log.InfoContext(ctx, "step given back", "reason", o.reason, "after", o.after.String())
 	}
 	w.queued.add(h)
 	if e == nil && tasks.State(h.State).Ended() {
 		w.letNextIn(r.attempt.Job)
 	}
+	return word
 }
 
 // patiently repeats a call of the store while Redis is away: an outcome is worth waiting for. It gives up when the worker is
@@ -251,6 +282,7 @@ func (s *saver) save(ctx context.Context, cursor tasks.Cursor, keep bool, c task
 	s.r.mu.Lock()
 	s.r.saved = time.Now()
 	s.r.mu.Unlock()
+	s.w.countRows(ctx, s.r, c)
 	if interrupted {
 		s.r.interrupt()
 	}

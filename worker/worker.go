@@ -21,6 +21,7 @@ import (
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -35,6 +36,7 @@ type Options struct {
 	Families    []tasks.Family
 	Admin       string // where its own port answers, for those who look at the fleet; "" when it has none
 	Log         *slog.Logger
+	Telemetry   *telemetry.Telemetry // nil means none
 }
 
 // errCut is the cause of contexts that end because the worker was told not to wait any longer.
@@ -91,6 +93,9 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Telemetry == nil {
+		o.Telemetry = new(telemetry.Telemetry)
+	}
 	if o.ID == "" {
 		host, _ := os.Hostname()
 		o.ID = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), store.RandomID()[:6])
@@ -98,7 +103,7 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 	o.ID = strings.ReplaceAll(o.ID, "|", "-") // it separates the parts of a lease
 	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, born: time.Now(),
 		state: wire.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
-	w.o.Log = o.Log.With("worker", o.ID)
+	w.o.Log = slog.New(telemetry.LogHandler(o.Log.Handler())).With("worker", o.ID)
 	w.queued.w = w
 	w.started = w.born.UTC()
 	w.limits = limitsCache{store: st, keep: o.Heartbeat}

@@ -17,11 +17,14 @@ import (
 var rights = map[string]needs{
 	"about": {role: viewer}, "list-kinds": {role: viewer}, "list-tenants": {role: viewer}, "list-queues": {role: viewer}, "get-queue": {role: viewer},
 	"list-jobs": {role: viewer}, "get-job": {role: viewer}, "report-job": {role: viewer}, "list-rejects": {role: viewer}, "job-events": {role: viewer},
+	"list-schedules": {role: viewer}, "get-schedule": {role: viewer}, "list-ticks": {role: viewer}, "list-fences": {role: viewer},
 	"list-workers": {role: viewer}, "get-worker": {role: viewer}, "worker-drained": {role: viewer},
 
 	"submit-job": {role: submitter}, "draft-job": {role: submitter}, "pause-job": {role: submitter}, "resume-job": {role: submitter},
 	"cancel-job": {role: submitter}, "retry-job": {role: submitter}, "restart-job": {role: submitter},
 
+	"put-schedule": {role: operator}, "delete-schedule": {role: operator}, "pause-schedule": {role: operator}, "resume-schedule": {role: operator},
+	"run-schedule": {role: operator}, "set-fence": {role: operator, fleet: true}, "lift-fences": {role: operator, fleet: true},
 	"drain-worker": {role: operator, fleet: true}, "undrain-worker": {role: operator, fleet: true}, "drain-workers": {role: operator, fleet: true},
 	"undrain-workers": {role: operator, fleet: true}, "begin-maintenance": {role: operator, fleet: true}, "end-maintenance": {role: operator, fleet: true},
 

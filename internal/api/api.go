@@ -20,6 +20,7 @@ import (
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	RequestsPerSecond int
 	Metrics           http.Handler // answers /metrics; nil means that there is none
 	Log               *slog.Logger // nil means slog.Default()
+	// Telemetry takes spans and counts of requests; nil means none.
+	Telemetry *telemetry.Telemetry
 }
 
 // API is the service behind the routes. New, then Handler.
@@ -50,6 +53,7 @@ type API struct {
 	mux      *http.ServeMux
 	huma     huma.API
 	handler  http.Handler
+	census   *store.Census
 	stopping chan struct{} // closed by Close: streams end
 
 	closed    sync.Once
@@ -75,7 +79,10 @@ func New(o Options) *API {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	a := &API{o: o, store: o.Store, families: map[string]tasks.Family{}, log: o.Log, mux: http.NewServeMux(), stopping: make(chan struct{}),
+	if o.Telemetry == nil {
+		o.Telemetry = new(telemetry.Telemetry)
+	}
+	a := &API{o: o, store: o.Store, census: o.Store.Census(), families: map[string]tasks.Family{}, log: o.Log, mux: http.NewServeMux(), stopping: make(chan struct{}),
 		patience: answerWithin, heartbeat: eventHeartbeat, unread: eventUnread, tokens: tokenCache{store: o.Store}}
 	for _, f := range o.Families {
 		a.families[f.Kind()] = f

@@ -66,18 +66,21 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 		h.Set("X-Request-ID", id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
-		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+		start := time.Now()
+		_, pattern := mux.Handler(r)
+		route := routeOf(pattern)
+		ctx, span := a.traceRequest(r, route)
+		r = r.WithContext(context.WithValue(ctx, requestIDKey{}, id))
 		lift := func() { _ = http.NewResponseController(rw).SetReadDeadline(time.Time{}) }
 		if r.ContentLength == 0 {
 			lift()
 		} else {
 			r.Body = &received{r.Body, lift}
 		}
-		start := time.Now()
-		_, pattern := mux.Handler(r)
 		defer func() {
 			if x := recover(); x != nil {
 				if x == http.ErrAbortHandler {
+					span.End()
 					panic(x)
 				}
 				a.log.ErrorContext(r.Context(), "a request panicked", "request_id", id, "path", r.URL.Path, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
@@ -85,7 +88,7 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 					a.write(w, r, newProblem(http.StatusInternalServerError, "the server has a fault; its log has more"))
 				}
 			}
-			a.served(r, pattern, w.code, time.Since(start))
+			a.served(r, span, route, w.code, time.Since(start))
 		}()
 		switch err := guard.Check(r); {
 		case err != nil:
@@ -154,11 +157,6 @@ func writeProblem(ctx huma.Context, p *wire.Problem) error {
 	return json.NewEncoder(ctx.BodyWriter()).Encode(p)
 }
 
-// served notes a request that was answered.
-func (a *API) served(r *http.Request, pattern string, code int, took time.Duration) {
-	a.log.DebugContext(r.Context(), "request", "request_id", requestID(r.Context()), "method", r.Method, "path", r.URL.Path, "status", code, "took", took)
-}
-
 // accepts reports whether an Accept header names a type.
 func accepts(header, want string) bool {
 	for part := range strings.SplitSeq(header, ",") {
@@ -171,6 +169,3 @@ func accepts(header, want string) bool {
 }
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
-
-// traceOf is the traceparent that a job keeps of its submission.
-func traceOf(context.Context) string { return "" }

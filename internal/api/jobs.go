@@ -15,6 +15,7 @@ import (
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -78,11 +79,18 @@ func (a *API) jobRoutes() {
 }
 
 // submit writes a job. It is on its way when this returns, whatever dies afterwards.
-func (a *API) submit(ctx context.Context, key string, s wire.Submission) (*wire.Submitted, error) {
+func (a *API) submit(ctx context.Context, key string, s wire.Submission) (done *wire.Submitted, err error) {
+	ctx, span := a.traceSubmission(ctx)
 	job, err := a.jobOf(ctx, key, s)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		done, err = a.accept(ctx, key, s, job)
 	}
+	endSubmission(span, job, done, err)
+	return done, err
+}
+
+// accept writes a job that was checked.
+func (a *API) accept(ctx context.Context, key string, s wire.Submission, job tasks.Job) (*wire.Submitted, error) {
 	if key != "" {
 		// The id follows from kind, tenant and key; a key that stands for another kind's job was used for something else.
 		there, err := a.store.Remember(ctx, job.Tenant, key, job.ID)
@@ -185,7 +193,7 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 			return tasks.Job{}, err
 		}
 	}
-	job := tasks.Job{ID: store.JobID(s.Kind, s.Tenant, key), Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes(), Labels: s.Labels, Priority: s.Priority, Window: s.Window, Queue: s.Queue, Trace: traceOf(ctx)}
+	job := tasks.Job{ID: store.JobID(s.Kind, s.Tenant, key), Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes(), Labels: s.Labels, Priority: s.Priority, Window: s.Window, Queue: s.Queue, Trace: telemetry.Inject(ctx)}
 	if s.Policy != nil {
 		job.Policy = *s.Policy
 	}

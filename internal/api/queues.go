@@ -31,11 +31,16 @@ func (a *API) queueRoutes() {
 
 // queues looks at every queue that a job which has not ended, or an active worker, names.
 func (a *API) queues(ctx context.Context) ([]wire.Queue, error) {
-	backlogs, err := a.store.Backlogs(ctx)
+	ws, err := a.store.Workers(ctx, a.o.LostAfter)
 	if err != nil {
 		return nil, err
 	}
-	ws, err := a.store.Workers(ctx, a.o.LostAfter)
+	return a.queuesOf(ctx, ws)
+}
+
+// queuesOf is queues with the workers that there are.
+func (a *API) queuesOf(ctx context.Context, ws []wire.Worker) ([]wire.Queue, error) {
+	backlogs, err := a.store.Backlogs(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ type Fleet struct {
 // FleetQueue is one queue.
 type FleetQueue struct {
 	Name    string
-	Depth   map[string]int64 // tasks by state: pending, active, scheduled, ...
+	Depth   map[string]int64 // tasks by state: waiting, claimed
+	Backlog int64            // steps that are known and have not ended, those that are not yet on the queue included
 	Latency time.Duration    // how long the oldest task that is ready has waited; 0 when none does
 }
 
@@ -56,7 +57,7 @@ const (
 // instances. read gets 2 s, is asked once a second at most, and never twice at the same time; when it fails, stint_fleet_up is 0 and
 // the other series are left out. A second call takes the place of the first; nil ends it.
 func (t *Telemetry) ObserveFleet(read func(ctx context.Context) (Fleet, error)) {
-	if t == nil {
+	if t == nil || t.fleet == nil {
 		return
 	}
 	t.fleet.mu.Lock()
@@ -68,8 +69,8 @@ func (t *Telemetry) ObserveFleet(read func(ctx context.Context) (Fleet, error)) 
 type fleetObserver struct {
 	log *slog.Logger
 
-	up, depth, workers, inFlight, jobs, overdue metric.Int64ObservableGauge
-	latency, heartbeat                          metric.Float64ObservableGauge
+	up, depth, backlog, workers, inFlight, jobs, overdue metric.Int64ObservableGauge
+	latency, heartbeat                                   metric.Float64ObservableGauge
 
 	mu    sync.Mutex
 	read  func(ctx context.Context) (Fleet, error)
@@ -95,6 +96,7 @@ func newFleetObserver(m metric.Meter, log *slog.Logger) (*fleetObserver, error) 
 	}
 	f.up = count("stint.fleet.up", "", "1 when the state of the fleet could be read from the store, else 0.")
 	f.depth = count("stint.queue.depth", "{task}", "Tasks on a queue, by state.")
+	f.backlog = count("stint.queue.backlog", "{step}", "Steps that are known and have not ended, those that are not yet on the queue included.")
 	f.latency = seconds("stint.queue.latency", "How long the oldest task that is ready has waited.")
 	f.workers = count("stint.workers", "{worker}", "Workers, by version and state.")
 	f.inFlight = count("stint.worker.in_flight", "{attempt}", "Attempts that a worker holds.")
@@ -123,6 +125,7 @@ func (f *fleetObserver) observe(ctx context.Context, to metric.Observer) error {
 		for state, n := range q.Depth {
 			to.ObserveInt64(f.depth, n, labels("queue", q.Name, "state", state))
 		}
+		to.ObserveInt64(f.backlog, q.Backlog, labels("queue", q.Name))
 		to.ObserveFloat64(f.latency, q.Latency.Seconds(), labels("queue", q.Name))
 	}
 	workers := map[[2]string]int64{}

@@ -31,8 +31,13 @@ func named(attrs []slog.Attr, key string) bool {
 
 // LogHandler adds to each line what its context knows: the attributes of WithAttrs, and trace_id and span_id where there is a
 // trace. They stand at the top level, whatever groups the logger has opened; a name that the line or its logger has there already
-// is not said twice.
-func LogHandler(next slog.Handler) slog.Handler { return &logHandler{top: next, whole: next} }
+// is not said twice. A handler that does so already is returned as it is.
+func LogHandler(next slog.Handler) slog.Handler {
+	if h, ok := next.(*logHandler); ok {
+		return h
+	}
+	return &logHandler{top: next, whole: next}
+}
 
 // logHandler is a handler to which a logger's groups can be applied late, behind what is to stand above them.
 type logHandler struct {

@@ -20,6 +20,7 @@ import (
 // Labels are kinds, outcomes, names of schedules and routes: all of them words from the code or the configuration, never an id of a
 // job or anything that a caller can make up.
 type Metrics struct {
+	inFlight     metric.Int64UpDownCounter
 	steps        metric.Int64Counter
 	stepTime     metric.Float64Histogram
 	rows         metric.Int64Counter
@@ -53,7 +54,10 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 		errs = append(errs, err)
 		return h
 	}
-	return &Metrics{
+	inFlight, err := m.Int64UpDownCounter("stint.steps.in_flight", metric.WithUnit("{attempt}"), metric.WithDescription("Attempts at steps that are under way."))
+	errs = append(errs, err)
+	all := &Metrics{
+		inFlight:     inFlight,
 		steps:        count("stint.steps", "{attempt}", "Attempts at steps that came back, by what came of them."),
 		stepTime:     duration("stint.step.duration", "How long attempts at steps took.", stepBuckets),
 		rows:         count("stint.rows", "{row}", "Rows that were read, written or quarantined."),
@@ -66,16 +70,31 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 		tickMissed:   count("stint.schedule.missed", "{tick}", "Ticks that were left out because they were found too late."),
 		sweep:        duration("stint.sweep.duration", "How long looks for lost workers and tasks took.", requestBuckets),
 		request:      duration("stint.http.request.duration", "How long requests to the API took.", requestBuckets),
-	}, errors.Join(errs...)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	// What seldom happens is there from the start, so that the first time is seen as a rise.
+	all.recovered.Add(context.Background(), 0)
+	all.fenced.Add(context.Background(), 0)
+	return all, nil
 }
 
-// StepEnded counts an attempt that came back after d. The outcome is a word of the engine's table, such as done, failed, drained or
+// StepBegan counts an attempt as under way, until StepEnded.
+func (m *Metrics) StepBegan(ctx context.Context, kind string) {
+	if m != nil {
+		m.inFlight.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attribute.String("kind", kind))))
+	}
+}
+
+// StepEnded counts an attempt that StepBegan has counted and that came back after d. The outcome is a word of the engine's table, such as done, failed, drained or
 // stale.
 func (m *Metrics) StepEnded(ctx context.Context, kind, outcome string, d time.Duration) {
 	if m == nil {
 		return
 	}
 	labels := metric.WithAttributeSet(attribute.NewSet(attribute.String("kind", kind), attribute.String("outcome", outcome)))
+	m.inFlight.Add(ctx, -1, metric.WithAttributeSet(attribute.NewSet(attribute.String("kind", kind))))
 	m.steps.Add(ctx, 1, labels)
 	m.stepTime.Record(ctx, d.Seconds(), labels)
 }
@@ -105,11 +124,14 @@ func (m *Metrics) Drained(ctx context.Context, d time.Duration) {
 	}
 }
 
-// LeaseRecovered counts n leases that were taken from one lost worker; since is the time from its last heartbeat until now.
+// LeaseRecovered counts n leases that were taken from one lost worker; since is the time from its last heartbeat until now, less
+// than 0 when nobody knows any more.
 func (m *Metrics) LeaseRecovered(ctx context.Context, n int, since time.Duration) {
 	if m != nil && n > 0 {
 		m.recovered.Add(ctx, int64(n))
-		m.recoveryTime.Record(ctx, since.Seconds())
+		if since >= 0 {
+			m.recoveryTime.Record(ctx, since.Seconds())
+		}
 	}
 }
 
@@ -141,6 +163,14 @@ func (m *Metrics) SweepEnded(ctx context.Context, d time.Duration) {
 	}
 }
 
+// Method returns a method of HTTP as it may stand in a label or a span: one that nobody knows is _OTHER.
+func Method(method string) string {
+	if slices.Contains(methods, method) {
+		return method
+	}
+	return "_OTHER"
+}
+
 // methods are those that have a series of their own.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
@@ -150,9 +180,6 @@ func (m *Metrics) HTTPRequest(ctx context.Context, route, method string, status 
 	if m == nil {
 		return
 	}
-	if !slices.Contains(methods, method) {
-		method = "_OTHER"
-	}
-	m.request.Record(ctx, d.Seconds(), metric.WithAttributes(attribute.String("route", route), attribute.String("method", method),
+	m.request.Record(ctx, d.Seconds(), metric.WithAttributes(attribute.String("route", route), attribute.String("method", Method(method)),
 		attribute.String("status", strconv.Itoa(status))))
 }

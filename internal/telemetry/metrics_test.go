@@ -28,10 +28,13 @@ func everything(ctx context.Context, tel *telemetry.Telemetry) {
 }
 
 func happen(ctx context.Context, m *telemetry.Metrics) {
+	m.StepBegan(ctx, "migration")
+	m.StepBegan(ctx, "migration")
 	m.StepEnded(ctx, "migration", "done", 20*time.Millisecond)
 	m.Rows(ctx, "migration", tasks.Counters{Read: 5, Written: 3, Quarantined: 2, Bytes: 100})
 	m.Drained(ctx, time.Second)
 	m.LeaseRecovered(ctx, 2, 3*time.Second)
+	m.LeaseRecovered(ctx, 1, -1)
 	m.Fenced(ctx)
 	m.TickLag(ctx, "nightly", time.Second)
 	m.TickMissed(ctx, "nightly", 1)
@@ -40,7 +43,7 @@ func happen(ctx context.Context, m *telemetry.Metrics) {
 }
 
 var someFleet = telemetry.Fleet{
-	Queues: []telemetry.FleetQueue{{Name: "default", Depth: map[string]int64{"pending": 3, "active": 1}, Latency: 1500 * time.Millisecond}},
+	Queues: []telemetry.FleetQueue{{Name: "default", Depth: map[string]int64{"waiting": 3, "claimed": 1}, Backlog: 70, Latency: 1500 * time.Millisecond}},
 	Workers: []telemetry.FleetWorker{{ID: "w1", Version: "v1", State: "active", InFlight: 2, HeartbeatAge: time.Second},
 		{ID: "w2", Version: "v1", State: "active"}, {ID: "w3", Version: "v2", State: "draining"}},
 	Jobs:      []telemetry.FleetJobs{{Kind: "migration", State: "running", Count: 4}},
@@ -73,15 +76,18 @@ func TestMetricsHaveTheNamesLabelsAndValuesThatAreWrittenDown(t *testing.T) {
 		`stint_rows_total{kind="migration",what="quarantined"} 2`,
 		`stint_bytes_total{kind="migration"} 100`,
 		`stint_drain_seconds_sum 1`,
-		`stint_lease_recovered_total 2`,
+		`stint_steps_in_flight{kind="migration"} 1`,
+		`stint_lease_recovered_total 3`,
 		`stint_recovery_seconds_sum 3`,
+		`stint_recovery_seconds_count 1`,
 		`stint_fenced_commits_total 1`,
 		`stint_scheduler_lag_seconds_sum{schedule="nightly"} 1`,
 		`stint_schedule_missed_total{schedule="nightly"} 1`,
 		`stint_sweep_duration_seconds_count 1`,
 		`stint_http_request_duration_seconds_count{method="GET",route="/v1/jobs/{id}",status="200"} 1`,
 		`stint_fleet_up 1`,
-		`stint_queue_depth{queue="default",state="pending"} 3`,
+		`stint_queue_depth{queue="default",state="waiting"} 3`,
+		`stint_queue_backlog{queue="default"} 70`,
 		`stint_queue_latency_seconds{queue="default"} 1.5`,
 		`stint_workers{state="active",version="v1"} 2`,
 		`stint_workers{state="draining",version="v2"} 1`,

@@ -56,9 +56,10 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Telemetry is the OpenTelemetry of a process. The methods of a nil Telemetry do nothing.
+// Telemetry is the OpenTelemetry of a process. The methods of a nil or zero Telemetry do nothing, so that who is given none can make
+// one by new.
 type Telemetry struct {
-	// Metrics are what the engine counts; never nil.
+	// Metrics are what the engine counts; nil, which is as good, in a zero Telemetry.
 	Metrics *Metrics
 
 	registry *prometheus.Registry
@@ -146,7 +147,7 @@ func (t *Telemetry) Tracer() trace.Tracer {
 // MetricsHandler answers /metrics, in the text form of Prometheus or, where it is asked for, OpenMetrics with the trace of a
 // typical step beside its duration (an exemplar).
 func (t *Telemetry) MetricsHandler() http.Handler {
-	if t == nil {
+	if t == nil || t.registry == nil {
 		return http.NotFoundHandler()
 	}
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})
@@ -168,7 +169,7 @@ func (t *Telemetry) Flush(ctx context.Context) error {
 // left is dropped and the error says so; no goroutine stays in either case. A collector that refuses is logged, as ever, and is no
 // error. Later calls do nothing.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
-	if t == nil {
+	if t == nil || t.registry == nil {
 		return nil
 	}
 	var err error

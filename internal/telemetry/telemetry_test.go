@@ -194,19 +194,20 @@ func TestTheVariablesOfTheLibrariesChangeNothingThatHasAnOption(t *testing.T) {
 	}
 }
 
-func TestANilTelemetryDoesNothing(t *testing.T) {
+func TestANilOrZeroTelemetryDoesNothing(t *testing.T) {
 	t.Parallel()
-	var tel *telemetry.Telemetry
-	_, span := tel.Tracer().Start(t.Context(), "step")
-	span.End()
-	tel.ObserveFleet(nil)
-	if err := tel.Flush(t.Context()); err != nil {
-		t.Error(err)
+	for _, tel := range []*telemetry.Telemetry{nil, {}} {
+		_, span := tel.Tracer().Start(t.Context(), "step")
+		span.End()
+		tel.ObserveFleet(nil)
+		if err := tel.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := tel.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		tel.MetricsHandler()
 	}
-	if err := tel.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
-	tel.MetricsHandler()
 }
 
 // nobody returns an address at which nothing listens, at the moment.

@@ -12,15 +12,18 @@ import (
 // API makes the service that answers requests. Nothing listens yet.
 func (a *App) API() *api.API {
 	return api.New(api.Options{Store: a.Store, Producer: a.Producer, Families: a.Families(), Version: a.o.Version, LostAfter: a.o.LostAfter,
-		MaxBody: a.o.MaxBody, ReadTimeout: a.o.API.ReadTimeout, RequestsPerSecond: a.o.RequestsPerSecond, Log: a.o.Log})
+		MaxBody: a.o.MaxBody, ReadTimeout: a.o.API.ReadTimeout, RequestsPerSecond: a.o.RequestsPerSecond, Log: a.o.Log,
+		Telemetry: a.telemetry, Metrics: a.MetricsHandler()})
 }
 
 // StartAPI listens until Stop. It returns where.
 func (a *App) StartAPI(ctx context.Context) (string, error) {
-	s, err := a.API().Start(ctx, a.o.API)
+	service := a.API()
+	s, err := service.Start(ctx, a.o.API)
 	if err != nil {
 		return "", err
 	}
+	a.observeFleet(service)
 	a.onStop("API", s.Stop)
 	return s.Addr(), nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/scheduler"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/all"
@@ -33,6 +34,8 @@ type Options struct {
 	Data        string // the data folder: the embedded queue, and connections that a command line named
 	Version     string
 	Log         *slog.Logger
+	// Telemetry says where traces and metrics go. Version, Instance and Log are filled in.
+	Telemetry telemetry.Options
 
 	Concurrency  int
 	Queues       []string
@@ -54,12 +57,14 @@ type Options struct {
 // App is a process that is connected to its Redis. What it starts it stops, last in, first out.
 type App struct {
 	o        Options
+	id       string // of this process and start
 	Redis    redis.UniversalClient
 	Store    *store.Store
 	Producer *queue.Producer
 	Local    *localredis.Server // nil with a Redis of its own
 	Worker   *worker.Worker     // nil until StartWorker
 
+	telemetry *telemetry.Telemetry
 	families  []tasks.Family       // nil until they are asked for
 	scheduler *scheduler.Scheduler // nil until StartScheduler
 	admin     adminPort
@@ -79,7 +84,10 @@ func (a *App) onStop(name string, stop func(ctx context.Context) error) {
 
 // New connects. On an error nothing is left running.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{o: o}
+	a := &App{o: o, id: processID()}
+	if err := a.startTelemetry(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.connect(ctx); err != nil {
 		return nil, errors.Join(err, a.Stop(ctx))
 	}
@@ -98,7 +106,7 @@ func (a *App) StartScheduler(ctx context.Context) error {
 		}
 	}
 	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log,
-		Schedules: schedules(a.o.Schedules), RemoveOthers: a.o.RemoveOthers})
+		Schedules: schedules(a.o.Schedules), RemoveOthers: a.o.RemoveOthers, Telemetry: a.telemetry})
 	s.Start()
 	a.scheduler = s
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
@@ -107,8 +115,8 @@ func (a *App) StartScheduler(ctx context.Context) error {
 
 // StartWorker claims and runs steps of every family until Stop, which drains it first.
 func (a *App) StartWorker(ctx context.Context) error {
-	w := worker.New(a.Redis, a.Store, worker.Options{Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
-		Heartbeat: a.o.Heartbeat, Admin: admin.Address(a.admin.listener), Families: a.Families(), Log: a.o.Log})
+	w := worker.New(a.Redis, a.Store, worker.Options{ID: a.id, Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
+		Heartbeat: a.o.Heartbeat, Admin: admin.Address(a.admin.listener), Families: a.Families(), Log: a.o.Log, Telemetry: a.telemetry})
 	if err := w.Start(ctx); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}

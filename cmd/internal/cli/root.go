@@ -18,6 +18,7 @@ import (
 	"github.com/stint-run/stint/internal/api"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -142,6 +143,10 @@ func (c *command) appOptions() app.Options {
 		Local: localredis.Options{Dir: cfg.Data, Mode: localredis.Mode(cfg.Redis.Mode), Fsync: localredis.Fsync(cfg.Redis.Fsync), Log: c.log},
 		Redis: cfg.Redis, Connections: cfg.Connections, Queues: cfg.Worker.Queues, MaxBody: int64(cfg.API.MaxBody), RequestsPerSecond: cfg.API.RequestsPerSecond,
 		API: api.ServerOptions{Listen: cfg.API.Listen, TLSCert: cfg.API.TLSCert, TLSKey: cfg.API.TLSKey, MaxConnections: cfg.API.MaxConnections, ReadTimeout: cfg.API.ReadTimeout}}
+	o.Telemetry = telemetry.Options{Service: cfg.Telemetry.Service, Endpoint: cfg.Telemetry.Endpoint.Reveal(), Sample: cfg.Telemetry.Sample}
+	if origin, _ := c.origins.Of("telemetry.protocol"); origin.Place != (config.Place{}) { // else it follows from the port
+		o.Telemetry.Protocol = cfg.Telemetry.Protocol
+	}
 	return o
 }
 

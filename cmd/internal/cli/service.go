@@ -144,7 +144,7 @@ func (c *command) answering(start func(ctx context.Context, a *app.App) error) f
 		if err := start(ctx, a); err != nil {
 			return err
 		}
-		a.ServeAdmin(nil)
+		a.ServeAdmin(a.MetricsHandler())
 		return nil
 	}
 }

@@ -354,7 +354,7 @@ func TestEveryConnectionIsOpened(t *testing.T) {
 func beat(t *testing.T, s *store.Store, ws ...wire.Worker) {
 	t.Helper()
 	for _, w := range ws {
-		if _, _, err := s.Beat(t.Context(), w); err != nil {
+		if _, err := s.Beat(t.Context(), w); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -379,7 +379,9 @@ func TestWhatTheFleetLacksIsAProblem(t *testing.T) {
 	if err := e.app.Store.SetMaintenance(t.Context(), migration.VerifyKind, wire.Maintenance{By: "ada", Reason: "upgrade", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	e.app.StartScheduler()
+	if err := e.app.StartScheduler(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	past := time.Now().Add(-time.Hour)
 	if err := e.app.Store.PutToken(t.Context(), store.StoredToken{Token: wire.Token{ID: "abc", Name: "old", Role: "viewer", ExpiresAt: &past}}); err != nil {
 		t.Fatal(err)
