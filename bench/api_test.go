@@ -146,11 +146,11 @@ func together(n int, do func(i int)) float64 {
 
 var spec = []byte(`{"kind":"migration","tenant":"acme","spec":{"source":"legacy","target":"cloud","tables":["customer","invoice"],"chunk_rows":10000}}`)
 
-// submissions compares POST /v1/jobs with enqueuing a bare task.
+// submissions compares POST /v1/jobs with enqueuing a bare task, and with a request that does nothing.
 func (a *apiBench) submissions(r *results) {
-	const n = 8000
+	const n = 5000
 	queue := asynq.NewClientFromRedisClient(a.rdb)
-	var ours, keyed, theirs []float64
+	var ours, keyed, theirs, empty []float64
 	var ourCost, theirCost string
 	var server time.Duration
 	for round := range rounds {
@@ -167,7 +167,9 @@ func (a *apiBench) submissions(r *results) {
 		keyed = append(keyed, together(n, func(i int) {
 			a.want(http.StatusAccepted, http.MethodPost, "/v1/jobs", a.token, fmt.Sprintf("%d-%d", round, i), spec)
 		}))
+		empty = append(empty, together(n, func(int) { a.want(http.StatusOK, http.MethodGet, "/livez", "", "", nil) }))
 	}
+	r.ratio("POST /v1/jobs beside GET /livez", ours, empty, "/s")
 	r.ratio("POST /v1/jobs beside asynq's Enqueue", ours, theirs, "/s")
 	r.ratio("  the same with an Idempotency-Key", keyed, theirs, "/s")
 	r.add("  ours: %s, the server %v; theirs: %s", ourCost, server.Round(time.Microsecond), theirCost)

@@ -157,7 +157,7 @@ func (d *rollout) byScript(submit func(flags ...string)) {
 	if p := d.old.Program("rolling", "sh", script, "-n", "3", "-d", dir, rig.BuildVersion(d.t, oldVersion)); p.Wait(2*time.Minute) != 0 {
 		d.t.Fatalf("the first deployment: %s", p.Log())
 	}
-	submit("--batch-rows", strconv.FormatInt(max(d.allRows/20_000, 1), 10)) // longer: the script looks once a second
+	submit("--batch-rows", strconv.FormatInt(max(d.allRows/40_000, 1), 10)) // for longer: the script looks once a second
 	asked := time.Now()
 	p := d.new.Program("rolling", "sh", script, "-d", dir, rig.BuildVersion(d.t, newVersion))
 	if code := p.Wait(2 * time.Minute); code != 0 {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/store"
-	"github.com/stint-run/stint/tasks"
 )
 
 // How a stream of events looks for new ones, and how often it says that it is still there when there are none.
@@ -154,11 +153,7 @@ func (s *stream) trimmed(ctx context.Context, w http.ResponseWriter) error {
 
 // send writes what is new. The job has ended when, asked for before its events were read, its state says so, and no more came.
 func (s *stream) send(ctx context.Context, w http.ResponseWriter) (n int, ended bool, err error) {
-	v, err := s.api.store.State(ctx, s.job)
-	if err != nil {
-		return 0, false, err
-	}
-	list, err := s.api.store.Events(ctx, s.job, s.after, eventPage)
+	state, list, err := s.api.store.News(ctx, s.job, s.after, eventPage)
 	if err != nil {
 		return 0, false, err
 	}
@@ -180,5 +175,5 @@ func (s *stream) send(ctx context.Context, w http.ResponseWriter) (n int, ended 
 		s.after = e.ID
 		n++
 	}
-	return n, tasks.State(v).Ended() && n < eventPage, nil
+	return n, state.Ended() && n < eventPage, nil
 }

@@ -319,14 +319,39 @@ func (s *Store) Findings(ctx context.Context, id string) ([]tasks.Finding, error
 
 // Events lists what happened to a job after the event of that id ("" for all that is kept), at most limit.
 func (s *Store) Events(ctx context.Context, id, after string, limit int64) ([]wire.Event, error) {
-	from := "-"
-	if after != "" {
-		from = "(" + after
-	}
-	msgs, err := s.rdb.XRangeN(ctx, eventsKey(id), from, "+", limit).Result()
+	msgs, err := s.rdb.XRangeN(ctx, eventsKey(id), afterEvent(after), "+", limit).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
+	return eventsOf(msgs), nil
+}
+
+// News reads where a job stands and, as of no earlier moment, Events, in one round trip. ErrNotFound when there is no such job.
+func (s *Store) News(ctx context.Context, id, after string, limit int64) (tasks.State, []wire.Event, error) {
+	var state *redis.StringCmd
+	var msgs *redis.XMessageSliceCmd
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		state, msgs = p.HGet(ctx, jobKey(id), "state"), p.XRangeN(ctx, eventsKey(id), afterEvent(after), "+", limit)
+		return nil
+	})
+	if errors.Is(err, redis.Nil) {
+		return "", nil, fmt.Errorf("job %s: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("read events: %w", err)
+	}
+	return tasks.State(state.Val()), eventsOf(msgs.Val()), nil
+}
+
+// afterEvent is the beginning of a range of what came after the event of an id; "" for all.
+func afterEvent(id string) string {
+	if id == "" {
+		return "-"
+	}
+	return "(" + id
+}
+
+func eventsOf(msgs []redis.XMessage) []wire.Event {
 	list := make([]wire.Event, 0, len(msgs))
 	for _, m := range msgs {
 		e := wire.Event{ID: m.ID, Fields: map[string]string{}}
@@ -343,19 +368,7 @@ func (s *Store) Events(ctx context.Context, id, after string, limit int64) ([]wi
 		}
 		list = append(list, e)
 	}
-	return list, nil
-}
-
-// State reads where a job stands. ErrNotFound when there is none.
-func (s *Store) State(ctx context.Context, id string) (tasks.State, error) {
-	state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
-	if errors.Is(err, redis.Nil) {
-		return "", fmt.Errorf("job %s: %w", id, ErrNotFound)
-	}
-	if err != nil {
-		return "", fmt.Errorf("read job: %w", err)
-	}
-	return tasks.State(state), nil
+	return list
 }
 
 // EventsTrimmed reports whether events after the one of that id were dropped, because more came than are kept.

@@ -23,7 +23,7 @@ func (c *command) database(flag, text string) (database, error) {
 	}
 	if c.remote() {
 		if strings.Contains(text, ":") {
-			return database{}, usage(tasks.WithHint(nil, "name a connection of the server's configuration", "%s %s: an address means nothing to a server", flag, redact(text)))
+			return database{}, usage(tasks.WithHint(nil, "give the name that it has under connections in the stint.yaml of the server and its workers", "%s %s: a server takes names of connections, not addresses", flag, redact(text)))
 		}
 		return database{name: text}, nil
 	}
