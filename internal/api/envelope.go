@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -71,12 +69,6 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 		route := routeOf(pattern)
 		ctx, span := a.traceRequest(r, route)
 		r = r.WithContext(context.WithValue(ctx, requestIDKey{}, id))
-		lift := func() { _ = http.NewResponseController(rw).SetReadDeadline(time.Time{}) }
-		if r.ContentLength == 0 {
-			lift()
-		} else {
-			r.Body = &received{r.Body, lift}
-		}
 		defer func() {
 			if x := recover(); x != nil {
 				if x == http.ErrAbortHandler {
@@ -102,21 +94,6 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 		}
 	})
-}
-
-// received lifts the limit of time for sending a request once it is here: it would end the request's context while the answer is
-// still being made.
-type received struct {
-	io.ReadCloser
-	lift func()
-}
-
-func (b *received) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		b.lift()
-	}
-	return n, err
 }
 
 // notThere answers a path, or a method of a path, that there is not.
