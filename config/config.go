@@ -137,7 +137,7 @@ func Default(env Env) *Config {
 		Data:  stateDir(env),
 		Redis: Redis{Topology: Single, Mode: "auto", Fsync: "everysec"},
 		Worker: Worker{
-			Concurrency: max(4, 2*runtime.NumCPU()),
+			Concurrency: max(4, 2*runtime.GOMAXPROCS(0)),
 			// Below the 30 s after which Kubernetes kills: the cut should be ours, with the steps given back.
 			DrainTimeout: 25 * time.Second,
 			Heartbeat:    time.Second,

@@ -108,6 +108,7 @@ func New(o Options) *API {
 	jobs := a.huma.OpenAPI().Components.Schemas.Map()["Job"]
 	failure := *jobs.Properties["error"]
 	jobs.Properties["error"] = &huma.Schema{Description: failure.Description, AnyOf: []*huma.Schema{{Ref: failure.Ref}, {Type: "null"}}}
+	a.openAnswers()
 	a.handler = a.envelope(a.mux)
 	return a
 }

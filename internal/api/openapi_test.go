@@ -264,3 +264,13 @@ func TestTheAliasesSubmitTheirKind(t *testing.T) {
 type building struct{ enginetest.Family }
 
 func (*building) Kind() string { return "build" }
+
+func TestAnswersMayGainFieldsAndRequestsMayNot(t *testing.T) {
+	t.Parallel()
+	schemas := newHouse(t).api().huma.OpenAPI().Components.Schemas.Map()
+	for name, open := range map[string]bool{"Job": true, "Worker": true, "Problem": true, "Submission": false, "Selection": false, "NewToken": false, "ScheduleDefinition": false} {
+		if s := schemas[name]; s == nil || s.AdditionalProperties != open {
+			t.Errorf("%s: %+v, want further fields to be %v", name, s, open)
+		}
+	}
+}

@@ -43,6 +43,23 @@ func pages(t *testing.T, s *Store, f Filter) []string {
 	return nil
 }
 
+func TestJobsOfOneMomentAreAllListed(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	const n = 650
+	at := time.UnixMilli(1_700_000_000_000).UTC()
+	for i := range n {
+		if _, _, err := s.Create(t.Context(), tasks.Job{ID: fmt.Sprintf("j-%04d", i), Kind: "a", Spec: []byte(`{}`), CreatedAt: at}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limit := range []int{50, 200, 300} {
+		if got := pages(t, s, Filter{Limit: limit}); len(got) != n || got[0] != "j-0649" || got[n-1] != "j-0000" {
+			t.Errorf("pages of %d: %d jobs, want %d", limit, len(got), n)
+		}
+	}
+}
+
 func TestAListIsReadPageByPageWithoutGapOrRepetition(t *testing.T) {
 	t.Parallel()
 	s := New(redistest.Client(t))

@@ -76,8 +76,9 @@ func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next stri
 		score = "+inf"
 	}
 	jobs = []*wire.Job{}
+	skip := int64(0) // entries of the cursor's moment that were seen
 	for looked := 0; looked < scanned; {
-		page, err := s.rdb.ZRevRangeByScoreWithScores(ctx, index, &redis.ZRangeBy{Min: "-inf", Max: score, Offset: 0, Count: 200}).Result()
+		page, err := s.rdb.ZRevRangeByScoreWithScores(ctx, index, &redis.ZRangeBy{Min: "-inf", Max: score, Offset: skip, Count: 200}).Result()
 		if err != nil {
 			return nil, "", fmt.Errorf("list jobs: %w", err)
 		}
@@ -87,9 +88,11 @@ func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next stri
 				fresh = append(fresh, z)
 			}
 		}
-		if len(fresh) == 0 {
-			return jobs, "", nil
+		if len(fresh) == 0 && len(page) == 200 { // more of the same moment
+			skip += 200
+			continue
 		}
+		skip = 0
 		for len(fresh) > 0 {
 			n := min(len(fresh), max(f.Limit-len(jobs), 50)) // no more than may be shown, unless the filter leaves most out
 			views, err := s.views(ctx, fresh[:n])

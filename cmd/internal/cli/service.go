@@ -83,7 +83,7 @@ func apiFlags(cmd *cobra.Command) {
 func (c *command) startAPI(ctx context.Context, a *app.App) error {
 	addr, err := a.StartAPI(ctx)
 	if err != nil {
-		return err
+		return configured(err)
 	}
 	c.log.Info("the API answers", "address", addr)
 	return nil
@@ -134,12 +134,20 @@ func (c *command) service(start func(ctx context.Context, a *app.App) error) fun
 	}
 }
 
+// configured marks an error that says what to do, of a port that cannot be opened, as the configuration's to mend.
+func configured(err error) error {
+	if tasks.HintOf(err) == "" {
+		return err
+	}
+	return usage(err)
+}
+
 // answering opens the admin port of a process around what starts in it: a worker announces the port, and the port outlives the
 // drain.
 func (c *command) answering(start func(ctx context.Context, a *app.App) error) func(ctx context.Context, a *app.App) error {
 	return func(ctx context.Context, a *app.App) error {
 		if err := a.OpenAdmin(c.config.Worker.Admin); err != nil {
-			return err
+			return configured(err)
 		}
 		if err := start(ctx, a); err != nil {
 			return err
