@@ -187,8 +187,12 @@ func TestAUserWithoutTheRightToAskIsToldSo(t *testing.T) {
 
 func TestAFullRedisIsAProblemBeforeItIsFull(t *testing.T) {
 	t.Parallel()
-	s := redistest.New(t, redistest.Lines("maxmemory 1500kb"))
+	s := redistest.New(t, redistest.Lines("maxmemory 200mb"))
 	e := on(t, s)
+	// So much that what connections take makes no difference.
+	if err := s.Client().Set(t.Context(), "ballast", strings.Repeat("x", 40<<20), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
 	fill := func(share float64) {
 		t.Helper()
 		used, err := s.Client().InfoMap(t.Context(), "memory").Result()
