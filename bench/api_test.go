@@ -150,7 +150,7 @@ var spec = []byte(`{"kind":"migration","tenant":"acme","spec":{"source":"legacy"
 func (a *apiBench) submissions(r *results) {
 	const n = 5000
 	queue := asynq.NewClientFromRedisClient(a.rdb)
-	var ours, keyed, theirs, empty []float64
+	var ours, keyed, theirs, single, empty []float64
 	var ourCost, theirCost string
 	var server time.Duration
 	for round := range rounds {
@@ -164,13 +164,21 @@ func (a *apiBench) submissions(r *results) {
 			}
 		}))
 		theirCost = before.since(a.rdb, 2*n)
+		start := time.Now()
+		for range n {
+			if _, err := queue.Enqueue(asynq.NewTask("bench", spec)); err != nil {
+				a.Error(err)
+			}
+		}
+		single = append(single, n/time.Since(start).Seconds())
 		keyed = append(keyed, together(n, func(i int) {
 			a.want(http.StatusAccepted, http.MethodPost, "/v1/jobs", a.token, fmt.Sprintf("%d-%d", round, i), spec)
 		}))
 		empty = append(empty, together(n, func(int) { a.want(http.StatusOK, http.MethodGet, "/livez", "", "", nil) }))
 	}
 	r.ratio("POST /v1/jobs beside GET /livez", ours, empty, "/s")
-	r.ratio("POST /v1/jobs beside asynq's Enqueue", ours, theirs, "/s")
+	r.ratio("POST /v1/jobs, 8 clients, beside asynq's Enqueue by one", ours, single, "/s")
+	r.ratio("POST /v1/jobs beside asynq's Enqueue, 8 clients each", ours, theirs, "/s")
 	r.ratio("  the same with an Idempotency-Key", keyed, theirs, "/s")
 	r.add("  ours: %s, the server %v; theirs: %s", ourCost, server.Round(time.Microsecond), theirCost)
 }

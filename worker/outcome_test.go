@@ -18,21 +18,21 @@ func TestWhatHappensAfterRunIsWhatTheTableSays(t *testing.T) {
 		err, cause error
 		want       outcome
 	}{
-		{"complete", nil, nil, outcome{action: endStep}},
-		{"complete although cut", nil, errCut, outcome{action: endStep}},
-		{"complete although stale: the store says so", nil, tasks.ErrStale, outcome{action: endStep}},
-		{"stale", fmt.Errorf("save: %w", tasks.ErrStale), nil, outcome{action: leaveStep}},
-		{"any error once the lease is gone", bad, tasks.ErrStale, outcome{action: leaveStep}},
-		{"permanent, but the lease is gone", tasks.Permanent(bad), tasks.ErrStale, outcome{action: leaveStep}},
-		{"drained", fmt.Errorf("x: %w", tasks.ErrDrained), nil, outcome{action: giveBack, reason: "drained"}},
-		{"drained and cut", tasks.ErrDrained, errCut, outcome{action: giveBack, reason: "drained"}},
-		{"cut", context.Canceled, errCut, outcome{action: giveBack, reason: "cut"}},
-		{"permanent, but cut: tried once more", tasks.Permanent(bad), errCut, outcome{action: giveBack, reason: "cut"}},
-		{"patience", tasks.RetryAfter(bad, time.Minute), nil, outcome{action: giveBack, after: time.Minute, reason: "bad"}},
-		{"patience, wrapped", fmt.Errorf("x: %w", tasks.RetryAfter(bad, 0)), nil, outcome{action: giveBack, reason: "x: bad"}},
-		{"permanent", tasks.Permanent(tasks.WithHint(bad, "mend it", "broken")), nil, outcome{action: failStep, reason: "broken: bad", hint: "mend it", permanent: true}},
-		{"any other", tasks.WithHint(bad, "mend it", "broken"), nil, outcome{action: failStep, reason: "broken: bad", hint: "mend it"}},
-		{"its own time limit", context.DeadlineExceeded, nil, outcome{action: failStep, reason: "context deadline exceeded"}},
+		{"complete", nil, nil, outcome{action: endStep, word: wordDone}},
+		{"complete although cut", nil, errCut, outcome{action: endStep, word: wordDone}},
+		{"complete although stale: the store says so", nil, tasks.ErrStale, outcome{action: endStep, word: wordDone}},
+		{"stale", fmt.Errorf("save: %w", tasks.ErrStale), nil, outcome{action: leaveStep, word: wordStale}},
+		{"any error once the lease is gone", bad, tasks.ErrStale, outcome{action: leaveStep, word: wordStale}},
+		{"permanent, but the lease is gone", tasks.Permanent(bad), tasks.ErrStale, outcome{action: leaveStep, word: wordStale}},
+		{"drained", fmt.Errorf("x: %w", tasks.ErrDrained), nil, outcome{action: giveBack, word: wordDrained, reason: "drained"}},
+		{"drained and cut", tasks.ErrDrained, errCut, outcome{action: giveBack, word: wordDrained, reason: "drained"}},
+		{"cut", context.Canceled, errCut, outcome{action: giveBack, word: wordCut, reason: "cut"}},
+		{"permanent, but cut: tried once more", tasks.Permanent(bad), errCut, outcome{action: giveBack, word: wordCut, reason: "cut"}},
+		{"patience", tasks.RetryAfter(bad, time.Minute), nil, outcome{action: giveBack, word: wordPostponed, after: time.Minute, reason: "bad"}},
+		{"patience, wrapped", fmt.Errorf("x: %w", tasks.RetryAfter(bad, 0)), nil, outcome{action: giveBack, word: wordPostponed, reason: "x: bad"}},
+		{"permanent", tasks.Permanent(tasks.WithHint(bad, "mend it", "broken")), nil, outcome{action: failStep, word: wordFailed, reason: "broken: bad", hint: "mend it", permanent: true}},
+		{"any other", tasks.WithHint(bad, "mend it", "broken"), nil, outcome{action: failStep, word: wordRetried, reason: "broken: bad", hint: "mend it"}},
+		{"its own time limit", context.DeadlineExceeded, nil, outcome{action: failStep, word: wordRetried, reason: "context deadline exceeded"}},
 	} {
 		got := decide(c.err, c.cause, 3)
 		if c.want.action == failStep && !c.want.permanent {

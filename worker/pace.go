@@ -84,7 +84,7 @@ func (w *Worker) letNextIn(job tasks.Job) {
 		var next []store.Handout
 		next, err = w.store.Admit(ctx, job.Tenant, limits.RunningJobs)
 		for _, h := range next {
-			w.queued.add(h)
+			w.hand(h)
 		}
 	}
 	if err != nil {

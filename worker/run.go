@@ -105,13 +105,16 @@ func (w *Worker) leave(attempt string) {
 func (w *Worker) passOn(ctx context.Context, ref store.Ref) {
 	err := w.patiently(func(ctx context.Context) error {
 		h, err := w.store.Redeliver(ctx, ref)
-		w.queued.add(h)
+		w.hand(h)
 		return err
 	})
 	if err != nil {
 		w.o.Log.WarnContext(ctx, "claimed step could not be passed on; the sweep will", "err", err)
 	}
 }
+
+// hand puts on the queue what a transition handed out, in the background.
+func (w *Worker) hand(h store.Handout) { w.queued.Add(h.Queue, store.TaskIDs(h.Enqueue)...) }
 
 // done is what settles an attempt that went well; its family's three methods end in three ways.
 type done func(ctx context.Context) (store.Handout, error)
@@ -231,7 +234,7 @@ func (w *Worker) settle(ctx context.Context, r *run, end done, err error) (word 
 	case o.action == giveBack:
 		log.InfoContext(ctx, "step given back", "reason", o.reason, "after", o.after.String())
 	}
-	w.queued.add(h)
+	w.hand(h)
 	if e == nil && tasks.State(h.State).Ended() {
 		w.letNextIn(r.attempt.Job)
 	}

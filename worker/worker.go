@@ -48,7 +48,7 @@ type Worker struct {
 	store    *store.Store
 	producer *queue.Producer
 	consumer *queue.Consumer
-	queued   enqueuer
+	queued   *queue.Sender
 	families map[string]tasks.Family
 	specs    specs
 	limits   limitsCache
@@ -104,7 +104,6 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, born: time.Now(),
 		state: wire.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
 	w.o.Log = slog.New(telemetry.LogHandler(o.Log.Handler())).With("worker", o.ID)
-	w.queued.w = w
 	w.started = w.born.UTC()
 	w.limits = limitsCache{store: st, keep: o.Heartbeat}
 	w.base, w.cut = context.WithCancelCause(context.Background())
@@ -115,6 +114,9 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 	for _, b := range store.Bands(o.Queues) {
 		queues = append(queues, queue.Weighted{Name: b.Name, Weight: b.Weight})
 	}
+	w.queued = queue.NewSender(w.producer, func(queue string, tasks int, err error) {
+		w.o.Log.Warn("steps are ready but not on the queue; the sweep will queue them", "queue", queue, "steps", tasks, "err", err)
+	}, func() { w.consumer.Wake() })
 	w.consumer = queue.NewConsumer(rdb, queue.ConsumerOptions{Queues: queues, Concurrency: o.Concurrency, Log: w.o.Log,
 		Handle: func(_ context.Context, id string) { w.handle(id) }})
 	return w
@@ -160,7 +162,7 @@ func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
 		defer cancel()
 		err = w.WaitDrained(short)
 	}
-	w.queued.flush()
+	w.queued.Flush()
 	if err == nil { // asynq waits for handlers for ever; with some of them stuck, leave without it
 		if e := w.consumer.Stop(); e != nil {
 			w.o.Log.Warn("consumer did not stop cleanly", "err", e)

@@ -180,32 +180,6 @@ func hurdles(p *wire.Problem, set func(name, value string)) {
 }
 
 // audit notes what was done, or refused. Who asks too often leaves no entry for each time: it would cost more than to refuse.
-func (a *API) audit(ctx huma.Context, p principal) {
-	e := wire.AuditEntry{By: p.Name, TokenID: p.ID, Role: p.Token.Role, From: host(ctx.RemoteAddr()), Action: ctx.Operation().OperationID, Target: ctx.URL().Path, Status: ctx.Status()}
-	if e.Status == 0 {
-		e.Status = http.StatusInternalServerError // it panicked
-	}
-	if e.Status != http.StatusTooManyRequests {
-		a.note(ctx.Context(), e)
-	}
-}
-
-// maxTarget bounds what is kept of a path, which is the caller's to choose.
-const maxTarget = 256
-
-// note writes an entry of the audit trail. The request has been answered: that it cannot be written is for the log.
-func (a *API) note(ctx context.Context, e wire.AuditEntry) {
-	e.At, e.RequestID = time.Now().UTC().Truncate(time.Millisecond), requestID(ctx)
-	if len(e.Target) > maxTarget {
-		e.Target = strings.ToValidUTF8(e.Target[:maxTarget], "") + "..."
-	}
-	actx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	if err := a.store.Audit(actx, e); err != nil {
-		a.log.ErrorContext(ctx, "the audit trail could not be written", "err", err, "by", e.By, "action", e.Action, "target", e.Target, "status", e.Status)
-	}
-}
-
 // tokenCache remembers the tokens for a moment, so that a request does not read them and takes as long whatever it sends.
 type tokenCache struct {
 	store *store.Store

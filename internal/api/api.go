@@ -63,6 +63,8 @@ type API struct {
 	tokens    tokenCache
 	callers   pace // by token
 	strangers pace // by address
+	trail     trail
+	queued    *queue.Sender
 }
 
 // New makes the service and its routes. The store and the producer stay the caller's.
@@ -83,7 +85,10 @@ func New(o Options) *API {
 		o.Telemetry = new(telemetry.Telemetry)
 	}
 	a := &API{o: o, store: o.Store, census: o.Store.Census(), families: map[string]tasks.Family{}, log: o.Log, mux: http.NewServeMux(), stopping: make(chan struct{}),
-		patience: answerWithin, heartbeat: eventHeartbeat, unread: eventUnread, tokens: tokenCache{store: o.Store}}
+		patience: answerWithin, heartbeat: eventHeartbeat, unread: eventUnread, tokens: tokenCache{store: o.Store}, trail: trail{store: o.Store}}
+	a.queued = queue.NewSender(o.Producer, func(queue string, tasks int, err error) {
+		a.log.Warn("steps are ready but not on the queue; the sweep will queue them", "queue", queue, "steps", tasks, "err", err)
+	}, nil)
 	for _, f := range o.Families {
 		a.families[f.Kind()] = f
 	}
@@ -121,6 +126,9 @@ func (a *API) Handler() http.Handler { return a.handler }
 
 // Close ends the streams of events, so that a server can be shut down; their clients resume elsewhere. It may be called again.
 func (a *API) Close() { a.closed.Do(func() { close(a.stopping) }) }
+
+// Flush waits until what requests have handed out is on the queue. Call it when no request comes any more.
+func (a *API) Flush() { a.queued.Flush() }
 
 // OpenAPI returns the description of the routes, as JSON.
 func (a *API) OpenAPI() ([]byte, error) { return json.MarshalIndent(a.huma.OpenAPI(), "", "  ") }
@@ -167,12 +175,10 @@ func (a *API) route(n needs, method, path, id, summary, description string) huma
 	return op
 }
 
-// hand puts on the queue what a transition handed out. What fails here is not lost: the sweep queues it.
-func (a *API) hand(ctx context.Context, list ...store.Handout) {
+// hand puts on the queue what a transition handed out, in the background. What fails there is not lost: the sweep queues it.
+func (a *API) hand(list ...store.Handout) {
 	for _, h := range list {
-		if err := a.o.Producer.Enqueue(ctx, h.Queue, store.TaskIDs(h.Enqueue)...); err != nil {
-			a.log.WarnContext(ctx, "steps are ready but not on the queue; the sweep will queue them", "steps", len(h.Enqueue), "err", err)
-		}
+		a.queued.Add(h.Queue, store.TaskIDs(h.Enqueue)...)
 	}
 }
 

@@ -111,7 +111,7 @@ func (a *API) accept(ctx context.Context, key string, s wire.Submission, job tas
 	if err != nil {
 		return nil, err
 	}
-	a.hand(ctx, h)
+	a.hand(h)
 	done := &wire.Submitted{ID: job.ID, State: tasks.State(h.State), Outcome: wire.OutcomeExists, Held: h.Held}
 	switch {
 	case created:
@@ -151,7 +151,7 @@ func (a *API) admit(ctx context.Context, tenant string) error {
 		return err
 	}
 	list, err := a.store.Admit(ctx, tenant, limits.Of(tenant).RunningJobs)
-	a.hand(ctx, list...)
+	a.hand(list...)
 	return err
 }
 
@@ -216,7 +216,7 @@ func (a *API) adapt(ctx context.Context, job tasks.Job) (*wire.Submitted, error)
 		if err != nil {
 			return nil, err
 		}
-		a.hand(ctx, h)
+		a.hand(h)
 		done := &wire.Submitted{ID: job.ID, State: tasks.State(h.State), Outcome: wire.OutcomeCreated, Held: h.Held}
 		return done, a.letIn(ctx, job, done)
 	case bytes.Equal(v.Spec, job.Spec):
@@ -241,7 +241,7 @@ func (a *API) goOn(ctx context.Context, done *wire.Submitted) (*wire.Submitted, 
 	if err != nil {
 		return nil, err
 	}
-	a.hand(ctx, h)
+	a.hand(h)
 	done.State = tasks.State(h.State)
 	return done, nil
 }
@@ -407,7 +407,7 @@ func (a *API) control(ctx context.Context, verb store.Verb, in *controlInput) (*
 	if err != nil {
 		return nil, problem(err)
 	}
-	a.hand(ctx, h)
+	a.hand(h)
 	if tasks.State(h.State).Ended() {
 		if err := errors.Join(a.store.Release(ctx, v.Tenant, v.ID), a.admit(ctx, v.Tenant)); err != nil {
 			a.log.WarnContext(ctx, "the tenant's next job was not let in; the sweep will", "tenant", v.Tenant, "err", err)

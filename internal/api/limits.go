@@ -61,7 +61,7 @@ func (a *API) beginMaintenance(ctx context.Context, in *maintenanceInput) (*body
 
 func (a *API) endMaintenance(ctx context.Context, in *PathID) (*struct{}, error) {
 	let, err := a.store.EndMaintenance(ctx, in.ID)
-	a.hand(ctx, let...)
+	a.hand(let...)
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -90,6 +90,6 @@ func (a *API) setLimits(ctx context.Context, in *limitsInput) (*body[wire.Tenant
 		return nil, problem(err)
 	}
 	let, err := a.store.Reconcile(ctx) // more room lets jobs in
-	a.hand(ctx, let...)
+	a.hand(let...)
 	return answer(wire.Tenant{Name: in.ID, Limits: in.Body}, err)
 }

@@ -93,6 +93,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, s.server.Close())
 	}
+	s.api.Flush()
 	if e, first := <-s.done; first && !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("serve: %w", e))
 	}

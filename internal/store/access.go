@@ -75,16 +75,22 @@ const (
 
 // Audit adds an entry to the audit trail. Its ID is Redis' own. What strangers tried (they have no role) stands apart, so that
 // nobody can push out what others did by asking often enough without a token.
-func (s *Store) Audit(ctx context.Context, e wire.AuditEntry) error {
-	body, err := json.Marshal(e)
+func (s *Store) Audit(ctx context.Context, entries ...wire.AuditEntry) error {
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, e := range entries {
+			body, err := json.Marshal(e)
+			if err != nil {
+				return fmt.Errorf("encode audit entry: %w", err)
+			}
+			to := &redis.XAddArgs{Stream: auditKey, MaxLen: keptAudit, Approx: true, Values: []any{"json", body}}
+			if e.Role == "" {
+				to.Stream, to.MaxLen = strangersKey, keptStrangers
+			}
+			p.XAdd(ctx, to)
+		}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("encode audit entry: %w", err)
-	}
-	to := &redis.XAddArgs{Stream: auditKey, MaxLen: keptAudit, Approx: true, Values: []any{"json", body}}
-	if e.Role == "" {
-		to.Stream, to.MaxLen = strangersKey, keptStrangers
-	}
-	if err := s.rdb.XAdd(ctx, to).Err(); err != nil {
 		return fmt.Errorf("write audit trail: %w", err)
 	}
 	return nil

@@ -30,7 +30,9 @@ func (a *App) StartAPI(ctx context.Context) (string, error) {
 
 // Client returns a client of this very process' API, which may do everything: what a command line does without a server.
 func (a *App) Client() (*client.Client, error) {
-	c, err := client.New(client.Options{Server: "http://stint.local", HTTP: &http.Client{Transport: api.InProcess(a.API(), "command line")}})
+	service := a.API()
+	a.onStop("requests", func(context.Context) error { service.Flush(); return nil })
+	c, err := client.New(client.Options{Server: "http://stint.local", HTTP: &http.Client{Transport: api.InProcess(service, "command line")}})
 	if err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
