@@ -51,6 +51,9 @@ func TestScoreRollingDeployment(t *testing.T) {
 				t.Run(fmt.Sprintf("run %d", i+1), func(t *testing.T) {
 					target := pgtest.New(t)
 					r := rig.New(t, redistest.New(t), rig.Connection{Name: "legacy", URL: src.URL()}, rig.Connection{Name: "cloud", URL: target})
+					if !*long { // so few rows would be loaded before the deployment, on a machine with nothing else to do
+						r.Configure("limits:\n  steps_per_second: 8\n")
+					}
 					d := &rollout{t: t, old: r.As(rig.BuildVersion(t, oldVersion)), new: r.As(rig.BuildVersion(t, newVersion)), allRows: src.Rows}
 					d.old.Start("scheduler")
 					var p *pulse
