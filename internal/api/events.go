@@ -17,6 +17,8 @@ import (
 // How a stream of events looks for new ones, and how often it says that it is still there when there are none.
 const (
 	eventPoll      = 250 * time.Millisecond
+	eventIdlePoll  = time.Second // of a job of which nothing was heard for eventIdle
+	eventIdle      = 5 * time.Second
 	eventHeartbeat = 15 * time.Second
 	eventPage      = 500
 	eventUnread    = 30 * time.Second // who does not read for so long is gone
@@ -94,8 +96,7 @@ func (s *stream) run(ctx context.Context) error {
 	if err := s.trimmed(ctx, w); err != nil {
 		return err
 	}
-	poll, silent := time.NewTicker(eventPoll), time.Now()
-	defer poll.Stop()
+	silent, heard := time.Now(), time.Now() // when something was written last, and when something had happened
 	if _, err := fmt.Fprint(w, "retry: 1000\n\n"); err != nil {
 		return err
 	}
@@ -106,6 +107,9 @@ func (s *stream) run(ctx context.Context) error {
 			return fmt.Errorf("the token is no longer one")
 		}
 		n, ended, err := s.send(ctx, w)
+		if n > 0 {
+			heard = time.Now()
+		}
 		switch {
 		case err != nil:
 			return err
@@ -127,12 +131,16 @@ func (s *stream) run(ctx context.Context) error {
 		if n == eventPage {
 			continue
 		}
+		wait := eventPoll
+		if time.Since(heard) > eventIdle {
+			wait = eventIdlePoll
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-s.api.stopping:
 			return nil // the client resumes elsewhere
-		case <-poll.C:
+		case <-time.After(wait):
 		}
 	}
 }
