@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server and a C compiler (for the race
-# detector). The tests start private servers of their own; no service has to run.
+# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server, curl (the examples of docs/api.md are
+# run) and a C compiler (for the race detector). The tests start private servers of their own; no service has to run.
 #
 # usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
 #        scripts/install-test-deps.sh --check  only says what is missing; exit 1 if something is
@@ -24,6 +24,7 @@ missing() {
   have_redis || echo redis
   have_postgres || echo postgres
   have_compiler || echo compiler
+  command -v curl >/dev/null 2>&1 || echo curl
 }
 
 # package MANAGER THING: what the thing is called there.
@@ -32,12 +33,15 @@ package() {
     "apt-get redis") echo redis-server ;;
     "apt-get postgres") echo postgresql ;;
     "apt-get compiler") echo gcc libc6-dev ;;
+    "apt-get curl") echo curl ;;
     "dnf redis") echo redis ;;
     "dnf postgres") echo postgresql-server ;;
     "dnf compiler") echo gcc glibc-devel ;;
+    "dnf curl") echo curl ;;
     "brew redis") echo redis ;;
     "brew postgres") echo postgresql ;;
     "brew compiler") echo llvm ;;
+    "brew curl") echo curl ;;
   esac
 }
 
