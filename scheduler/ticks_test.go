@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -387,4 +388,28 @@ func TestTheQueueWithinTheProcessTicks(t *testing.T) {
 		t.Errorf("%s", log)
 	}
 	t.Logf("%d ticks, the latest %v late", counts.fired, counts.worst)
+}
+
+// A scheduler that a command brings along has no schedules, and need not look for them all the time.
+func TestASchedulerWithoutSchedulesIsQuiet(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	s := r.scheduler(Options{})
+	calls := func() int64 {
+		n, err := r.rdb.InfoMap(t.Context(), "stats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		count, err := strconv.ParseInt(n["Stats"]["total_commands_processed"], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return count
+	}
+	enginetest.Eventually(t, "it has its turn", func() bool { return r.rdb.Get(t.Context(), turnKey).Val() == s.id })
+	before, start := calls(), time.Now()
+	<-time.After(time.Second)
+	if perSecond := float64(calls()-before) / time.Since(start).Seconds(); perSecond > 100 {
+		t.Errorf("%.0f commands a second with nothing to do", perSecond)
+	}
 }
