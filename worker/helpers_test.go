@@ -117,11 +117,18 @@ type fleet struct {
 // newFleet starts a Redis and a scheduler that gives workers up after lostAfter; 0 is the default.
 func newFleet(t *testing.T, lostAfter time.Duration, options ...redistest.Option) *fleet {
 	t.Helper()
+	return newFleetWith(t, scheduler.Options{LostAfter: lostAfter}, options...)
+}
+
+// newFleetWith starts a Redis and a scheduler as it is told to.
+func newFleetWith(t *testing.T, o scheduler.Options, options ...redistest.Option) *fleet {
+	t.Helper()
 	f := &fleet{t: t, server: redistest.New(t, options...), log: &enginetest.Log{}}
 	f.rdb = f.server.Client()
 	f.st = store.New(f.rdb)
 	f.family = &enginetest.Family{Effects: f.rdb}
-	s := scheduler.New(f.rdb, f.st, scheduler.Options{LostAfter: lostAfter, Log: f.log.Logger()})
+	o.Log = f.log.Logger()
+	s := scheduler.New(f.rdb, f.st, o)
 	s.Start()
 	t.Cleanup(s.Stop)
 	t.Cleanup(func() {
