@@ -76,6 +76,8 @@ func (k *checker) web(key string, address URL, form string) {
 	}
 	u, err := url.Parse(address.Reveal())
 	switch {
+	case !strings.Contains(address.Reveal(), "://"):
+		k.add(key, "write "+form, "the address of a server begins with http:// or https://")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		// The error's own text may quote the address.
 		k.add(key, "write "+form, "%s is no address of a server", address)
@@ -100,7 +102,7 @@ func (k *checker) labels(key string, labels []string) {
 
 func (c *Config) problems() []Problem {
 	var k checker
-	k.web("server", c.Server, "https://HOST:PORT")
+	k.web("server", c.Server, "http://HOST:PORT or https://HOST:PORT")
 	if c.Data == "" {
 		k.add("data", "name a folder", "is empty")
 	}

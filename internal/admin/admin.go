@@ -233,7 +233,7 @@ func (h *handler) nothing(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) noWorker(w http.ResponseWriter) {
-	h.problem(w, problem{Status: http.StatusNotFound, Title: "no worker", Detail: "there is no worker in this process, so there is nothing to drain", Hint: "it may be stopped at any moment"})
+	h.problem(w, problem{Status: http.StatusNotFound, Title: "no worker", Detail: "there is no worker in this process, so there is nothing to drain", Hint: "it may be stopped at any moment; a worker beside it answers at another port, which its log names"})
 }
 
 // problem is an error as RFC 9457 writes it, with what a person, or a script, may want beside it.

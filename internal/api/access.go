@@ -120,7 +120,7 @@ func (a *API) identify(ctx context.Context, authorization, at, from string, forw
 	if !a.strangers.allow(host(from), strangersPerSecond) {
 		return principal{Token: wire.Token{Name: "unknown"}}, refused(http.StatusTooManyRequests, "wait a little", "too many requests without a token that is known")
 	}
-	return principal{Token: wire.Token{Name: "unknown"}}, refused(http.StatusUnauthorized, "send Authorization: Bearer with a token of: stint tokens create", "a token is needed, and none that is known was given")
+	return principal{Token: wire.Token{Name: "unknown"}}, refused(http.StatusUnauthorized, "send one as Authorization: Bearer TOKEN; commands: --token-file FILE or STINT_TOKEN. stint tokens create makes one", "a token is needed, and none that is known was given")
 }
 
 // strangersPerSecond is how many requests a second without a known token one address may send.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -215,5 +216,38 @@ func TestWorkersAreChosenByAConstraintOnTheirVersion(t *testing.T) {
 	}
 	if _, err := c.Drain(t.Context(), wire.Selection{Version: ">>1"}); !isProblem(err, wire.CodeBadRequest) {
 		t.Errorf("a constraint that cannot be read: %v", err)
+	}
+}
+
+func TestACommandThatDoesNotReadItsAnswerIsInTheTrailAsItWasAnswered(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c, err := client.New(client.Options{Server: "http://stint", HTTP: &http.Client{Transport: InProcess(h.api(), "alice")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetLimits(t.Context(), "acme", wire.Limits{RunningJobs: 2}); err != nil {
+		t.Fatal(err)
+	}
+	trail, _, err := h.st.AuditTrail(t.Context(), "", 10)
+	if err != nil || len(trail) != 1 || trail[0].Status != http.StatusOK {
+		t.Errorf("%+v %v", trail, err)
+	}
+}
+
+func TestAScheduleOfAnotherTenantIsToldFromNoneByNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sc := wire.Schedule{Name: "theirs", Every: "1h", Job: wire.ScheduleJob{Kind: "test", Tenant: "acme", Spec: json.RawMessage(`{}`)}}
+	if _, _, err := h.st.PutSchedule(t.Context(), sc, wire.OriginAPI, store.AnyVersion); err != nil {
+		t.Fatal(err)
+	}
+	c := h.dial(h.serve().at(""), h.token(wire.NewToken{Role: "operator", Tenants: []string{"other"}}))
+	for _, name := range []string{"theirs", "nobodys"} {
+		_, err := c.Schedule(t.Context(), name)
+		var p *wire.Problem
+		if !errors.As(err, &p) || p.Status != http.StatusNotFound || p.Detail != fmt.Sprintf("there is no schedule %q", name) || p.Hint == "" {
+			t.Errorf("%s: %+v", name, p)
+		}
 	}
 }

@@ -62,7 +62,7 @@ func (a *API) setFence(ctx context.Context, in *fenceInput) (*body[wire.Fence], 
 				parked = append(parked, w.ID)
 			}
 		}
-		if err := bereft(ws, parked); err != nil {
+		if err := bereft(ws, parked, "fence"); err != nil {
 			return nil, problem(err)
 		}
 	}

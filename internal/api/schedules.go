@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -90,10 +91,15 @@ func scheduled(sc wire.Schedule, err error) (*scheduleOutput, error) {
 // schedule reads a schedule that the caller may see.
 func (a *API) schedule(ctx context.Context, name string) (wire.Schedule, error) {
 	sc, err := a.store.Schedule(ctx, name)
-	if err == nil && !principalOf(ctx).sees(sc.Job.Tenant) {
-		err = refused(http.StatusNotFound, "", "there is no schedule %q", name)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !principalOf(ctx).sees(sc.Job.Tenant) {
+		err = missing(name)
 	}
 	return sc, err
+}
+
+// missing is the answer for a schedule that there is not, and for one of a tenant that the caller must not hear of.
+func missing(name string) *wire.Problem {
+	return refused(http.StatusNotFound, "stint schedules lists those that there are", "there is no schedule %q", name)
 }
 
 func (a *API) listSchedules(ctx context.Context, _ *struct{}) (*body[wire.Schedules], error) {

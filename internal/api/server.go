@@ -55,7 +55,7 @@ func (a *API) Start(ctx context.Context, o ServerOptions) (*Server, error) {
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
-		return nil, tasks.WithHint(err, "set api.listen to a free address, or end what uses it", "the API cannot listen on %s", o.Listen)
+		return nil, tasks.WithHint(err, "set api.listen, or --listen, to a free address, or end what uses it", "the API cannot listen on %s", o.Listen)
 	}
 	s := &Server{api: a, addr: l.Addr().String(), done: make(chan error, 1)}
 	s.server = &http.Server{Handler: a.handler, ReadHeaderTimeout: min(5*time.Second, o.ReadTimeout), ReadTimeout: o.ReadTimeout, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,

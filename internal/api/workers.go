@@ -94,7 +94,7 @@ func (a *API) want(ctx context.Context, s wire.Selection, drain bool) (wire.Aske
 		return wire.Asked{}, err
 	}
 	if drain && !s.Force {
-		if err := bereft(ws, chosen); err != nil {
+		if err := bereft(ws, chosen, "drain"); err != nil {
 			return wire.Asked{}, err
 		}
 	}
@@ -167,8 +167,8 @@ func labelled(w wire.Worker, labels map[string]string) bool {
 	return true
 }
 
-// bereft refuses a drain that would leave a queue without any worker, and says which.
-func bereft(ws []wire.Worker, chosen []string) error {
+// bereft refuses a drain or a fence, which is what, that would leave a queue without any worker, and says which.
+func bereft(ws []wire.Worker, chosen []string, what string) error {
 	served := map[string]bool{} // queue -> is there a worker that stays
 	for _, w := range ws {
 		if w.State != wire.WorkerActive || w.Wanted == wire.WantDrain {
@@ -191,6 +191,6 @@ func bereft(ws []wire.Worker, chosen []string) error {
 		return nil
 	}
 	slices.Sort(left)
-	return refused(http.StatusConflict, "start other workers first, or drain them all the same with --force",
-		"the drain would leave %s without any worker", strings.Join(left, ", "))
+	return refused(http.StatusConflict, "start other workers first, or do it all the same with --force (in a request: \"force\": true)",
+		"the %s would leave %s without any worker", what, strings.Join(left, ", "))
 }

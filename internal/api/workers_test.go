@@ -93,6 +93,9 @@ func TestADrainThatWouldLeaveAQueueWithoutAnyWorkerIsRefusedUnlessForced(t *test
 		}
 	}
 	refuse("/v1/workers/drain", `{"ids":["big"]}`, "big (protocol 2)")
+	if got := h.send("PUT", s.at("/v1/fences"), `{"not_version":"9.0"}`); got.status != 409 || !strings.HasPrefix(got.problem(t).Detail, "the fence would leave ") {
+		t.Errorf("a fence: %s", got)
+	}
 	refuse("/v1/workers/big/drain", nil, "big (protocol 2)")
 	refuse("/v1/workers/drain", `{"all":true}`, "big (protocol 2), default (protocol 2)")
 	if got := h.send("POST", s.at("/v1/workers/drain"), `{"version":"1.0"}`); got.status != 202 {

@@ -34,11 +34,16 @@ func TestTheSchedulesInTheDocumentationAreWhatTheSchedulerTakes(t *testing.T) {
 	if err := scheduler.CheckSchedules(list); err != nil {
 		t.Error(err)
 	}
+	for _, sc := range cfg.Schedules {
+		if _, err := CheckSpec(sc.Kind, sc.Spec); err != nil {
+			t.Errorf("%s: %v", sc.Name, err)
+		}
+	}
 	one, two := list[0], list[1]
 	if one.Timezone != "Europe/Berlin" || one.Jitter != "5m0s" || one.Every != "" || one.Job.Tenant != "acme" || one.Job.Labels["team"] != "data" || len(one.Job.Spec) == 0 {
 		t.Errorf("%+v", one)
 	}
-	if two.Every != "30s" || two.Timezone != "" || two.Missed != "skip" || two.Jitter != "" {
+	if two.Every != "6h0m0s" || two.Timezone != "" || two.Missed != "skip" || two.Jitter != "" {
 		t.Errorf("%+v", two)
 	}
 }

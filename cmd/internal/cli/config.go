@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/tasks"
 )
 
 func (c *command) configCommand() *cobra.Command {
@@ -55,9 +59,35 @@ func (c *command) configCommand() *cobra.Command {
 			if err := c.load(cmd); err != nil {
 				return err
 			}
+			if err := c.checkSchedules(); err != nil {
+				return usage(err)
+			}
 			return c.print(map[string]bool{"ok": true}, func(w io.Writer) { fmt.Fprintln(w, "ok") })
 		},
 	}
 	cmd.AddCommand(check, show)
 	return cmd
+}
+
+// checkSchedules says which schedules would start jobs that nobody can do. A scheduler does not refuse them: while a deployment is
+// under way the configuration may be ahead of it.
+func (c *command) checkSchedules() error {
+	var wrong []error
+	for _, s := range c.config.Schedules {
+		part, err := app.CheckSpec(s.Kind, s.Spec)
+		if err == nil {
+			continue
+		}
+		at := "schedules." + s.Name
+		o, ok := c.origins.Of(at + "." + part)
+		if !ok {
+			o, _ = c.origins.Of(at + ".kind") // a spec that is not there has no place
+		}
+		text := fmt.Sprintf("%s: %s.%s: %v", o.Place, at, part, err)
+		if hint := tasks.HintOf(err); hint != "" {
+			text += " (" + hint + ")"
+		}
+		wrong = append(wrong, errors.New(text))
+	}
+	return errors.Join(wrong...)
 }

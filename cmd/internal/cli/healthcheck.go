@@ -36,6 +36,9 @@ is for "it is safe to stop".`,
 		Example: "  stint healthcheck --live\n  stint healthcheck --ready --url http://127.0.0.1:7800",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if live && ready || live && drained || ready && drained {
+				return usage(tasks.WithHint(nil, "ask one thing at a time", "give one of --live, --ready and --drained"))
+			}
 			path := "/livez"
 			switch {
 			case ready:
@@ -64,7 +67,6 @@ is for "it is safe to stop".`,
 	f.BoolVar(&live, "live", false, "is it alive? (the default)")
 	f.BoolVar(&ready, "ready", false, "does it take work?")
 	f.BoolVar(&drained, "drained", false, "is it safe to stop?")
-	cmd.MarkFlagsMutuallyExclusive("live", "ready", "drained")
 	return cmd
 }
 

@@ -180,8 +180,12 @@ func (c *command) events(cmd *cobra.Command, s *session, id string) error {
 	return c.print(events, func(w io.Writer) {
 		t := newTable("AT", "EVENT", "DETAILS")
 		for _, e := range events {
-			details, _ := json.Marshal(e.Fields)
-			t.row(e.At.Format(time.RFC3339Nano), e.Type, string(details))
+			details := ""
+			if len(e.Fields) > 0 {
+				text, _ := json.Marshal(e.Fields)
+				details = string(text)
+			}
+			t.row(e.At.Format(time.RFC3339Nano), e.Type, details)
 		}
 		t.write(w)
 	})

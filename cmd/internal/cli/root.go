@@ -31,6 +31,9 @@ func Main(env Env) int {
 	root.SetErr(env.Stderr)
 	err := root.ExecuteContext(context.Background())
 	if err != nil && c.started.IsZero() {
+		if tasks.HintOf(err) == "" {
+			err = tasks.WithHint(nil, `see "stint --help"`, "%v", err)
+		}
 		err = usage(err) // cobra refused it before any command ran
 	}
 	complain(env.Stderr, err, c.output == "json")

@@ -62,7 +62,11 @@ func (c *command) token() (string, error) {
 	if err != nil {
 		return "", usage(tasks.WithHint(err, "name the file with --token-file or STINT_TOKEN_FILE", "the token cannot be read"))
 	}
-	return strings.TrimSpace(string(b)), nil
+	words := strings.Fields(string(b))
+	if len(words) != 1 {
+		return "", usage(tasks.WithHint(nil, "it has to hold what stint tokens create printed, and nothing else", "%s holds no token", c.config.TokenFile))
+	}
+	return words[0], nil
 }
 
 // leave ends what connect began. Its own error matters only when the command went well.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"github.com/stint-run/stint/tasks"
 )
 
 // table lays out rows for people.
@@ -82,8 +85,13 @@ func strictly(file string, tree, into any) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	err = d.Decode(into)
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) { // its own text speaks of Go
+		return tasks.WithHint(nil, "quote a text that YAML takes for something else", "%s: %s: not a %s", file, kind.Field, kind.Value)
+	}
+	if err != nil {
+		return tasks.WithHint(nil, "docs/configuration.md has the parts of a schedule", "%s: %s", file, strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
 }
