@@ -63,9 +63,9 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return lookEach, err
 	}
-	if look.Known == 0 { // there is at least the built-in one: Redis has lost everything
-		s.written = false
-		return 0, nil
+	if look.Known == 0 { // there are none, or Redis has lost them: then they are written anew
+		s.written = len(s.o.Schedules) == 0
+		return lookEach, nil
 	}
 	// What was decided first: as long as no jobs can be created, nothing more is decided, so the outbox stays small.
 	if err := s.createJobs(ctx, look.Pending); err != nil {

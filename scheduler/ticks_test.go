@@ -388,3 +388,19 @@ func TestTheQueueWithinTheProcessTicks(t *testing.T) {
 	}
 	t.Logf("%d ticks, the latest %v late", counts.fired, counts.worst)
 }
+
+func TestASchedulerWithoutSchedulesLooksNoMoreOftenThanOthers(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	r.scheduler(Options{Interval: time.Hour})
+	looks := 0
+	<-time.After(2 * lookEach)
+	for line := range strings.Lines(r.rdb.Info(t.Context(), "commandstats").Val()) {
+		if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
+			_, _ = fmt.Sscan(strings.SplitN(rest, ",", 2)[0], &looks)
+		}
+	}
+	if looks == 0 || looks > 10 {
+		t.Errorf("%d scripts in %v", looks, 2*lookEach)
+	}
+}
