@@ -63,8 +63,8 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return lookEach, err
 	}
-	if look.Known == 0 {
-		s.written = len(s.o.Schedules) == 0 // else Redis has lost everything: they are written again
+	if look.Known == 0 { // there are none, or Redis has lost them: then they are written anew
+		s.written = len(s.o.Schedules) == 0
 		return lookEach, nil
 	}
 	// What was decided first: as long as no jobs can be created, nothing more is decided, so the outbox stays small.

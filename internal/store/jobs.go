@@ -61,7 +61,7 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	if err != nil {
 		return h, false, fmt.Errorf("create job: %w", err)
 	}
-	v, err := s.createIndexed(ctx, job.ID, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
+	v, err := s.createIndexed(ctx, job, held, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
 		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held)
 	code, h, _, err := parseReply(job.ID, v, err)
 	switch {
@@ -76,15 +76,20 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	return h, code == 1, nil
 }
 
-// createIndexed writes a job and then, once more, its entry in what the sweep looks through: a sweep in between may have dropped
-// it. Where one server keeps both, that is one round trip; a cluster might do the second before the first.
-func (s *Store) createIndexed(ctx context.Context, id string, args ...any) (reply any, err error) {
-	keys := []string{jobKey(id)}
+// createIndexed writes a job and then, once more, its entry in what the sweep looks through and its place in line: a sweep in
+// between may have dropped both, for want of the job. Where one server keeps all of it, that is one round trip; a cluster might
+// do the second before the first.
+func (s *Store) createIndexed(ctx context.Context, job tasks.Job, held string, args ...any) (reply any, err error) {
+	keys := []string{jobKey(job.ID)}
+	index := func(p redis.Pipeliner) {
+		p.SAdd(ctx, activeKey, job.ID)
+		putInLine(ctx, p, job, held)
+	}
 	if _, spread := s.rdb.(*redis.ClusterClient); !spread {
 		var created *redis.Cmd
 		_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			created = createJob.EvalSha(ctx, p, keys, args...)
-			p.SAdd(ctx, activeKey, id)
+			index(p)
 			return nil
 		})
 		if !redis.HasErrorPrefix(err, "NOSCRIPT") {
@@ -92,7 +97,10 @@ func (s *Store) createIndexed(ctx context.Context, id string, args ...any) (repl
 		}
 	}
 	if reply, err = createJob.Run(ctx, s.rdb, keys, args...).Result(); err == nil {
-		err = s.rdb.SAdd(ctx, activeKey, id).Err()
+		_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			index(p)
+			return nil
+		})
 	}
 	return reply, err
 }
@@ -123,11 +131,7 @@ func (s *Store) enlist(ctx context.Context, job tasks.Job) (held string, err err
 			break
 		}
 	}
-	held, err = s.hold(ctx, job, l, maintenance.Val())
-	if err == nil && held == HeldByMaintenance {
-		err = s.rdb.SAdd(ctx, maintainedKey, job.Kind+" "+job.ID).Err()
-	}
-	return held, err
+	return s.hold(ctx, job, l, maintenance.Val())
 }
 
 // KeepFor is how long an Idempotency-Key is remembered: as long as ended jobs are kept, unless a schedule says otherwise.

@@ -94,7 +94,7 @@ const strangersKey = prefix + "audit:strangers"
 // limitsKey: hash, tenant -> json {running_jobs, steps_per_second}; "*" holds for tenants that have no line of their own.
 const limitsKey = prefix + "{fleet}:limits"
 
-// limitedKey: set of the tenants of which jobs were ever held by a limit; what the sweep looks through.
+// limitedKey: set of the tenants of which jobs are held by a limit, or were let in under one; what Reconcile looks through.
 const limitedKey = prefix + "{fleet}:limited"
 
 // tenantRunningKey: set of the ids of a tenant's jobs that were let in under its limit and have not ended.

@@ -66,39 +66,89 @@ func (l Limits) Of(tenant string) wire.Limits {
 
 // hold says why a new job is not started at once; "" when it is. A job that its tenant's limit may hold is put in line, and
 // comes out of it at once when there is room: see Admit.
-func (s *Store) hold(ctx context.Context, job tasks.Job, limits wire.Limits, maintenance bool) (string, error) {
-	if maintenance {
-		return HeldByMaintenance, nil
-	}
-	if limits.RunningJobs <= 0 {
+func (s *Store) hold(ctx context.Context, job tasks.Job, limits wire.Limits, maintenance bool) (held string, err error) {
+	switch {
+	case maintenance:
+		held = HeldByMaintenance
+	case limits.RunningJobs > 0:
+		held = HeldByLimit
+	default:
 		return "", nil
 	}
-	// Higher priority first, older first within one.
-	rank := float64(tasks.MaxPriority-job.Priority)*1e13 + float64(job.CreatedAt.UnixMilli())
-	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.SAdd(ctx, limitedKey, job.Tenant)
-		p.ZAddNX(ctx, tenantWaitingKey(job.Tenant), redis.Z{Score: rank, Member: job.ID})
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		putInLine(ctx, p, job, held)
 		return nil
 	})
-	return HeldByLimit, err
+	return held, err
+}
+
+// putInLine notes where those who let jobs in find one that is held. Doing it again changes nothing.
+func putInLine(ctx context.Context, p redis.Pipeliner, job tasks.Job, held string) {
+	switch held {
+	case HeldByMaintenance:
+		p.SAdd(ctx, maintainedKey, job.Kind+" "+job.ID)
+	case HeldByLimit:
+		// Higher priority first, older first within one.
+		rank := float64(tasks.MaxPriority-job.Priority)*1e13 + float64(job.CreatedAt.UnixMilli())
+		p.ZAddNX(ctx, tenantWaitingKey(job.Tenant), redis.Z{Score: rank, Member: job.ID})
+		p.SAdd(ctx, limitedKey, job.Tenant) // the second: see passOver
+	}
 }
 
 // Admit lets jobs of a tenant in while fewer than its limit run. What it returns has to be put on the queue. Any number of
 // processes may do so at once; a crash in between leaves a job that was let in and is still held: Reconcile finds it.
 func (s *Store) Admit(ctx context.Context, tenant string, limit int) ([]Handout, error) {
-	ids, err := admitTenant.Run(ctx, s.rdb, []string{tenantWaitingKey(tenant), tenantRunningKey(tenant)}, limit).StringSlice()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("admit jobs of %q: %w", tenant, err)
-	}
 	var list []Handout
-	for _, id := range ids {
-		h, err := s.admit(ctx, id)
-		if err != nil {
-			return list, err
+	for again := true; again; {
+		again = false
+		ids, err := admitTenant.Run(ctx, s.rdb, []string{tenantWaitingKey(tenant), tenantRunningKey(tenant)}, limit).StringSlice()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return list, fmt.Errorf("admit jobs of %q: %w", tenant, err)
 		}
-		list = append(list, h)
+		for _, id := range ids {
+			h, put, err := s.admitUnlessMaintained(ctx, tenant, id)
+			if err != nil {
+				return list, err
+			}
+			list = append(list, h)
+			again = again || put // its place is free for the next in line
+		}
 	}
 	return list, nil
+}
+
+// admitUnlessMaintained lets in one job whose tenant has room for it. One whose kind has come under maintenance while it was in
+// line changes into the line of those; LetGo brings it back.
+func (s *Store) admitUnlessMaintained(ctx context.Context, tenant, id string) (h Handout, maintained bool, err error) {
+	under, err := s.rdb.HKeys(ctx, maintenanceKey).Result()
+	if err != nil {
+		return h, false, fmt.Errorf("read maintenance: %w", err)
+	}
+	if len(under) > 0 {
+		v, err := s.rdb.HMGet(ctx, jobKey(id), "json", "held").Result()
+		if err != nil {
+			return h, false, fmt.Errorf("admit job %s: %w", id, err)
+		}
+		var job tasks.Job
+		if body, ok := v[0].(string); ok && v[1] != nil {
+			if err := json.Unmarshal([]byte(body), &job); err != nil {
+				return h, false, fmt.Errorf("decode job %s: %w", id, err)
+			}
+		}
+		if job.ID != "" && slices.Contains(under, job.Kind) {
+			// Into the one line before it leaves the other, so that a crash in between does not lose it.
+			err := s.rdb.SAdd(ctx, maintainedKey, job.Kind+" "+id).Err()
+			if err == nil {
+				err = s.rdb.SRem(ctx, tenantRunningKey(tenant), id).Err()
+			}
+			if err != nil {
+				return h, false, fmt.Errorf("hold job %s: %w", id, err)
+			}
+			return h, true, nil
+		}
+	}
+	h, err = s.admit(ctx, id)
+	return h, false, err
 }
 
 // admit lets one job in; one that is gone or not held any more is no error.
@@ -150,7 +200,7 @@ func (s *Store) Reconcile(ctx context.Context) ([]Handout, error) {
 				err = s.Release(ctx, tenant, id)
 			case v[1] != nil:
 				var h Handout
-				h, err = s.admit(ctx, id)
+				h, _, err = s.admitUnlessMaintained(ctx, tenant, id)
 				list = append(list, h)
 			}
 			if err != nil {
@@ -159,11 +209,30 @@ func (s *Store) Reconcile(ctx context.Context) ([]Handout, error) {
 		}
 		more, err := s.Admit(ctx, tenant, limits.Of(tenant).RunningJobs)
 		list = append(list, more...)
+		if err == nil && len(running) == 0 && len(more) == 0 {
+			err = s.passOver(ctx, tenant)
+		}
 		if err != nil {
 			return list, err
 		}
 	}
 	return list, nil
+}
+
+// passOver takes a tenant out of what Reconcile looks through when no job of it waits or is counted. Who puts one in line names
+// the tenant after that, and the look here comes after the removal, so one of both does.
+func (s *Store) passOver(ctx context.Context, tenant string) error {
+	if err := s.rdb.SRem(ctx, limitedKey, tenant).Err(); err != nil {
+		return fmt.Errorf("pass over tenant %q: %w", tenant, err)
+	}
+	n, err := s.rdb.Exists(ctx, tenantWaitingKey(tenant), tenantRunningKey(tenant)).Result()
+	if err == nil && n > 0 {
+		err = s.rdb.SAdd(ctx, limitedKey, tenant).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("pass over tenant %q: %w", tenant, err)
+	}
+	return nil
 }
 
 // Take takes a step from a tenant's rate of so many a second, with a burst of one second's worth. It returns how long to wait

@@ -1,9 +1,13 @@
 package store
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/redistest"
@@ -141,5 +145,145 @@ func TestARateLetsASecondsWorthThroughAtOnceAndThenOneAtATime(t *testing.T) {
 	// 20 at once, and 20 for each second.
 	if most := 20 + int(20*time.Since(start).Seconds()) + 1; ran < 30 || ran > most {
 		t.Errorf("%d steps in %v, at most %d may", ran, time.Since(start), most)
+	}
+}
+
+// between runs something before the first round trip in which a script is called on a job.
+type between struct {
+	script *redis.Script
+	do     func()
+	once   sync.Once
+}
+
+func (b *between) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (b *between) look(cmd redis.Cmder) {
+	if args := cmd.Args(); len(args) > 1 && (args[1] == b.script.Hash() || cmd.Name() == "eval" && len(args) > 3 && fmt.Sprint(args[3]) == jobKey("j")) {
+		b.once.Do(b.do)
+	}
+}
+
+func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		b.look(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (b *between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			b.look(cmd)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestAJobIsLetInThoughTheSweepCameBetweenItsPlaceInLineAndItself(t *testing.T) {
+	t.Parallel()
+	for what, set := range map[string]func(*Store) error{
+		HeldByMaintenance: func(s *Store) error { return s.SetMaintenance(context.Background(), "k", wire.Maintenance{}) },
+		HeldByLimit:       func(s *Store) error { return s.SetLimits(context.Background(), "x", wire.Limits{RunningJobs: 1}) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.New(t)
+			other := New(server.Client())
+			slow := redis.NewClient(server.Options())
+			t.Cleanup(func() { _ = slow.Close() })
+			if err := set(other); err != nil {
+				t.Fatal(err)
+			}
+			sweep := func() {
+				if _, err := other.Reconcile(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if _, err := other.EndMaintenance(t.Context(), "k"); err != nil {
+					t.Error(err)
+				}
+			}
+			slow.AddHook(&between{script: createJob, do: func() { sweep(); sweep() }})
+			createFor(t, New(slow), "x", "j", 0)
+			sweep()
+			sweep()
+			if h := held(t, other, "j"); h != "" {
+				t.Errorf("nobody lets it in: it is held by %q", h)
+			}
+		})
+	}
+}
+
+func TestAJobInLineWhoseKindComesUnderMaintenanceIsNotLetIn(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	ctx := t.Context()
+	if err := s.SetLimits(ctx, "x", wire.Limits{RunningJobs: 1}); err != nil {
+		t.Fatal(err)
+	}
+	createFor(t, s, "x", "first", 0)
+	if _, err := s.Admit(ctx, "x", 1); err != nil || held(t, s, "first") != "" {
+		t.Fatal(err)
+	}
+	createFor(t, s, "x", "second", 1)
+	if _, _, err := s.Create(ctx, tasks.Job{ID: "other", Kind: "l", Tenant: "x", Spec: []byte(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetMaintenance(ctx, "k", wire.Maintenance{}); err != nil {
+		t.Fatal(err)
+	}
+	end := func(id string) {
+		t.Helper()
+		if _, err := s.Control(ctx, id, Cancel, "me", ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Reconcile(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end("first")
+	if held(t, s, "second") == "" {
+		t.Error("a job was let in whose kind is under maintenance")
+	}
+	if h := held(t, s, "other"); h != "" {
+		t.Errorf("the one behind it is held by %q", h)
+	}
+	if _, err := s.EndMaintenance(ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Reconcile(ctx); err != nil || held(t, s, "second") == "" {
+		t.Errorf("it was let in beyond the limit: %v", err)
+	}
+	end("other")
+	if h := held(t, s, "second"); h != "" {
+		t.Errorf("after the maintenance it is held by %q", h)
+	}
+}
+
+func TestATenantOfWhichNothingWaitsIsNotLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	ctx := t.Context()
+	if err := s.SetLimits(ctx, AnyTenant, wire.Limits{RunningJobs: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"j1", "j2"} { // it comes back with its next job
+		createFor(t, s, "x", id, 0)
+		if _, err := s.Reconcile(ctx); err != nil || held(t, s, id) != "" {
+			t.Fatalf("%s was not let in: %v", id, err)
+		}
+		if n := s.rdb.SCard(ctx, limitedKey).Val(); n != 1 {
+			t.Errorf("while it has a job %d tenants are looked at", n)
+		}
+		if _, err := s.Control(ctx, id, Cancel, "me", ""); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := s.Reconcile(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.rdb.SCard(ctx, limitedKey).Val(); n != 0 {
+			t.Errorf("without jobs %d tenants are looked at", n)
+		}
 	}
 }
