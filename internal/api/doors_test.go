@@ -185,12 +185,22 @@ func TestBeyondLoopbackNothingListensWithoutAToken(t *testing.T) {
 		}
 	}
 	admin := bearer(h.token(wire.NewToken{Role: "admin"}))
-	s := h.start(a, ServerOptions{Listen: "0.0.0.0:0"})
-	_, port, err := net.SplitHostPort(s.Addr())
+	// A server as beyond loopback; a test opens no port there.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := func(path string) string { return "http://127.0.0.1:" + port + path }
+	s, err := a.serve(t.Context(), l, false, ServerOptions{MaxConnections: 10, ReadTimeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		h.client.CloseIdleConnections()
+		if err := s.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	at := s.at
 	if got := h.send("GET", at("/v1/about"), nil); got.status != 401 {
 		t.Errorf("without a token: %s", got)
 	}

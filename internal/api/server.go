@@ -57,6 +57,11 @@ func (a *API) Start(ctx context.Context, o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, tasks.WithHint(err, "set api.listen, or --listen, to a free address, or end what uses it", "the API cannot listen on %s", o.Listen)
 	}
+	return a.serve(ctx, l, loopback, o)
+}
+
+// serve answers on a listener. With loopback it asks for no token as long as there is none.
+func (a *API) serve(ctx context.Context, l net.Listener, loopback bool, o ServerOptions) (*Server, error) {
 	s := &Server{api: a, addr: l.Addr().String(), done: make(chan error, 1)}
 	s.server = &http.Server{Handler: a.handler, ReadHeaderTimeout: min(5*time.Second, o.ReadTimeout), ReadTimeout: o.ReadTimeout, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
