@@ -251,3 +251,25 @@ func TestAScheduleOfAnotherTenantIsToldFromNoneByNothing(t *testing.T) {
 		}
 	}
 }
+
+// A caller whose time runs out in the middle of an answer is no fault of the server: nothing of it is for the log.
+func TestACallerWhoGoesAwayIsNoFaultOfTheServer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for i := range 200 {
+		h.beat(wire.Worker{ID: fmt.Sprint("w", i), Version: "1.0.0", Protocol: 1, Queues: []string{"default"}})
+	}
+	a := h.api()
+	c, err := client.New(client.Options{Server: "http://stint.local", HTTP: &http.Client{Transport: InProcess(a, "test")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 150 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*200*time.Microsecond)
+		_, _ = c.Workers(ctx)
+		cancel()
+	}
+	if h.log.Count("panicked") > 0 || h.log.Count("level=ERROR") > 0 {
+		t.Errorf("%d panics, %d errors in the log", h.log.Count("panicked"), h.log.Count("level=ERROR"))
+	}
+}

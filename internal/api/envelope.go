@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -74,6 +75,11 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 				if x == http.ErrAbortHandler {
 					span.End()
 					panic(x)
+				}
+				if errors.Is(r.Context().Err(), context.Canceled) { // the answer could not be written, at which huma panics
+					a.log.DebugContext(r.Context(), "the client went away before it was answered", "request_id", id, "path", r.URL.Path, "panic", fmt.Sprint(x))
+					a.served(r, span, route, w.code, time.Since(start))
+					return
 				}
 				a.log.ErrorContext(r.Context(), "a request panicked", "request_id", id, "path", r.URL.Path, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
 				if w.code == 0 {

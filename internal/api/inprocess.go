@@ -19,7 +19,9 @@ type inProcess struct {
 
 // RoundTrip answers as soon as the handler has begun to. The handler ends with the request's context, or when the body is closed.
 func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(AsLocal(r.Context(), t.name))
+	// A caller whose time runs out has gone away, as one over a network has: the handler's own limits stay its own.
+	ctx, cancel := context.WithCancel(AsLocal(context.WithoutCancel(r.Context()), t.name))
+	gone := context.AfterFunc(r.Context(), cancel)
 	in := r.Clone(ctx)
 	in.RequestURI = r.URL.RequestURI()
 	in.RemoteAddr = "command line"
@@ -32,6 +34,7 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		defer close(ended)
 		defer cancel()
+		defer gone()
 		defer func() {
 			w.begin(http.StatusOK)
 			if x := recover(); x != nil {

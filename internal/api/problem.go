@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -134,7 +135,11 @@ type fault struct {
 // complete is what happens to each answer before it is written: a problem gets the id of its request, a fault is noted.
 func (a *API) complete(ctx huma.Context, _ string, v any) (any, error) {
 	if f, ok := v.(*fault); ok {
-		a.log.ErrorContext(ctx.Context(), "a request failed", "request_id", requestID(ctx.Context()), "action", ctx.Operation().OperationID, "status", f.Status, "err", f.cause)
+		level := slog.LevelError
+		if errors.Is(ctx.Context().Err(), context.Canceled) {
+			level = slog.LevelDebug // nobody waits for the answer any more, and that is why
+		}
+		a.log.Log(ctx.Context(), level, "a request failed", "request_id", requestID(ctx.Context()), "action", ctx.Operation().OperationID, "status", f.Status, "err", f.cause)
 		v = f.Problem
 	}
 	if p, ok := v.(*wire.Problem); ok {
