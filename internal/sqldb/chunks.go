@@ -16,6 +16,7 @@ const (
 	WalkKey   WalkKind = "key"   // by a primary key, or a unique key that is NOT NULL
 	WalkRowID WalkKind = "rowid" // SQLite: by the rowid; stable as long as nobody runs VACUUM
 	WalkCTID  WalkKind = "ctid"  // PostgreSQL: by the place of the row; stable as long as nobody updates or rewrites the table
+	WalkPlace WalkKind = "place" // files: by the name of the file and the position in it; stable as long as nobody changes the files
 )
 
 // Walk is the order in which a table is walked: what its chunks are ranges of, and what names its rows. It follows from the
@@ -30,8 +31,8 @@ func (w Walk) Parts() int {
 	switch w.Kind {
 	case WalkRowID:
 		return 1
-	case WalkCTID:
-		return 2 // block, item
+	case WalkCTID, WalkPlace:
+		return 2 // block, item; file, position
 	}
 	return len(w.Columns)
 }
@@ -51,6 +52,9 @@ func WalkOf(t *Table) Walk {
 	}
 	if best != nil {
 		return keyWalk(best)
+	}
+	if t.Place {
+		return Walk{Kind: WalkPlace}
 	}
 	if t.RowID != "" {
 		return Walk{Kind: WalkRowID}
@@ -197,6 +201,8 @@ func Boundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, row
 	var keys []RowKey
 	var err error
 	switch {
+	case w.Kind == WalkPlace:
+		keys, err = db.Files.Boundaries(ctx, t, after, rows, limit)
 	case w.Kind == WalkCTID:
 		keys, err = ctidBoundaries(ctx, db, t, after, rows, limit)
 	case w.integers(db.Dialect, t) && t.Rows > 0:

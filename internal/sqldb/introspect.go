@@ -15,9 +15,12 @@ import (
 func Introspect(ctx context.Context, db *DB, only []string) (*Schema, error) {
 	var s *Schema
 	var err error
-	if db.Dialect == Postgres {
+	switch db.Dialect {
+	case Postgres:
 		s, err = introspectPostgres(ctx, db, only)
-	} else {
+	case Files:
+		s, err = introspectFiles(ctx, db, only)
+	default:
 		s, err = introspectSQLite(ctx, db, only)
 	}
 	if err != nil {
@@ -25,6 +28,30 @@ func Introspect(ctx context.Context, db *DB, only []string) (*Schema, error) {
 	}
 	s.Tables = SortTables(s.Tables)
 	return s, nil
+}
+
+// introspectFiles chooses among the tables of a folder.
+func introspectFiles(ctx context.Context, db *DB, only []string) (*Schema, error) {
+	s, err := db.Files.Schema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(s.Tables))
+	for i := range s.Tables {
+		names[i] = s.Tables[i].Name
+	}
+	wanted, err := selectTables(Files, names, only)
+	if err != nil {
+		return nil, err
+	}
+	chosen := *s
+	chosen.Tables = nil
+	for _, t := range s.Tables {
+		if wanted[t.Name] {
+			chosen.Tables = append(chosen.Tables, t)
+		}
+	}
+	return &chosen, nil
 }
 
 // selectTables returns which of the names are wanted: all of them when only is empty.
@@ -44,7 +71,7 @@ func selectTables(d Dialect, names, only []string) (map[string]bool, error) {
 	}
 	for _, name := range only {
 		found, ok := name, exact[name]
-		if !ok && d == SQLite {
+		if !ok && d != Postgres {
 			found, ok = folded[strings.ToLower(name)]
 		}
 		if !ok {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,8 +21,10 @@ type Location struct {
 	// Dialect is the kind of database at this place.
 	Dialect Dialect
 
-	path     string // SQLite: the absolute path
-	dsn      string // PostgreSQL: the URL with its password
+	scheme   string     // as it was written: files are csv, tsv, ndjson or dbf
+	path     string     // SQLite: the absolute path of the file; files: of the folder
+	params   url.Values // files: what the URL says of their form
+	dsn      string     // PostgreSQL: the URL with its password
 	redacted string
 	identity string
 }
@@ -42,8 +45,14 @@ func (l Location) ID() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Path returns the absolute path of an SQLite file, and "" for other databases.
+// Path returns the absolute path of an SQLite file or of a folder of files, and "" for other databases.
 func (l Location) Path() string { return l.path }
+
+// Scheme returns what the URL begins with: of files their form, csv, tsv, ndjson or dbf.
+func (l Location) Scheme() string { return l.scheme }
+
+// Params returns what the URL of files says of their form, such as encoding. Nobody may change it.
+func (l Location) Params() url.Values { return l.params }
 
 // ParseURL reads the URL of a database: sqlite:FILE (relative to the working directory), sqlite:///FILE, postgres://... or
 // postgresql://... It connects to nothing. Its errors have hints, and never repeat the URL, which may hold a password.
@@ -58,15 +67,41 @@ func ParseURL(s string) (Location, error) {
 		return parseSQLite(rest)
 	case scheme == "postgres" || scheme == "postgresql":
 		return parsePostgres(s)
+	case slices.Contains(fileSchemes, scheme):
+		return parseFiles(scheme, rest)
 	}
 	hint := urlForms
-	if meant := nearest(strings.ToLower(scheme), []string{"sqlite", "postgres", "postgresql"}); len(meant) > 0 {
+	if meant := nearest(strings.ToLower(scheme), append([]string{"sqlite", "postgres", "postgresql"}, fileSchemes...)); len(meant) > 0 {
 		hint = "did you mean " + meant[0] + ":? " + urlForms
 	}
 	return Location{}, tasks.WithHint(nil, hint, "no database is known by the scheme %q", scheme)
 }
 
-const urlForms = "a database URL is sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+// fileSchemes are the forms of files that can be read.
+var fileSchemes = []string{"csv", "tsv", "ndjson", "dbf"}
+
+// parseFiles reads FORM:DIR?encoding=...; what the parameters may be is the reader's business.
+func parseFiles(scheme, rest string) (Location, error) {
+	folder, query, _ := strings.Cut(rest, "?")
+	if after, ok := strings.CutPrefix(folder, "//"); ok {
+		folder = after
+	}
+	if folder == "" || strings.ContainsRune(folder, 0) {
+		return Location{}, tasks.WithHint(nil, "write "+scheme+":DIR, for example "+scheme+":export", "the %s URL names no folder", scheme)
+	}
+	params, err := url.ParseQuery(query)
+	if err != nil {
+		return Location{}, tasks.WithHint(err, "write "+scheme+":DIR?encoding=cp1252", "the parameters of the %s URL cannot be read", scheme)
+	}
+	path, err := filepath.Abs(folder)
+	if err != nil {
+		return Location{}, tasks.WithHint(err, "name the folder by its absolute path", "cannot tell where %s is", folder)
+	}
+	return Location{Dialect: Files, scheme: scheme, path: path, params: params, redacted: scheme + ":" + rest,
+		identity: scheme + "\n" + path + "\n" + params.Encode()}, nil
+}
+
+const urlForms = "a database URL is sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE; files are csv:DIR, tsv:DIR, ndjson:DIR or dbf:DIR"
 
 func parseSQLite(rest string) (Location, error) {
 	file := rest
@@ -86,7 +121,7 @@ func parseSQLite(rest string) (Location, error) {
 	if err != nil {
 		return Location{}, tasks.WithHint(err, "name the file by its absolute path", "cannot tell where %s is", file)
 	}
-	return Location{Dialect: SQLite, path: path, redacted: "sqlite:" + file, identity: "sqlite\n" + path}, nil
+	return Location{Dialect: SQLite, scheme: "sqlite", path: path, redacted: "sqlite:" + file, identity: "sqlite\n" + path}, nil
 }
 
 // parsePostgres never wraps the causes it meets: their texts quote parts of the URL, and with a password that is not
@@ -121,7 +156,7 @@ func parsePostgres(s string) (Location, error) {
 			identity.WriteString("\n" + name + "=" + v)
 		}
 	}
-	return Location{Dialect: Postgres, dsn: s, redacted: redactURL(u), identity: identity.String()}, nil
+	return Location{Dialect: Postgres, scheme: "postgres", dsn: s, redacted: redactURL(u), identity: identity.String()}, nil
 }
 
 func address(host string, port uint16) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }

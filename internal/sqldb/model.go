@@ -1,5 +1,5 @@
 // Package sqldb knows SQL databases: it opens them, says what is in them, creates the same in another dialect, walks
-// tables by key and loads rows exactly once. Dialects so far: SQLite and PostgreSQL.
+// tables by key and loads rows exactly once. Dialects so far: SQLite and PostgreSQL. Folders of files can be read too, through Tabular.
 package sqldb
 
 // Dialect names a kind of database.
@@ -9,6 +9,7 @@ type Dialect string
 const (
 	SQLite   Dialect = "sqlite"
 	Postgres Dialect = "postgres"
+	Files    Dialect = "files" // folders of files, see Tabular: sources only
 )
 
 // Kind is what a column holds, in words that no dialect owns. It decides how values are converted and compared.
@@ -62,6 +63,7 @@ type Table struct {
 	Rows        int64        `json:"rows,omitempty"`       // an estimate; exact where it is cheap
 	RowID       string       `json:"row_id,omitempty"`     // SQLite: a name by which the rowid can be read; "" for WITHOUT ROWID
 	Only        bool         `json:"only,omitempty"`       // PostgreSQL: not partitioned; its rows are its own, and not those of tables that inherit from it
+	Place       bool         `json:"place,omitempty"`      // files: the rows are named by where they stand
 	Autoincr    bool         `json:"autoincr,omitempty"`   // SQLite: AUTOINCREMENT
 	LastValue   *int64       `json:"last_value,omitempty"` // last value of the identity or AUTOINCREMENT sequence, when it has one
 	Notes       []string     `json:"notes,omitempty"`      // what was seen and is left out (checks, expression indexes, triggers), one sentence each

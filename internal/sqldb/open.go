@@ -38,12 +38,13 @@ type Options struct {
 	LockTimeout time.Duration
 }
 
-// DB is an open database. Exactly one of SQL and Pool is set, by the dialect. It may be used by many goroutines.
+// DB is an open database. Exactly one of SQL, Pool and Files is set, by the dialect. It may be used by many goroutines.
 type DB struct {
 	Dialect  Dialect
 	Location Location
 	SQL      *sql.DB       // SQLite
 	Pool     *pgxpool.Pool // PostgreSQL
+	Files    Tabular       // files
 }
 
 // Open opens a database and asks it something, so that a wrong address shows here. Its errors say in words what is wrong
@@ -65,9 +66,12 @@ func Open(ctx context.Context, at Location, opts Options) (*DB, error) {
 
 // Close closes all connections. Closing waits for those in use.
 func (db *DB) Close() error {
-	if db.Pool != nil {
+	switch {
+	case db.Pool != nil:
 		db.Pool.Close()
 		return nil
+	case db.Files != nil:
+		return db.Files.Close()
 	}
 	return db.SQL.Close()
 }
@@ -76,6 +80,10 @@ func (db *DB) Close() error {
 func (db *DB) Ping(ctx context.Context) error {
 	if db.Pool != nil {
 		return explainPostgres(db.Location, db.Pool.Ping(ctx))
+	}
+	if db.Files != nil {
+		_, err := db.Files.Schema(ctx)
+		return err
 	}
 	// A ping alone does not touch the file; the schema version is in its first page.
 	var version int64

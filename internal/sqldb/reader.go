@@ -56,6 +56,9 @@ func Read(ctx context.Context, db *DB, t *Table, w Walk, from, to RowKey) (*Rows
 // readColumns is Read for some columns, each in the form asked for. It is traced, as one span from here to Close; readWhere, which
 // looks up some hundred rows at a time, is not.
 func readColumns(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, from, to RowKey) (*Rows, error) {
+	if db.Dialect == Files {
+		return readFiles(ctx, db, t, w, cols, from, to)
+	}
 	where, args, err := w.where(db.Dialect, t, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.FullName(), err)
@@ -67,6 +70,20 @@ func readColumns(ctx context.Context, db *DB, t *Table, w Walk, cols []selected,
 		return nil, err
 	}
 	r.span = span
+	return r, nil
+}
+
+// readFiles is readColumns for files, which know no conditions but a range of places.
+func readFiles(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, from, to RowKey) (*Rows, error) {
+	ctx, span := traceStatement(ctx, db.Dialect, "SELECT", t)
+	r := &Rows{table: t, walk: w, cols: append([]selected(nil), cols...), n: len(cols), span: span}
+	r.addKey(db.Dialect)
+	r.cells = make([]cell, len(r.cols))
+	var err error
+	if r.src, err = db.openTabular(ctx, t, cols, from, to); err != nil {
+		endRead(span, 0, err)
+		return nil, fmt.Errorf("read %s: %w", t.FullName(), err)
+	}
 	return r, nil
 }
 
@@ -115,6 +132,12 @@ func asItIs(ctx context.Context, db *DB, t *Table) (*Table, error) {
 
 // addKey finds the parts of the key among the columns, and adds those that are not there.
 func (r *Rows) addKey(d Dialect) {
+	if r.walk.Kind == WalkPlace {
+		r.keyAt = []int{len(r.cols), len(r.cols) + 1}
+		r.cols = append(r.cols, selected{}, selected{})
+		r.key = make([]cell, r.walk.Parts())
+		return
+	}
 	if r.walk.Kind != WalkKey {
 		r.keyAt = []int{len(r.cols)}
 		r.cols = append(r.cols, selected{binary: d == Postgres})

@@ -28,8 +28,11 @@ func traceStatement(ctx context.Context, d Dialect, operation string, t *Table) 
 		return spans.Begin(ctx, "") // does nothing, and so needs no name
 	}
 	system := "sqlite"
-	if d == Postgres {
+	switch d {
+	case Postgres:
 		system = "postgresql"
+	case Files:
+		system = "files"
 	}
 	ctx, span := spans.Begin(ctx, operation+" "+t.FullName())
 	span.SetAttributes(attribute.String("db.system.name", system), attribute.String("db.operation.name", operation),
