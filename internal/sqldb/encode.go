@@ -51,6 +51,10 @@ func preview(v *cell) string {
 		return strconv.FormatInt(v.int(), 10)
 	case cellFloat:
 		return strconv.FormatFloat(v.float(), 'g', -1, 64)
+	case cellDecimal:
+		return string(appendScaled(nil, v.int(), int(v.scale)))
+	case cellMicros:
+		return string(appendTimestamp(nil, v.int()-microsTo2000, false))
 	case cellText:
 		if len(v.s) > most {
 			return fmt.Sprintf("%+q… (%d bytes)", v.s[:most], len(v.s))
@@ -145,12 +149,15 @@ func (c *codec) checkText(v *cell) *BadValue {
 
 func (c *codec) appendTextField(dst []byte, v *cell) ([]byte, *BadValue) {
 	t := *v
-	var num [32]byte
-	if v.kind == cellInt || v.kind == cellFloat {
+	var num [48]byte
+	if v.kind == cellInt || v.kind == cellFloat || v.kind == cellDecimal {
 		var b []byte
-		if v.kind == cellInt {
+		switch v.kind {
+		case cellInt:
 			b = strconv.AppendInt(num[:0], v.int(), 10)
-		} else {
+		case cellDecimal:
+			b = appendScaled(num[:0], v.int(), int(v.scale))
+		default:
 			b = strconv.AppendFloat(num[:0], v.float(), 'g', -1, 64)
 		}
 		start := len(dst)
@@ -160,6 +167,9 @@ func (c *codec) appendTextField(dst []byte, v *cell) ([]byte, *BadValue) {
 			return dst[:start], c.bad(v, codeTooLong, fmt.Sprintf("is longer than the %d characters of the column", n))
 		}
 		return sized(dst, start), nil
+	}
+	if v.kind == cellMicros {
+		return sized(c.writtenMoment(append(dst, 0, 0, 0, 0), v), len(dst)), nil
 	}
 	if bad := c.checkText(&t); bad != nil {
 		return dst, bad
@@ -182,6 +192,15 @@ func (c *codec) integer(v *cell) (int64, *BadValue) {
 			return 0, c.bad(v, codeRange, "is out of range for "+c.dst.Type)
 		}
 		return int64(f), nil
+	case cellDecimal:
+		n := v.int()
+		for range v.scale {
+			if n%10 != 0 {
+				return 0, c.bad(v, codeSyntax, "is not a whole number")
+			}
+			n /= 10
+		}
+		return n, nil
 	case cellText:
 		s := strings.Trim(v.s, " ")
 		if n, ok := parseInteger(s); ok {
@@ -267,6 +286,12 @@ func (c *codec) double(v *cell) (float64, *BadValue) {
 		f := float64(n)
 		if f >= 1<<63 || int64(f) != n {
 			return 0, c.bad(v, codeRange, "has more digits than "+c.dst.Type+" keeps")
+		}
+		return f, nil
+	case cellDecimal:
+		f, err := strconv.ParseFloat(string(appendScaled(c.scratch[:0], v.int(), int(v.scale))), 64)
+		if err != nil {
+			return 0, c.bad(v, codeRange, "is out of range for "+c.dst.Type)
 		}
 		return f, nil
 	case cellText:
@@ -366,6 +391,8 @@ func (c *codec) appendJSON(dst []byte, v *cell) ([]byte, *BadValue) {
 		dst = append(dst, 1)
 	}
 	switch v.kind {
+	case cellDecimal:
+		return sized(appendScaled(dst, v.int(), int(v.scale)), start), nil
 	case cellInt:
 		return sized(strconv.AppendInt(dst, v.int(), 10), start), nil
 	case cellFloat:
@@ -423,6 +450,10 @@ func (c *codec) driverValue(v *cell) (driver.Value, *BadValue) {
 			return nil, c.bad(&p, codeSyntax, "would become NULL in SQLite")
 		}
 		return p.float(), nil
+	case cellDecimal:
+		return c.scaledValue(&p)
+	case cellMicros:
+		return string(c.writtenMoment(nil, &p)), nil
 	case cellBytes:
 		if len(p.s) == 0 {
 			return []byte{}, nil
@@ -433,6 +464,37 @@ func (c *codec) driverValue(v *cell) (driver.Value, *BadValue) {
 		return nil, c.bad(&p, codeRange, "would be changed by the affinity of the column, "+c.dst.Type)
 	}
 	return strings.Clone(p.s), nil
+}
+
+// scaledValue returns a decimal for SQLite: a number where the column makes one of it anyway.
+func (c *codec) scaledValue(v *cell) (driver.Value, *BadValue) {
+	text := string(appendScaled(c.scratch[:0], v.int(), int(v.scale)))
+	if c.affinity == affinityText || c.affinity == affinityBlob {
+		return text, nil
+	}
+	if v.scale == 0 {
+		return v.int(), nil
+	}
+	var d, e decimal
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !d.parse(text) || !e.parse(strconv.FormatFloat(f, 'f', -1, 64)) || !d.equal(&e) {
+		return nil, c.bad(v, codeRange, "would be changed by the affinity of the column, "+c.dst.Type)
+	}
+	return text, nil
+}
+
+// writtenMoment writes microseconds as the kind of the value is written.
+func (c *codec) writtenMoment(dst []byte, v *cell) []byte {
+	us := v.int() - microsTo2000
+	switch c.src.Kind {
+	case KindTime:
+		return appendClock(dst, v.int())
+	case KindDate:
+		return appendDate(dst, int32(us/usPerDay))
+	case KindTimestampTZ:
+		return appendTimestamp(dst, us, true)
+	}
+	return appendTimestamp(dst, us, false)
 }
 
 // keepsText reports whether text that SQLite may turn into a number, by the affinity of the column, stays the same value. A

@@ -24,11 +24,14 @@ var ErrTaken = errors.New("another attempt has committed this range")
 //
 // stint_tables: which job loads a table; its key lets only one job decide chunks for it.
 //
-// stint_quarantine: the rows that could not be loaded, with the reason.
+// stint_quarantine: the rows that could not be loaded, with the reason. Those whose code is CodeDeferred wait for a row that they
+// refer to.
+//
+// stint_ids: what became of rows, where others refer to them.
 var ledgerTables = []struct{ name, columns string }{
 	{"stint_ledger", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
  done smallint NOT NULL, rows_read bigint NOT NULL, rows_written bigint NOT NULL, rows_quarantined bigint NOT NULL,
- bytes bigint NOT NULL, checksum text NOT NULL, worker text NOT NULL, attempt text NOT NULL,
+ rows_skipped bigint NOT NULL DEFAULT 0, bytes bigint NOT NULL, checksum text NOT NULL, worker text NOT NULL, attempt text NOT NULL,
  committed_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, from_key)`},
 	{"stint_chunks", `job text NOT NULL, stage text NOT NULL, seq bigint NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
  PRIMARY KEY (job, stage, seq)`},
@@ -36,6 +39,8 @@ var ledgerTables = []struct{ name, columns string }{
 	{"stint_quarantine", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, table_name text NOT NULL,
  row_key text NOT NULL, column_name text NOT NULL, reason text NOT NULL, code text NOT NULL, row_json text NOT NULL,
  created_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, row_key)`},
+	{"stint_ids", `scope text NOT NULL, entity text NOT NULL, source_key text NOT NULL, target_id text NOT NULL, job text NOT NULL,
+ PRIMARY KEY (scope, entity, source_key)`},
 }
 
 // ledgerLock is the advisory lock under which the tables are made: CREATE TABLE IF NOT EXISTS alone fails when two do it at
@@ -71,10 +76,43 @@ func EnsureLedger(ctx context.Context, db *DB) error {
 			_, err = db.SQL.ExecContext(ctx, "BEGIN IMMEDIATE;\n"+sql.String()+"COMMIT")
 		}
 	}
+	if err == nil {
+		err = addColumns(ctx, db)
+	}
 	if err != nil {
 		return fmt.Errorf("make the ledger: %w", Classify(err))
 	}
 	return nil
+}
+
+// UpdateLedger brings stint's own tables up to date where an older stint made them; where there are none it does nothing.
+func UpdateLedger(ctx context.Context, db *DB) error {
+	there, err := HasTable(ctx, db, &Table{Name: "stint_ledger"})
+	if err != nil || !there {
+		return err
+	}
+	return EnsureLedger(ctx, db)
+}
+
+// addColumns adds to stint's own tables what an older stint made them without.
+func addColumns(ctx context.Context, db *DB) error {
+	if db.Dialect == Postgres {
+		var there bool
+		err := db.Pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'stint_ledger'::regclass AND attname = 'rows_skipped')").Scan(&there)
+		if err == nil && !there {
+			_, err = db.Pool.Exec(ctx, "ALTER TABLE stint_ledger ADD COLUMN IF NOT EXISTS rows_skipped bigint NOT NULL DEFAULT 0")
+		}
+		return err
+	}
+	var there int
+	err := db.SQL.QueryRowContext(ctx, "SELECT count(*) FROM pragma_table_info('stint_ledger') WHERE name = 'rows_skipped'").Scan(&there)
+	if err == nil && there == 0 {
+		_, err = db.SQL.ExecContext(ctx, "ALTER TABLE stint_ledger ADD COLUMN rows_skipped bigint NOT NULL DEFAULT 0")
+		if err != nil && strings.Contains(err.Error(), "duplicate column name") { // a rival was faster
+			err = nil
+		}
+	}
+	return err
 }
 
 // Progress reads what the ledger says of a step: how far it came (the border that the next batch starts at; nil when nothing
@@ -87,12 +125,12 @@ func Progress(ctx context.Context, db *DB, job, stage, step string) (to RowKey, 
 	next := map[string]string{}
 	starts := map[string]bool{}
 	last, ended := "", false
-	err = db.queryAll(ctx, "SELECT from_key, to_key, done, rows_read, rows_written, rows_quarantined, bytes FROM stint_ledger "+
+	err = db.queryAll(ctx, "SELECT from_key, to_key, done, rows_read, rows_written, rows_quarantined, rows_skipped, bytes FROM stint_ledger "+
 		"WHERE job = $1 AND stage = $2 AND step = $3", []any{job, stage, step}, func(scan func(...any) error) error {
 		var from, to string
 		var isDone int16
 		var c tasks.Counters
-		if err := scan(&from, &to, &isDone, &c.Read, &c.Written, &c.Quarantined, &c.Bytes); err != nil {
+		if err := scan(&from, &to, &isDone, &c.Read, &c.Written, &c.Quarantined, &c.Skipped, &c.Bytes); err != nil {
 			return err
 		}
 		totals = totals.Add(c)

@@ -13,14 +13,18 @@ type plan struct {
 	m        *Mapping
 	selected []selected
 	codecs   []codec
-	text     bool   // COPY in text form, for the sake of a type whose binary form we do not know
-	field    []byte // text form: the field before it is written
+	made     *transformer // nil: the columns are those of the source
+	text     bool         // COPY in text form, for the sake of a type whose binary form we do not know
+	field    []byte       // text form: the field before it is written
 }
 
 func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 	p := &plan{from: from, to: to, m: m}
 	if len(m.Columns) == 0 {
 		return nil, fmt.Errorf("map %s: no columns", m.Source.FullName())
+	}
+	if m.Make != nil {
+		return p, p.transformed()
 	}
 	for _, pair := range m.Columns {
 		src, dst := m.Source.Column(pair.Source), m.Target.Column(pair.Target)
@@ -53,6 +57,37 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 	return p, nil
 }
 
+// transformed makes a plan ready whose columns are made by a Transform.
+func (p *plan) transformed() error {
+	t := p.m.Make()
+	reads := t.Reads()
+	p.made = &transformer{t: t, inputs: len(reads), oids: make([]uint32, len(reads)), in: make([]cell, len(reads))}
+	for _, name := range reads {
+		c := p.m.Source.Column(name)
+		if c == nil {
+			return fmt.Errorf("map %s: there is no column %s", p.m.Source.FullName(), name)
+		}
+		p.selected = append(p.selected, selected{column: c, binary: p.from == Postgres && c.Kind != KindOther})
+	}
+	for i, pair := range p.m.Columns {
+		dst := p.m.Target.Column(pair.Target)
+		if dst == nil {
+			return fmt.Errorf("map %s: there is no column %s in %s", p.m.Source.FullName(), pair.Target, p.m.Target.FullName())
+		}
+		c := codec{src: &Column{Name: pair.Source, Kind: p.m.Kinds[i]}, dst: dst, to: p.to}
+		p.text = p.text || p.to == Postgres && dst.Kind == KindOther
+		if p.to == SQLite {
+			c.affinity = affinityOf(dst.Type)
+		}
+		switch dst.Kind {
+		case KindTime, KindTimestamp, KindTimestampTZ:
+			c.grain = grainOf(dst.Type)
+		}
+		p.codecs = append(p.codecs, c)
+	}
+	return nil
+}
+
 // portable reports whether the binary form of a PostgreSQL type of KindOther means the same in every database. Enums, composites
 // and types of extensions carry numbers that each database gives for itself.
 func portable(typ string) bool {
@@ -69,6 +104,12 @@ func portable(typ string) bool {
 
 // opened takes over what the source said of its columns when the query ran.
 func (p *plan) opened(cols []selected) {
+	if p.made != nil {
+		for i := range p.made.oids {
+			p.made.oids[i] = cols[i].oid
+		}
+		return
+	}
 	for i := range p.codecs {
 		p.codecs[i].oid = cols[i].oid
 	}
@@ -93,17 +134,21 @@ func (p *plan) add(b *Batch, r *Rows) error {
 	b.keyEnds = append(b.keyEnds, len(b.keys))
 	b.RowsRead++
 	var bad *BadValue
-	if p.to == SQLite {
-		bad = p.addValues(b, r.cells)
-	} else {
-		bad = p.addCopy(b, r.cells)
-	}
-	if bad == nil {
-		b.RowsEncoded++
-		return nil
+	var err error
+	switch {
+	case r.unreadable != nil:
+		bad = &BadValue{Reason: r.unreadable.Reason, Code: r.unreadable.Code}
+	case p.made != nil:
+		if bad, err = p.transform(b, r.cells); bad == nil {
+			return err
+		}
+	default:
+		if bad = p.encode(b, r.cells); bad == nil {
+			b.RowsEncoded++
+			return nil
+		}
 	}
 	row := badRow{at: b.RowsRead - 1, column: bad.Column, reason: bad.Reason, code: bad.Code}
-	var err error
 	if row.json, err = p.sourceJSON(r); err != nil {
 		return err
 	}
@@ -116,8 +161,12 @@ func (p *plan) add(b *Batch, r *Rows) error {
 func (p *plan) addCopy(b *Batch, cells []cell) *BadValue {
 	start := len(b.data)
 	data := b.data
+	fields := len(p.codecs)
+	if p.m.KeepIDs {
+		fields++
+	}
 	if !p.text {
-		data = binary.BigEndian.AppendUint16(data, uint16(len(p.codecs)))
+		data = binary.BigEndian.AppendUint16(data, uint16(fields))
 	}
 	var bad *BadValue
 	for i := range p.codecs {
@@ -133,6 +182,9 @@ func (p *plan) addCopy(b *Batch, cells []cell) *BadValue {
 			b.data = data[:start]
 			return bad
 		}
+	}
+	if p.m.KeepIDs {
+		data = p.appendID(data)
 	}
 	if p.text {
 		data = append(data, '\n')
@@ -169,6 +221,9 @@ func (p *plan) addValues(b *Batch, cells []cell) *BadValue {
 
 // readIndex turns the number of an encoded row into its number among all rows of the batch.
 func (b *Batch) readIndex(encoded int) int {
+	if len(b.origins) > 0 {
+		return b.origins[encoded]
+	}
 	at := encoded
 	for i := range b.bad {
 		if b.bad[i].at > at {

@@ -30,6 +30,7 @@ type Quarantined struct {
 // badRow is a row of a batch that goes into quarantine.
 type badRow struct {
 	at           int // its number among all rows of the batch
+	rows         int // how many encoded rows it is, when the target refused it
 	column       string
 	reason, code string
 	json         string
@@ -59,11 +60,14 @@ func appendRowValue(b []byte, v *cell) []byte {
 // sourceJSON shows the current row as it was read.
 func (p *plan) sourceJSON(r *Rows) (string, error) {
 	b := []byte{'{'}
-	for i := range p.codecs {
-		c := &p.codecs[i]
+	if r.unreadable != nil {
+		raw := textCell(r.unreadable.Raw)
+		return string(append(appendRowValue(append(b, `"":`...), &raw), '}')), nil
+	}
+	for i := range p.selected {
 		v := r.cells[i]
 		if v.kind == cellRaw {
-			if plain, bad := c.plain(&v); bad == nil {
+			if plain, _, err := decodePostgres(r.cols[i].oid, v.s, nil); err == nil {
 				v = plain
 			} else {
 				v.kind = cellBytes
@@ -72,7 +76,7 @@ func (p *plan) sourceJSON(r *Rows) (string, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendJSONString(b, strings.ToValidUTF8(c.src.Name, "\uFFFD")), ':')
+		b = append(appendJSONString(b, strings.ToValidUTF8(p.selected[i].column.Name, "\uFFFD")), ':')
 		b = appendRowValue(b, &v)
 	}
 	return string(append(b, '}')), nil
@@ -188,8 +192,9 @@ func QuarantineCount(ctx context.Context, db *DB, job, table string) (int64, err
 func StageTotals(ctx context.Context, db *DB, job, stage string) (tasks.Counters, error) {
 	var c tasks.Counters
 	err := queryRow(ctx, db, "SELECT CAST(coalesce(sum(rows_read), 0) AS bigint), CAST(coalesce(sum(rows_written), 0) AS bigint), "+
-		"CAST(coalesce(sum(rows_quarantined), 0) AS bigint), CAST(coalesce(sum(bytes), 0) AS bigint) FROM stint_ledger "+
-		"WHERE job = $1 AND stage = $2", []any{job, stage}, &c.Read, &c.Written, &c.Quarantined, &c.Bytes)
+		"CAST(coalesce(sum(rows_quarantined), 0) AS bigint), CAST(coalesce(sum(rows_skipped), 0) AS bigint), "+
+		"CAST(coalesce(sum(bytes), 0) AS bigint) FROM stint_ledger WHERE job = $1 AND stage = $2", []any{job, stage},
+		&c.Read, &c.Written, &c.Quarantined, &c.Skipped, &c.Bytes)
 	if err != nil {
 		return c, fmt.Errorf("add up the ledger: %w", Classify(err))
 	}

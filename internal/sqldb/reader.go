@@ -23,8 +23,10 @@ type Rows struct {
 	src    rowSource
 	last   cell // ctid walks: the place of the row before, to see that they come in order
 	err    error
-	span   trace.Span // nil where nothing is traced
-	count  int64      // rows so far
+	// unreadable is why the current row, of a file, is none; nil when it is one.
+	unreadable *UnreadableRow
+	span       trace.Span // nil where nothing is traced
+	count      int64      // rows so far
 }
 
 // rowSource is what a dialect's reader offers.
@@ -185,7 +187,11 @@ func (r *Rows) Next() bool {
 		return false
 	}
 	r.keyOK = false
+	r.unreadable = nil
 	ok, err := r.src.next(r.cells)
+	if errors.As(err, &r.unreadable) {
+		ok, err = true, nil
+	}
 	if err != nil {
 		r.err = fmt.Errorf("read %s: %w", r.table.FullName(), err)
 		return false
