@@ -9,7 +9,8 @@ type Dialect string
 const (
 	SQLite   Dialect = "sqlite"
 	Postgres Dialect = "postgres"
-	Files    Dialect = "files" // folders of files, see Tabular: sources only
+	Records  Dialect = "records" // what goes to an API or into files: targets of a Batcher only
+	Files    Dialect = "files"   // folders of files, see Tabular: sources only
 )
 
 // Kind is what a column holds, in words that no dialect owns. It decides how values are converted and compared.

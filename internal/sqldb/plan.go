@@ -14,12 +14,16 @@ type plan struct {
 	selected []selected
 	codecs   []codec
 	made     *transformer // nil: the columns are those of the source
-	text     bool         // COPY in text form, for the sake of a type whose binary form we do not know
-	field    []byte       // text form: the field before it is written
+	encoding encoding
+	text     bool   // COPY in text form, for the sake of a type whose binary form we do not know
+	field    []byte // text form: the field before it is written
 }
 
 func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
-	p := &plan{from: from, to: to, m: m}
+	p := &plan{from: from, to: to, m: m, encoding: encodeValues}
+	if to != Records {
+		p.encoding = to.words().encoding()
+	}
 	if len(m.Columns) == 0 {
 		return nil, fmt.Errorf("map %s: no columns", m.Source.FullName())
 	}
@@ -32,7 +36,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 			return nil, fmt.Errorf("map %s: there is no column %s or no column %s in %s", m.Source.FullName(), pair.Source, pair.Target,
 				m.Target.FullName())
 		}
-		c := codec{src: src, dst: dst, from: from, to: to}
+		c := codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()}
 		c.raw = from == Postgres && to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind &&
 			(src.Kind != KindOther || portable(src.Type))
 		if to == Postgres && dst.Kind == KindOther && !c.raw {
@@ -52,7 +56,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 		if p.text && c.src.Kind == KindOther {
 			c.raw = false
 		}
-		p.selected = append(p.selected, selected{column: c.src, binary: from == Postgres && (c.src.Kind != KindOther || c.raw)})
+		p.selected = append(p.selected, selected{column: c.src, binary: c.raw || from.words().binary(c.src.Kind)})
 	}
 	return p, nil
 }
@@ -200,7 +204,7 @@ func (p *plan) addValues(b *Batch, cells []cell) *BadValue {
 	start := len(b.values)
 	size := 0
 	for i := range p.codecs {
-		v, bad := p.codecs[i].driverValue(&cells[i])
+		v, bad := p.value(i, &cells[i])
 		if bad != nil {
 			clear(b.values[start:])
 			b.values = b.values[:start]
@@ -217,6 +221,14 @@ func (p *plan) addValues(b *Batch, cells []cell) *BadValue {
 	}
 	b.Bytes += size
 	return nil
+}
+
+// value returns a value of a row for who takes values.
+func (p *plan) value(i int, c *cell) (any, *BadValue) {
+	if p.to == Records {
+		return p.codecs[i].recordValue(c)
+	}
+	return p.codecs[i].driverValue(c)
 }
 
 // readIndex turns the number of an encoded row into its number among all rows of the batch.

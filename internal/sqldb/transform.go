@@ -81,7 +81,7 @@ func (p *plan) transform(b *Batch, cells []cell) (*BadValue, error) {
 		b.skipped = append(b.skipped, b.RowsRead-1)
 	default:
 		b.RowsEncoded += made
-		if p.m.KeepIDs && p.to != Postgres { // there it goes with the row
+		if p.m.KeepIDs && p.encoding != encodeCopy { // there it goes with the row
 			for range made {
 				b.ids = append(b.ids, x.t.Key())
 			}
@@ -102,7 +102,7 @@ func (b *Batch) takeBack(to marks) {
 
 // encode appends a row that was made.
 func (p *plan) encode(b *Batch, out []cell) *BadValue {
-	if p.to == Postgres {
+	if p.encoding == encodeCopy {
 		return p.addCopy(b, out)
 	}
 	return p.addValues(b, out)
