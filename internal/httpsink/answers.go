@@ -85,7 +85,7 @@ func lastSegment(text string) (json.RawMessage, bool) {
 // and going on would make records that nothing can refer to.
 func (b *batch) withoutID(items []*item, r *result, problem string) error {
 	for _, i := range items {
-		i.since, i.ask = time.Now(), b.c.lookup != nil
+		i.unsure, i.settle, i.ask = true, b.settledAt(time.Now()), b.c.lookup != nil
 	}
 	if _, err := b.ask(items); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (b *batch) takenInPart(items []*item, r *result) (meaning, error) {
 		a.Outcome = map[meaning]Outcome{succeeded: Created, existed: Existed, refused: Rejected, retryable: Failed}[class]
 		switch {
 		case class == retryable:
-			i.last, i.since, result = a, time.Time{}, retryable
+			i.last, i.unsure, result = a, false, retryable
 		case class != refused && b.c.partial.hasID && a.ID == nil:
 			lacking = append(lacking, i)
 		default:

@@ -19,10 +19,10 @@ func newBatch(d *delivery, records []Record) *batch {
 	b := &batch{d: d, c: d.sink.endpoint}
 	for n := range records {
 		i := &item{record: &records[n], done: records[n].Answered}
-		if i.record.Maybe {
-			i.since = d.began
-		}
 		i.ask = b.c.lookup != nil && (i.record.Maybe || b.c.Lookup.Always)
+		if i.unsure = i.record.Maybe; i.unsure {
+			i.settle = b.settledAt(d.began)
+		}
 		b.items = append(b.items, i)
 	}
 	var bad []answered
@@ -141,10 +141,22 @@ func (b *batch) sent(items []*item, r *result) {
 	if r.class != retryable || !r.sent {
 		return
 	}
+	settled := time.Now()
+	if r.reply == nil || r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout {
+		settled = b.settledAt(settled) // what carries it out may not have ended yet
+	}
 	for _, i := range items {
-		i.since = time.Now()
+		i.unsure, i.settle = true, settled
 		i.ask = i.ask || !b.c.idempotent
 	}
+}
+
+// settledAt returns when a lookup surely sees what was sent until a time.
+func (b *batch) settledAt(sent time.Time) time.Time {
+	if b.c.lookup == nil {
+		return time.Time{}
+	}
+	return sent.Add(b.c.Lookup.Settle.or(DefaultSettle))
 }
 
 // halve delivers the halves of a part.
@@ -203,7 +215,7 @@ func same(items []*item, a Answer) []answered {
 func (b *batch) giveUp(lo, hi int, items []*item, r *result) error {
 	if b.c.lookup != nil {
 		for _, i := range items {
-			i.ask = !i.since.IsZero()
+			i.ask = i.unsure
 		}
 		if _, err := b.ask(items); err != nil {
 			return err
@@ -229,7 +241,7 @@ func (b *batch) giveUp(lo, hi int, items []*item, r *result) error {
 		if a.item.last.Code != "" && r.class == succeeded {
 			all[n].answer = a.item.last
 		}
-		all[n].answer.Uncertain = !a.item.since.IsZero()
+		all[n].answer.Uncertain = a.item.unsure
 	}
 	b.emit(all)
 	return nil

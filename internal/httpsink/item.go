@@ -22,7 +22,8 @@ type item struct {
 	body   []byte
 	done   bool      // it has an answer
 	ask    bool      // a lookup has to say that it is not there before it is sent
-	since  time.Time // when it may have been sent last; zero if it surely was not
+	unsure bool      // it may have been sent
+	settle time.Time // when a lookup surely sees what became of that
 	last   Answer    // why it has not been taken, where the answer to a batch said so
 }
 

@@ -26,15 +26,14 @@ func (b *batch) ask(items []*item) (found bool, err error) {
 			if err != nil {
 				return found, err
 			}
-			settled := i.since.Add(b.c.Lookup.Settle.or(DefaultSettle))
 			switch {
 			case a != nil:
 				b.emit([]answered{{i, *a}})
 				found = true
-			case !i.since.IsZero() && !b.c.idempotent && asked.Before(settled):
+			case i.unsure && !b.c.idempotent && asked.Before(i.settle):
 				later = append(later, i)
-				if settled.After(until) {
-					until = settled
+				if i.settle.After(until) {
+					until = i.settle
 				}
 			default:
 				i.ask = false
@@ -54,7 +53,7 @@ func (d *delivery) lookup(i *item) (*Answer, error) {
 	c := d.sink.endpoint
 	target, err := c.lookup.path.render(i.fields)
 	if err != nil {
-		return &Answer{Outcome: Rejected, Code: "template", Reason: d.sink.link.readable("lookup.path: " + err.Error()), Uncertain: !i.since.IsZero()}, nil
+		return &Answer{Outcome: Rejected, Code: "template", Reason: d.sink.link.readable("lookup.path: " + err.Error()), Uncertain: i.unsure}, nil
 	}
 	out := &outgoing{method: http.MethodGet, target: target, header: http.Header{}}
 	out.header.Set("Accept", jsonType)
@@ -80,7 +79,7 @@ func (d *delivery) lookup(i *item) (*Answer, error) {
 		}
 		if !more {
 			code, reason := r.describe()
-			a := &Answer{Outcome: Failed, Code: code, Reason: d.sink.link.readable("asking whether it is there: " + reason), Uncertain: !i.since.IsZero()}
+			a := &Answer{Outcome: Failed, Code: code, Reason: d.sink.link.readable("asking whether it is there: " + reason), Uncertain: i.unsure}
 			if r.reply != nil {
 				a.Status, a.Excerpt = r.status, d.sink.link.readable(string(r.body))
 			}
@@ -131,7 +130,7 @@ func (d *delivery) found(i *item, r *result) (*Answer, error) {
 	case len(values) == 0 || len(values) == 1 && values[0] == nil:
 		return nil, nil
 	case len(values) > 1:
-		return &Answer{Outcome: Failed, Status: r.status, Code: "ambiguous", Reason: fmt.Sprintf("the lookup finds %d records", len(values)), Uncertain: !i.since.IsZero()}, nil
+		return &Answer{Outcome: Failed, Status: r.status, Code: "ambiguous", Reason: fmt.Sprintf("the lookup finds %d records", len(values)), Uncertain: i.unsure}, nil
 	}
 	id, ok := identifier(values[0])
 	if !ok {
