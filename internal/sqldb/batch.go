@@ -153,19 +153,40 @@ func NewBatcher(ctx context.Context, src *DB, m *Mapping, w Walk, to Dialect, fr
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	rows, err := readColumns(ctx, src, m.Source, w, p.selected, from, end)
+	return startBatcher(ctx, cancel, p, rows, err, from, end, limits)
+}
+
+// NewKeyBatcher is NewBatcher for the rows of some keys, at most some hundred, wherever they are; those that are not there any more
+// are left out. All rows of a batch have from as their beginning in the ledger, and end as their end.
+func NewKeyBatcher(ctx context.Context, src *DB, m *Mapping, w Walk, to Dialect, keys []RowKey, from, end RowKey, limits Limits) (*Batcher, error) {
+	p, err := newPlan(src.Dialect, to, m)
+	if err != nil {
+		return nil, err
+	}
+	if w.Kind != WalkKey {
+		return nil, fmt.Errorf("read %s: its rows have no key by which one could be read alone", m.Source.FullName())
+	}
+	limits.Rows, limits.Bytes = len(keys)+1, max(limits.Bytes, 1<<30) // one batch
+	ctx, cancel := context.WithCancel(ctx)
+	cond, args := keyList(src.Dialect, m.Source, w.Columns, keys)
+	rows, err := readWhere(ctx, src, m.Source, w, p.selected, " WHERE "+cond+w.orderBy(src.Dialect, m.Source), args)
+	return startBatcher(ctx, cancel, p, rows, err, from, end, limits)
+}
+
+func startBatcher(ctx context.Context, cancel context.CancelFunc, p *plan, rows *Rows, err error, from, end RowKey, limits Limits) (*Batcher, error) {
+	if err != nil {
+		cancel()
+		return nil, Classify(err)
+	}
+	p.opened(rows.cols)
 	if limits.Rows <= 0 {
 		limits.Rows = DefaultBatchRows
 	}
 	if limits.Bytes <= 0 {
 		limits.Bytes = DefaultBatchBytes
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	rows, err := readColumns(ctx, src, m.Source, w, p.selected, from, end)
-	if err != nil {
-		cancel()
-		return nil, Classify(err)
-	}
-	p.opened(rows.cols)
 	if p.made != nil && p.made.t.Ahead() {
 		rows.src = &window{ctx: ctx, src: rows.src, x: p.made}
 	}

@@ -129,3 +129,33 @@ func smallNumeric(b []byte) (n int64, scale int, ok bool) {
 	}
 	return n, scale, true
 }
+
+// ParseMicros reads a date, time or timestamp in ISO form as microseconds: since 1970-01-01, in UTC where the kind is a moment and
+// the text has an offset; of a time of day since midnight.
+func ParseMicros(kind Kind, text string) (int64, *BadValue) {
+	var m moment
+	v := textCell(text)
+	c := codec{src: &Column{}}
+	if reason, code := m.parse(text, kind); reason != "" {
+		return 0, c.bad(&v, code, reason)
+	}
+	if kind == KindTime {
+		if m.hasDay || m.hasZone {
+			return 0, c.bad(&v, codeDate, "is more than a time of day")
+		}
+		return m.us, nil
+	}
+	if kind != KindTimestampTZ && m.offset != 0 {
+		return 0, c.bad(&v, codeDate, "has an offset from UTC, which it would lose")
+	}
+	if kind == KindDate && m.us != 0 {
+		return 0, c.bad(&v, codeDate, "has a time of day, which a date would lose")
+	}
+	return m.days*usPerDay + m.us - m.offset*1e6 + microsTo2000, nil
+}
+
+// ParseUUID reads 32 hexadecimal digits, in groups or not, in braces or not.
+func ParseUUID(text string) (u [16]byte, ok bool) {
+	_, ok = appendUUIDBytes(u[:0], text)
+	return u, ok
+}

@@ -36,20 +36,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 			return nil, fmt.Errorf("map %s: there is no column %s or no column %s in %s", m.Source.FullName(), pair.Source, pair.Target,
 				m.Target.FullName())
 		}
-		c := codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()}
-		c.raw = from == Postgres && to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind &&
-			(src.Kind != KindOther || portable(src.Type))
-		if to == Postgres && dst.Kind == KindOther && !c.raw {
-			p.text = true
-		}
-		if to == SQLite {
-			c.affinity = affinityOf(dst.Type)
-		}
-		switch dst.Kind {
-		case KindTime, KindTimestamp, KindTimestampTZ:
-			c.grain = grainOf(dst.Type)
-		}
-		p.codecs = append(p.codecs, c)
+		p.addCodec(codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()})
 	}
 	for i := range p.codecs {
 		c := &p.codecs[i]
@@ -64,32 +51,60 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 // transformed makes a plan ready whose columns are made by a Transform.
 func (p *plan) transformed() error {
 	t := p.m.Make()
-	reads := t.Reads()
-	p.made = &transformer{t: t, inputs: len(reads), oids: make([]uint32, len(reads)), in: make([]cell, len(reads))}
-	for _, name := range reads {
-		c := p.m.Source.Column(name)
-		if c == nil {
-			return fmt.Errorf("map %s: there is no column %s", p.m.Source.FullName(), name)
-		}
-		p.selected = append(p.selected, selected{column: c, binary: p.from == Postgres && c.Kind != KindOther})
-	}
+	x := &transformer{t: t, inputs: t.Reads()}
+	x.oids, x.in = make([]uint32, len(x.inputs)), make([]cell, len(x.inputs))
+	p.made = x
 	for i, pair := range p.m.Columns {
 		dst := p.m.Target.Column(pair.Target)
 		if dst == nil {
 			return fmt.Errorf("map %s: there is no column %s in %s", p.m.Source.FullName(), pair.Target, p.m.Target.FullName())
 		}
+		plain := t.Plain(i)
 		c := codec{src: &Column{Name: pair.Source, Kind: p.m.Kinds[i]}, dst: dst, to: p.to}
-		p.text = p.text || p.to == Postgres && dst.Kind == KindOther
-		if p.to == SQLite {
-			c.affinity = affinityOf(dst.Type)
+		if plain >= 0 {
+			if c.src = p.m.Source.Column(x.inputs[plain].Name); c.src == nil {
+				return fmt.Errorf("map %s: there is no column %s", p.m.Source.FullName(), x.inputs[plain].Name)
+			}
+			c.from, c.typed = p.from, p.from.words().enforces()
 		}
-		switch dst.Kind {
-		case KindTime, KindTimestamp, KindTimestampTZ:
-			c.grain = grainOf(dst.Type)
+		p.addCodec(c)
+		x.plain = append(x.plain, plain)
+	}
+	raw := make([]bool, len(x.inputs))
+	for i, plain := range x.plain {
+		if plain >= 0 && p.codecs[i].raw && !(p.text && p.codecs[i].src.Kind == KindOther) {
+			raw[plain] = true
 		}
-		p.codecs = append(p.codecs, c)
+	}
+	for i, in := range x.inputs {
+		c := p.m.Source.Column(in.Name)
+		if c == nil {
+			return fmt.Errorf("map %s: there is no column %s", p.m.Source.FullName(), in.Name)
+		}
+		raw[i] = raw[i] && !in.Seen // whoever looks at a value of an unknown type looks at its text
+		p.selected = append(p.selected, selected{column: c, binary: raw[i] || p.from.words().binary(c.Kind)})
+	}
+	for i, plain := range x.plain {
+		p.codecs[i].raw = p.codecs[i].raw && (raw[plain] || p.codecs[i].src.Kind != KindOther)
 	}
 	return nil
+}
+
+// addCodec adds the codec of a column, and completes it.
+func (p *plan) addCodec(c codec) {
+	src, dst := c.src, c.dst
+	c.raw = c.from == Postgres && p.to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind && (src.Kind != KindOther || portable(src.Type))
+	if p.to == Postgres && dst.Kind == KindOther && !c.raw {
+		p.text = true
+	}
+	if p.to == SQLite {
+		c.affinity = affinityOf(dst.Type)
+	}
+	switch dst.Kind {
+	case KindTime, KindTimestamp, KindTimestampTZ:
+		c.grain = grainOf(dst.Type)
+	}
+	p.codecs = append(p.codecs, c)
 }
 
 // portable reports whether the binary form of a PostgreSQL type of KindOther means the same in every database. Enums, composites
@@ -111,6 +126,11 @@ func (p *plan) opened(cols []selected) {
 	if p.made != nil {
 		for i := range p.made.oids {
 			p.made.oids[i] = cols[i].oid
+		}
+		for i, plain := range p.made.plain {
+			if plain >= 0 {
+				p.codecs[i].oid = cols[plain].oid
+			}
 		}
 		return
 	}

@@ -108,6 +108,12 @@ func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, t
 
 // from returns a table as FROM wants it, for its own rows alone.
 func (t *Table) from(d Dialect) string {
+	switch {
+	case t.Query != "":
+		return "(" + t.Query + "\n)" // a comment at its end ends with the line
+	case t.Where != "":
+		return "(SELECT * FROM " + d.words().from(t) + " WHERE " + t.Where + "\n)"
+	}
 	return d.words().from(t)
 }
 

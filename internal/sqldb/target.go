@@ -23,7 +23,7 @@ func HasRows(ctx context.Context, db *DB, t *Table) (bool, error) {
 	var found bool
 	t, err := asItIs(ctx, db, t)
 	if err == nil {
-		err = queryValue(ctx, db, "SELECT EXISTS (SELECT 1 FROM "+t.from(db.Dialect)+")", &found)
+		err = queryValue(ctx, db, "SELECT EXISTS (SELECT 1 FROM "+t.from(db.Dialect)+walked+")", &found)
 	}
 	if err != nil {
 		return false, fmt.Errorf("look for rows of %s: %w", t.FullName(), Classify(err))

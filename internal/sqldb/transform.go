@@ -8,7 +8,10 @@ import (
 // Transform makes the rows of a target of the rows of a source. Each reader makes one of its own; it is for one goroutine.
 type Transform interface {
 	// Reads names the columns of the source whose cells Look and Apply are given, in this order.
-	Reads() []string
+	Reads() []Input
+	// Plain returns which input column i of the mapping is, when it is one as it stands: then Apply leaves it alone, and it takes
+	// the road of columns that no Transform is between. -1 when it is made.
+	Plain(i int) int
 	// Ahead reports whether rows are shown to Look, some hundred at a time and then to Resolve, before they come to Apply.
 	Ahead() bool
 	// Look is shown a row that Apply will be given later.
@@ -24,6 +27,12 @@ type Transform interface {
 	Key() string
 }
 
+// Input is a column that a Transform reads.
+type Input struct {
+	Name string
+	Seen bool // it looks at its values; otherwise they only pass through Plain, and come as nothing
+}
+
 // CodeDeferred is the code of a BadValue that is none yet: the row refers to one that is not there, or not yet. It is kept like a
 // row that is set aside, is not counted as one, and is tried again later.
 const CodeDeferred = "STREF"
@@ -31,7 +40,8 @@ const CodeDeferred = "STREF"
 // transformer runs a Transform within a plan.
 type transformer struct {
 	t      Transform
-	inputs int // how many of the cells that are read are its own; the key's may come behind
+	inputs []Input // the cells that are read; the key's may come behind
+	plain  []int   // of each column of the mapping
 	oids   []uint32
 	in     []cell // what the rows hold, decoded
 	buf    []byte
@@ -42,6 +52,9 @@ func (x *transformer) decode(cells []cell) ([]cell, error) {
 	x.buf = x.buf[:0]
 	for i := range x.inputs {
 		c := cells[i]
+		if !x.inputs[i].Seen {
+			c = cell{}
+		}
 		if c.kind == cellRaw {
 			var err error
 			if c, x.buf, err = decodeTyped(x.oids[i], c.s, x.buf); err != nil {
@@ -50,7 +63,7 @@ func (x *transformer) decode(cells []cell) ([]cell, error) {
 		}
 		x.in[i] = c
 	}
-	return x.in[:x.inputs], nil
+	return x.in, nil
 }
 
 // transform makes what becomes of the current row, and encodes it. It returns a BadValue when the row is to be set aside.
@@ -63,6 +76,11 @@ func (p *plan) transform(b *Batch, cells []cell) (*BadValue, error) {
 	before := marks{len(b.data), len(b.ends), len(b.origins), len(b.values), b.Bytes}
 	made := 0
 	err = x.t.Apply(in, func(out []Cell) *BadValue {
+		for i, from := range x.plain {
+			if from >= 0 {
+				out[i] = cells[from]
+			}
+		}
 		bad := p.encode(b, out)
 		if bad == nil {
 			made++
