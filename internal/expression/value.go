@@ -266,3 +266,26 @@ func (v Value) element() any {
 	}
 	return v
 }
+
+// Items returns the elements of a list, none of NULL, and an error of a value that is no list.
+func (v Value) Items() ([]Value, error) {
+	if v.IsNull() {
+		return nil, nil
+	}
+	if v.kind != JSON {
+		return nil, &ValueError{Reason: quoted(v) + " is no list", Code: "22023"}
+	}
+	doc, err := v.document()
+	if err != nil {
+		return nil, &ValueError{Reason: "is no list: " + err.Error(), Code: "22P02"}
+	}
+	list, ok := doc.([]any)
+	if !ok {
+		return nil, &ValueError{Reason: quoted(v) + " is no list", Code: "22023"}
+	}
+	items := make([]Value, len(list))
+	for i, e := range list {
+		items[i] = fromDocument(e)
+	}
+	return items, nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -85,4 +86,64 @@ func describedColumn(d Dialect, typ *sql.ColumnType) Column {
 		c.NotNull = !null && d != SQLite
 	}
 	return c
+}
+
+// ColumnFor makes up a column for values of a kind, in the words of a dialect.
+func ColumnFor(d Dialect, name string, kind Kind) Column {
+	from := Postgres
+	words := map[Kind]string{KindBool: "boolean", KindInt16: "bigint", KindInt32: "bigint", KindInt64: "bigint", KindFloat32: "double precision",
+		KindFloat64: "double precision", KindNumeric: "numeric", KindBytes: "bytea", KindDate: "date", KindTime: "time without time zone",
+		KindTimestamp: "timestamp without time zone", KindTimestampTZ: "timestamp with time zone", KindUUID: "uuid", KindJSON: "json"}
+	if d == Postgres {
+		if words[kind] == "" {
+			return Column{Name: name, Type: "text", Kind: KindText}
+		}
+		return Column{Name: name, Type: words[kind], Kind: kind}
+	}
+	c := Column{Name: name, Type: words[kind], Kind: kind}
+	if c.Type == "" {
+		c.Type, c.Kind = "text", KindText
+	}
+	made, _ := MapSchema(&Schema{Dialect: from, Tables: []Table{{Name: "t", Columns: []Column{c}}}}, d)
+	return made.Tables[0].Columns[0]
+}
+
+// CountNulls counts the rows that have NULL in any of some columns.
+func CountNulls(ctx context.Context, db *DB, t *Table, columns []string) (int64, error) {
+	conds := make([]string, len(columns))
+	for i, c := range columns {
+		conds[i] = db.Dialect.Quote(c) + " IS NULL"
+	}
+	var n int64
+	err := queryRow(ctx, db, "SELECT count(*) FROM "+t.from(db.Dialect)+walked+" WHERE "+strings.Join(conds, " OR "), nil, &n)
+	if err != nil {
+		return 0, fmt.Errorf("count NULLs of %s: %w", t.FullName(), Classify(err))
+	}
+	return n, nil
+}
+
+// IsKey reports whether columns are the primary key of a table, or a unique key.
+func IsKey(t *Table, columns []string) bool { return isKey(t, columns) }
+
+// Claimed reports whether a table of a target was made for a job.
+func Claimed(ctx context.Context, db *DB, t *Table, job string) (bool, error) {
+	there, err := HasTable(ctx, db, &Table{Name: "stint_tables"})
+	if err != nil || !there {
+		return false, err
+	}
+	owner := ""
+	err = db.queryAll(ctx, "SELECT job FROM stint_tables WHERE table_name = $1", []any{claimedName(db.Dialect, t)}, func(scan func(...any) error) error { return scan(&owner) })
+	if err != nil {
+		return false, fmt.Errorf("look who made %s: %w", t.FullName(), Classify(err))
+	}
+	return owner == job, nil
+}
+
+// Claim makes a job the only one that makes and loads a table; a permanent error names the job that is so already.
+func Claim(ctx context.Context, db *DB, t *Table, job string) error {
+	err := inTransaction(ctx, db, func(q querier) error { return claim(ctx, q, db.Dialect, t, job) })
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", t.FullName(), Classify(err))
+	}
+	return nil
 }

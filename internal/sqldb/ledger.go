@@ -192,7 +192,7 @@ func readChunks(ctx context.Context, q querier, job, stage string, after int64, 
 // after the loss of the queue, gives the same chunks although its source has changed meanwhile. The caller goes on from
 // the last one returned.
 //
-// With its chunks the job claims the table: of two jobs that would load the same table at the same time, both of which have
+// With its chunks the job claims the table, unless that is nil, as it is for tables that several jobs may load: of two jobs that would load the same table at the same time, both of which have
 // found it empty, one gets a permanent error that names the other.
 func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks []Chunk) ([]Chunk, error) {
 	if len(chunks) == 0 {
@@ -225,8 +225,10 @@ func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks
 			held = saved[:min(len(saved), len(chunks))]
 			return nil
 		}
-		if err := claim(ctx, q, db.Dialect, t, job); err != nil {
-			return err
+		if t != nil {
+			if err := claim(ctx, q, db.Dialect, t, job); err != nil {
+				return err
+			}
 		}
 		held = chunks
 		for _, part := range batchesOf(chunks, 500) {
@@ -251,12 +253,17 @@ func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks
 	return held, nil
 }
 
+// claimedName is what stint_tables calls a table.
+func claimedName(d Dialect, t *Table) string {
+	if d.words().foldsNames() {
+		return strings.ToLower(t.FullName()) // as it compares names itself
+	}
+	return t.FullName()
+}
+
 // claim makes a job the only one that loads a table; a permanent error names the job that is so already.
 func claim(ctx context.Context, q querier, d Dialect, t *Table, job string) error {
-	name := t.FullName()
-	if d.words().foldsNames() {
-		name = strings.ToLower(name) // as it compares names itself
-	}
+	name := claimedName(d, t)
 	// A rival that has not committed yet is waited for.
 	if err := q.exec(ctx, d.words().insertNew("INSERT INTO stint_tables (table_name, job) VALUES ($1, $2)", "table_name"), name, job); err != nil {
 		return err

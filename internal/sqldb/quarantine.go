@@ -192,3 +192,31 @@ func StageTotals(ctx context.Context, db *DB, job, stage string) (tasks.Counters
 	}
 	return c, nil
 }
+
+// SetAside returns the keys of rows that are set aside, behind a key as text, at most limit, and the last of them as text: of one
+// code, or of all ("").
+func SetAside(ctx context.Context, db *DB, a *Again, code, after string, limit int) (keys []RowKey, last string, err error) {
+	err = queryQuarantine(ctx, db, "SELECT row_key FROM stint_quarantine WHERE job = $1 AND stage = $2 AND ($3 = '' OR code = $3) AND row_key > $4 ORDER BY row_key LIMIT $5",
+		[]any{a.Job, a.Stage, code, after, limit}, func(scan func(...any) error) error {
+			if err := scan(&last); err != nil {
+				return err
+			}
+			key, err := ParseRowKey(last)
+			keys = append(keys, key)
+			return err
+		})
+	if err != nil {
+		return nil, "", fmt.Errorf("read the quarantine: %w", Classify(err))
+	}
+	return keys, last, nil
+}
+
+// SetAsideCount counts the rows that are set aside: of one code, or of all ("").
+func SetAsideCount(ctx context.Context, db *DB, a *Again, code string) (n int64, err error) {
+	err = queryQuarantine(ctx, db, "SELECT count(*) FROM stint_quarantine WHERE job = $1 AND stage = $2 AND ($3 = '' OR code = $3)",
+		[]any{a.Job, a.Stage, code}, func(scan func(...any) error) error { return scan(&n) })
+	if err != nil {
+		return 0, fmt.Errorf("count the quarantine: %w", Classify(err))
+	}
+	return n, nil
+}

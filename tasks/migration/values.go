@@ -168,6 +168,9 @@ func toNumber(column string, c *sqldb.Cell, t expression.Type) (expression.Value
 	text := c.Text()
 	switch c.Kind() {
 	case sqldb.CellInt:
+		if n := c.Int(); t == expression.Float && n > -1<<53 && n < 1<<53 {
+			return expression.OfFloat(float64(n)), nil
+		}
 		return expression.OfDecimal(c.Int(), 0), nil
 	case sqldb.CellDecimal:
 		return expression.OfDecimal(c.Int(), int32(c.Scale())), nil
@@ -182,6 +185,9 @@ func toNumber(column string, c *sqldb.Cell, t expression.Type) (expression.Value
 		text = strconv.FormatFloat(f, 'f', -1, 64)
 	case sqldb.CellText:
 		text = strings.TrimSpace(text)
+		if f, err := strconv.ParseFloat(text, 64); t == expression.Float && err == nil {
+			return expression.OfFloat(f), nil
+		}
 	default:
 		return expression.Value{}, notOfType(column, c, t, codeSyntax)
 	}

@@ -78,7 +78,7 @@ func (c *checker) oneOf(path, value string, allowed ...string) {
 func (c *checker) stage(p *Plan, s *Stage, path string) {
 	for j, name := range s.After {
 		if p.Stage(name) == nil {
-			c.add(fmt.Sprintf("%s.after[%d]", path, j), near(name, p.names()), "there is no stage %q", name)
+			c.add(fmt.Sprintf("%s.after[%d]", path, j), Near(name, p.names()), "there is no stage %q", name)
 		}
 	}
 	c.from(s, path+".from")
@@ -128,7 +128,7 @@ func (c *checker) from(s *Stage, path string) {
 	}
 	for column, typ := range f.As {
 		if !slices.Contains(Types, typ) {
-			c.add(path+".as."+column, near(typ, Types), "%q is no type", typ)
+			c.add(path+".as."+column, Near(typ, Types), "%q is no type", typ)
 		}
 	}
 }

@@ -235,7 +235,7 @@ func (r *reader) object(n *yaml.Node, v reflect.Value, path string) {
 	r.pairs(n, path, func(name string, value *yaml.Node, at string) {
 		i, ok := fields[name]
 		if !ok {
-			r.problem(&yaml.Node{Line: r.places.at[at][0], Column: r.places.at[at][1]}, at, near(name, names), "there is no such entry")
+			r.problem(&yaml.Node{Line: r.places.at[at][0], Column: r.places.at[at][1]}, at, Near(name, names), "there is no such entry")
 			return
 		}
 		r.read(value, v.Field(i), at)
@@ -261,8 +261,8 @@ func (r *reader) assignments(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(reflect.ValueOf(m))
 }
 
-// near says which name may be meant.
-func near(word string, names []string) string {
+// Near says, as a hint, which of some names may be meant by a word.
+func Near(word string, names []string) string {
 	best, least := "", len(word)/2+1
 	for _, name := range names {
 		if d := distance(word, name); d < least {
