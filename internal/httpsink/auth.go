@@ -83,7 +83,11 @@ type credentials struct {
 	mu       sync.Mutex
 	token    string
 	expires  time.Time // zero: not known
+	given    []string  // the last tokens, as answers may still echo them
 }
+
+// keptTokens is how many tokens are remembered for as long as they must not be shown.
+const keptTokens = 8
 
 func newCredentials(auth Auth, client *http.Client) *credentials {
 	return &credentials{auth: auth, client: client, fetching: make(chan struct{}, 1)}
@@ -129,10 +133,7 @@ func (c *credentials) valid(ctx context.Context) (string, error) {
 	if token != "" && (expires.IsZero() || time.Until(expires) >= tokenMargin) {
 		return token, nil
 	}
-	if err := c.fetch(ctx); err != nil {
-		return "", err
-	}
-	return c.current(), nil
+	return c.fetch(ctx)
 }
 
 // refuse forgets a token that the API did not take, and reports whether there can be another.
@@ -148,15 +149,15 @@ func (c *credentials) refuse(token string) bool {
 	return true
 }
 
-// current returns the token that is in use, as it must not be shown.
-func (c *credentials) current() string {
+// tokens returns what must not be shown.
+func (c *credentials) tokens() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.token
+	return slices.Clone(c.given)
 }
 
 // fetch gets a token and keeps it.
-func (c *credentials) fetch(ctx context.Context) error {
+func (c *credentials) fetch(ctx context.Context) (string, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if len(c.auth.Scopes) > 0 {
 		form.Set("scope", strings.Join(c.auth.Scopes, " "))
@@ -172,7 +173,7 @@ func (c *credentials) fetch(ctx context.Context) error {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.auth.TokenURL, strings.NewReader(form.Encode()))
 	if err != nil {
-		return tasks.Permanent(errors.New("the token URL cannot be used"))
+		return "", tasks.Permanent(errors.New("the token URL cannot be used"))
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", jsonType)
@@ -181,36 +182,37 @@ func (c *credentials) fetch(ctx context.Context) error {
 	}
 	response, err := c.client.Do(r)
 	if err != nil {
-		return &tokenError{cause: bare(err)}
+		return "", &tokenError{cause: bare(err)}
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	if err != nil {
-		return &tokenError{cause: bare(err)}
+		return "", &tokenError{cause: bare(err)}
 	}
 	if class := response.StatusCode / 100; class == 4 && !RetryDefault.has(response.StatusCode) {
-		return tasks.Permanent(tasks.WithHint(nil, "Look at client_id, client_secret and scopes of the connection.",
+		return "", tasks.Permanent(tasks.WithHint(nil, "Look at client_id, client_secret and scopes of the connection.",
 			"the token URL refuses the credentials: status %d %s", response.StatusCode, oauthCode(body)))
 	} else if class != 2 {
-		return &tokenError{status: response.StatusCode, cause: fmt.Errorf("status %d", response.StatusCode)}
+		return "", &tokenError{cause: fmt.Errorf("status %d", response.StatusCode)}
 	}
 	return c.take(body)
 }
 
-func (c *credentials) take(body []byte) error {
+func (c *credentials) take(body []byte) (string, error) {
 	v, err := decode(body)
 	object, ok := v.(map[string]any)
 	token := plain(object["access_token"])
 	if err != nil || !ok || token == "" {
-		return tasks.Permanent(tasks.WithHint(nil, "Look at token_url of the connection.", "the token URL answers without an access_token"))
+		return "", tasks.Permanent(tasks.WithHint(nil, "Look at token_url of the connection.", "the token URL answers without an access_token"))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.token, c.expires = token, time.Time{}
+	c.given = append(c.given[max(0, len(c.given)-keptTokens+1):], token)
 	if seconds, err := time.ParseDuration(plain(object["expires_in"]) + "s"); err == nil && seconds > 0 {
 		c.expires = time.Now().Add(max(seconds, tokenMargin+time.Second))
 	}
-	return nil
+	return token, nil
 }
 
 // oauthCode returns the error code of RFC 6749, 5.2, if that is what it is; the description may echo what was sent.
@@ -225,10 +227,7 @@ func oauthCode(body []byte) string {
 }
 
 // tokenError: no token could be had this time. The request it was for has not been sent.
-type tokenError struct {
-	status int
-	cause  error
-}
+type tokenError struct{ cause error }
 
 func (e *tokenError) Error() string { return "fetching an access token: " + e.cause.Error() }
 func (e *tokenError) Unwrap() error { return e.cause }

@@ -177,11 +177,8 @@ func (b *batch) refused(lo, hi int, items []*item, r *result) error {
 	reason := b.d.sink.reasonOf(r.reply)
 	base := Answer{Outcome: Rejected, Status: r.status, Code: "status_" + strconv.Itoa(r.status), Reason: reason, Excerpt: b.d.sink.link.readable(string(r.body))}
 	if b.keyReused(items, r) {
-		base.Outcome, base.Code, base.Uncertain = Failed, "key_reused", true
-		base.Reason = "an earlier attempt has sent it with other content, and may have been heard: " + reason
-		if len(items) == 1 {
-			base.Outcome = Rejected
-		}
+		base.Code, base.Uncertain = "key_reused", true
+		base.Reason = "an earlier attempt has sent it, or a record of its batch, with other content, and may have been heard: " + reason
 	} else if len(items) > 1 {
 		return b.halve(lo, hi)
 	}

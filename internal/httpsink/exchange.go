@@ -3,6 +3,7 @@ package httpsink
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,7 +130,9 @@ func (s *Sink) roundTrip(ctx context.Context, out *outgoing, target *url.URL) (*
 		return nil, "", false, err
 	}
 	response, err := s.link.client.Do(request)
-	if err != nil {
+	if untrusted := (*tls.CertificateVerificationError)(nil); errors.As(err, &untrusted) {
+		return nil, token, false, tasks.Permanent(tasks.WithHint(bare(err), "Give the certificate of the server's authority as tls.ca of the connection.", "the API's certificate is not trusted"))
+	} else if err != nil {
 		return nil, token, sent.Load(), bare(err)
 	}
 	defer func() { _ = response.Body.Close() }()
@@ -229,7 +232,7 @@ func (l *link) hide(text string) string {
 	for _, s := range l.hidden {
 		text = strings.ReplaceAll(text, s, stars)
 	}
-	if token := l.credentials.current(); token != "" {
+	for _, token := range l.credentials.tokens() {
 		text = strings.ReplaceAll(text, token, stars)
 	}
 	return text

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/stint-run/stint/tasks"
 )
 
 // Record is what is delivered.
@@ -48,7 +50,7 @@ type Answer struct {
 	Outcome Outcome         `json:"outcome"`
 	ID      json.RawMessage `json:"id,omitempty"`     // in the API's own digits or words, as JSON: 17 or "c-17"; nil without one
 	Status  int             `json:"status,omitempty"` // the last HTTP status; 0 if there was none
-	// Code says in one word why it was not taken: status_422, timeout, connection, template, too_large, key_reused, no_id, no_item,
+	// Code says in one word why it was not taken: status_422, timeout, connection, template, key_reused, no_id, no_item,
 	// ambiguous, or the word that the API used for the item of a batch. "" if it was.
 	Code string `json:"code,omitempty"`
 	// Reason is for people: the API's own words where it has some. It may quote values of the record, and never a secret.
@@ -170,11 +172,11 @@ func (s *Sink) checkRecords(records []Record) error {
 		}
 		if s.endpoint.key != "" || s.endpoint.RecordKey != "" {
 			if n := len(r.IdempotencyKey); n == 0 || n > 255 || strings.ContainsFunc(r.IdempotencyKey, func(c rune) bool { return c <= ' ' || c > '~' }) {
-				return fmt.Errorf("record %q: its idempotency key is no text of 1 to 255 printable ASCII characters", r.Key)
+				return tasks.Permanent(fmt.Errorf("record %q: its idempotency key is no text of 1 to 255 printable ASCII characters", r.Key))
 			}
 		}
 		if r.Fields == nil && r.JSON == nil {
-			return fmt.Errorf("record %q is empty", r.Key)
+			return tasks.Permanent(fmt.Errorf("record %q is empty", r.Key))
 		}
 	}
 	return nil

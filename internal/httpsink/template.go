@@ -42,7 +42,7 @@ var errNoValue = errors.New("no value")
 func parseTemplate(text string, where place) (*template, error) {
 	trees, err := parse.Parse("template", text, "", "", functions)
 	if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "template: "))
+		return nil, errors.New("line " + strings.TrimPrefix(err.Error(), "template: template:"))
 	}
 	t := &template{text: text, place: where}
 	if tree := trees["template"]; tree != nil && tree.Root != nil {
