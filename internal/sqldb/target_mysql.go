@@ -129,6 +129,9 @@ func (mysqlDialect) mapRows(m *schemaMap, i int) {
 			c.Type, c.Length = "longtext", 0
 		}
 	}
+	if WalkOf(t).Kind != WalkKey {
+		t.RowID = rowHashOf(t)
+	}
 }
 
 func (mysqlDialect) hasSchemas() bool       { return false }
