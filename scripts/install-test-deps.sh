@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server, curl (the examples of docs/api.md are
+# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server, a MariaDB server, curl (the examples of docs/api.md are
 # run) and a C compiler (for the race detector). The tests start private servers of their own; no service has to run.
 #
 # usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
@@ -18,11 +18,14 @@ have_postgres() {
   return 1
 }
 
+have_mariadb() { command -v mariadb-install-db >/dev/null 2>&1 && { command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ]; }; }
+
 have_compiler() { command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; }
 
 missing() {
   have_redis || echo redis
   have_postgres || echo postgres
+  have_mariadb || echo mariadb
   have_compiler || echo compiler
   command -v curl >/dev/null 2>&1 || echo curl
 }
@@ -32,14 +35,17 @@ package() {
   case "$1 $2" in
     "apt-get redis") echo redis-server ;;
     "apt-get postgres") echo postgresql ;;
+    "apt-get mariadb") echo mariadb-server ;;
     "apt-get compiler") echo gcc libc6-dev ;;
     "apt-get curl") echo curl ;;
     "dnf redis") echo redis ;;
     "dnf postgres") echo postgresql-server ;;
+    "dnf mariadb") echo mariadb-server ;;
     "dnf compiler") echo gcc glibc-devel ;;
     "dnf curl") echo curl ;;
     "brew redis") echo redis ;;
     "brew postgres") echo postgresql ;;
+    "brew mariadb") echo mariadb ;;
     "brew compiler") echo llvm ;;
     "brew curl") echo curl ;;
   esac
@@ -63,7 +69,7 @@ for m in apt-get dnf brew; do
 done
 if [ -z "$manager" ]; then
   echo "missing for the tests: $todo_line" >&2
-  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server and a C compiler by hand" >&2
+  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server, a MariaDB server and a C compiler by hand" >&2
   exit 1
 fi
 

@@ -1,5 +1,5 @@
 // Package sqldb knows SQL databases: it opens them, says what is in them, creates the same in another dialect, walks
-// tables by key and loads rows exactly once. Dialects so far: SQLite and PostgreSQL. Folders of files can be read too, through Tabular.
+// tables by key and loads rows exactly once. Dialects so far: SQLite, PostgreSQL and MySQL, which MariaDB is another server of. Folders of files can be read too, through Tabular.
 package sqldb
 
 // Dialect names a kind of database.
@@ -9,6 +9,7 @@ type Dialect string
 const (
 	SQLite   Dialect = "sqlite"
 	Postgres Dialect = "postgres"
+	MySQL    Dialect = "mysql"   // MariaDB too
 	Records  Dialect = "records" // what goes to an API or into files: targets of a Batcher only
 	Files    Dialect = "files"   // folders of files, see Tabular: sources only
 )
@@ -62,7 +63,7 @@ type Table struct {
 	Indexes     []Index      `json:"indexes,omitempty"` // all other indexes
 	ForeignKeys []ForeignKey `json:"foreign_keys,omitempty"`
 	Rows        int64        `json:"rows,omitempty"`       // an estimate; exact where it is cheap
-	RowID       string       `json:"row_id,omitempty"`     // SQLite: a name by which the rowid can be read; "" for WITHOUT ROWID
+	RowID       string       `json:"row_id,omitempty"`     // an expression for the place of a row; SQLite: a name of the rowid, "" for WITHOUT ROWID
 	Only        bool         `json:"only,omitempty"`       // PostgreSQL: not partitioned; its rows are its own, and not those of tables that inherit from it
 	Query       string       `json:"query,omitempty"`      // the SELECT whose rows these are, in place of a table; it has no rowid or ctid
 	Where       string       `json:"where,omitempty"`      // a condition on the rows, in the database's own SQL; likewise
@@ -79,11 +80,12 @@ type Column struct {
 	Kind      Kind   `json:"kind"`
 	Precision int    `json:"precision,omitempty"`
 	Scale     int    `json:"scale,omitempty"`
-	Length    int    `json:"length,omitempty"`
+	Length    int    `json:"length,omitempty"` // of text in characters; of MySQL's binary and varbinary in bytes
 	NotNull   bool   `json:"not_null,omitempty"`
 	Default   string `json:"default,omitempty"`   // an SQL expression in its own dialect; "" for none
 	Identity  bool   `json:"identity,omitempty"`  // the database gives values: identity, serial, INTEGER PRIMARY KEY
 	Generated bool   `json:"generated,omitempty"` // computed from other columns: created as a plain column, values are copied
+	Unordered bool   `json:"unordered,omitempty"` // it is sorted otherwise than its values compare as they are read: no part of a walk
 }
 
 // Key is a primary or unique key.

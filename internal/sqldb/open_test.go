@@ -24,7 +24,6 @@ func TestAURLThatCannotBeReadSaysWhyAndWhatToWrite(t *testing.T) {
 		{"sqllite:legacy.db", `"sqllite"`, "did you mean sqlite"},
 		{"postgress://h/d", `"postgress"`, "did you mean postgres"},
 		{"SQLite:x.db", `"SQLite"`, "did you mean sqlite"},
-		{"mysql://h/d", `"mysql"`, "postgres://"},
 		{"sqlite:", "names no file", "sqlite:FILE"},
 		{"sqlite::memory:", "in memory", "sqlite:FILE"},
 		{"postgres:h/d", "//", "postgres://"},

@@ -93,6 +93,7 @@ func (p *plan) transformed() error {
 // addCodec adds the codec of a column, and completes it.
 func (p *plan) addCodec(c codec) {
 	src, dst := c.src, c.dst
+	c.same = c.from == MySQL && p.to == MySQL && src.Type == dst.Type
 	c.raw = c.from == Postgres && p.to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind && (src.Kind != KindOther || portable(src.Type))
 	if p.to == Postgres && dst.Kind == KindOther && !c.raw {
 		p.text = true

@@ -120,10 +120,13 @@ func (b *Batch) takeBack(to marks) {
 
 // encode appends a row that was made.
 func (p *plan) encode(b *Batch, out []cell) *BadValue {
-	if p.encoding == encodeCopy {
-		return p.addCopy(b, out)
+	switch p.encoding {
+	case encodeValues:
+		return p.addValues(b, out)
+	case encodeSQL:
+		return p.addSQL(b, out)
 	}
-	return p.addValues(b, out)
+	return p.addCopy(b, out)
 }
 
 // window reads rows ahead, and shows them to a Transform before they go on.
