@@ -183,17 +183,23 @@ func logicalCell(b byte) sqldb.Cell {
 	return sqldb.TextCell(strconv.Quote(string(rune(b)))) // no target takes it, and says so
 }
 
-// dateCell reads YYYYMMDD. Blanks and zeros are NULL; what is no day stays as it is, for the target to set aside.
+// dateCell reads YYYYMMDD, also where a writer left out the zeros of an early year. Blanks and zeros are NULL; what is no day stays as
+// it is, for the target to set aside.
 func dateCell(b []byte, r *dbfReader) sqldb.Cell {
-	b = bytes.Trim(b, " \x00")
-	if len(bytes.Trim(b, "0")) == 0 {
+	if len(bytes.Trim(b, " 0\x00")) == 0 {
 		return sqldb.Cell{}
 	}
-	if len(b) != 8 {
-		return sqldb.TextCell(lend(b))
-	}
 	start := len(r.spare)
-	r.spare = append(append(append(append(append(r.spare, b[:4]...), '-'), b[4:6]...), '-'), b[6:]...)
+	leading := true
+	for i, c := range b {
+		if leading = leading && c == ' '; leading {
+			c = '0'
+		}
+		if i == 4 || i == 6 {
+			r.spare = append(r.spare, '-')
+		}
+		r.spare = append(r.spare, c)
+	}
 	return sqldb.TextCell(lend(r.spare[start:]))
 }
 

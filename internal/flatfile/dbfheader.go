@@ -66,7 +66,7 @@ const (
 var dbfVersions = map[byte]string{
 	0x03: "dBase III", 0x04: "dBase IV", 0x05: "dBase V", 0x30: "Visual FoxPro", 0x31: "Visual FoxPro", 0x32: "Visual FoxPro",
 	0x43: "dBase IV SQL", 0x63: "dBase IV SQL", 0x7b: "dBase IV with memo", 0x83: "dBase III with memo", 0x8b: "dBase IV with memo",
-	0x8e: "dBase IV SQL", 0xcb: "dBase IV SQL with memo", 0xf5: "FoxPro with memo", 0xfb: "FoxBase",
+	0x84: "dBase IV with memo", 0x85: "dBase V with memo", 0x8e: "dBase IV SQL", 0xcb: "dBase IV SQL with memo", 0xf5: "FoxPro with memo", 0xfb: "FoxBase",
 }
 
 // visual reports whether a file is one of Visual FoxPro.

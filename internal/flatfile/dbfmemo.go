@@ -40,7 +40,7 @@ func (f *dbfForm) openMemo(p *part, h *dbfHeader) (*memoFile, error) {
 	switch {
 	case h.visual() || h.version == 0xf5:
 		style, want = memoFox, ".fpt"
-	case h.version == 0x8b || h.version == 0xcb || h.version == 0x8e || h.version == 0x7b || h.version == 0x05:
+	case bytes.IndexByte([]byte{0x04, 0x05, 0x7b, 0x84, 0x85, 0x8b, 0x8e, 0xcb}, h.version) >= 0:
 		style = memoIV
 	}
 	plain, _ := cutSqueeze(p.path)
