@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/stint-run/stint/internal/sqldb"
@@ -78,6 +79,7 @@ func (f *jsonForm) sample(ctx context.Context, p *part, names *columnSet, seen *
 	}
 	rows, good, pos := int64(0), 0, int64(0)
 	var first *sqldb.UnreadableRow
+	array := false // over several lines, of which some may look like rows
 	for f.set.sample == 0 || rows < int64(f.set.sample) {
 		row, at, err := r.row()
 		var bad *sqldb.UnreadableRow
@@ -92,6 +94,7 @@ func (f *jsonForm) sample(ctx context.Context, p *part, names *columnSet, seen *
 		if errors.As(err, &bad) {
 			if first == nil {
 				first = bad
+				array = rows == 1 && strings.HasPrefix(strings.TrimSpace(bad.Raw), "[")
 			}
 			continue
 		}
@@ -111,7 +114,7 @@ func (f *jsonForm) sample(ctx context.Context, p *part, names *columnSet, seen *
 			(*seen)[names.at[name]].see(m.value)
 		}
 	}
-	if first != nil && good == 0 {
+	if array || first != nil && good == 0 {
 		return 0, errors.Join(r.close(), tasks.Permanent(tasks.WithHint(nil,
 			"each line must be a JSON object; of an array they can be made with jq -c '.[]'", "%s is no NDJSON: %s", p.name, first.Reason)))
 	}
@@ -268,7 +271,7 @@ func (r *jsonReader) next(cells []sqldb.Cell) (int64, error) {
 		return pos, err
 	}
 	clear(cells)
-	rest := -1 // where in spare the rest begins
+	rest := false
 	for _, m := range r.found {
 		at, ok := r.known[lend(m.name)]
 		switch {
@@ -282,21 +285,18 @@ func (r *jsonReader) next(cells []sqldb.Cell) (int64, error) {
 		case r.reject:
 			return pos, &sqldb.UnreadableRow{Reason: fmt.Sprintf("the member %q is no column of the table", m.name), Code: codeBadRow, Raw: preview(row)}
 		case r.rest >= 0:
-			if rest < 0 {
-				rest = len(r.spare)
-			}
+			rest = true
 		}
 	}
-	if rest >= 0 {
-		r.appendRest()
-		cells[r.rest] = sqldb.TextCell(lend(r.spare[rest:]))
+	if rest {
+		cells[r.rest] = r.restCell()
 	}
 	return pos, nil
 }
 
-// appendRest writes the members that are no columns as an object.
-func (r *jsonReader) appendRest() {
-	sep := byte('{')
+// restCell makes an object of the members that are no columns.
+func (r *jsonReader) restCell() sqldb.Cell {
+	start, sep := len(r.spare), byte('{')
 	for _, m := range r.found {
 		if _, ok := r.known[lend(m.name)]; !ok {
 			r.spare = append(append(r.spare, sep), m.quote...)
@@ -305,6 +305,7 @@ func (r *jsonReader) appendRest() {
 		}
 	}
 	r.spare = append(r.spare, '}')
+	return sqldb.TextCell(lend(r.spare[start:]))
 }
 
 // cell makes the cell of a value. A value of another kind than its column's becomes text: the target says what is wrong with it.

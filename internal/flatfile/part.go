@@ -229,11 +229,10 @@ func (t text) checkStart(w *window, p *part, pos int64, ends newline) error {
 		}
 	}
 	b := w.buf[w.at:w.end]
-	isEnd := len(b) > 0 && (b[0] == '\n' && ends != crEnd || b[0] == '\r' && ends != lfEnd && (ends == crEnd || len(b) == 1 || b[1] != '\n'))
-	if len(b) == 1 {
+	if len(b) < 2 {
 		return p.changed(pos, "it ends before this row") // no border stands at the very end
 	}
-	if !isEnd {
+	if lf, cr := b[0] == '\n' && ends != crEnd, b[0] == '\r' && ends != lfEnd && (ends == crEnd || b[1] != '\n'); !lf && !cr {
 		return p.changed(pos, "no row begins here")
 	}
 	w.take(1)
