@@ -33,6 +33,7 @@ type csvScanner struct {
 	w       *window
 	d       *dialect
 	one     bool // the table has one column: an empty line is a row
+	blank   bool // a line of blanks is empty
 	quote   lookout
 	escape  lookout
 	lf, cr  lookout
@@ -53,10 +54,15 @@ func newCSVScanner(w *window, d *dialect, one bool) *csvScanner {
 func (s *csvScanner) row() ([]byte, error) {
 	for {
 		row, comment, err := s.line()
-		if err != nil || !comment && (len(row) > 0 || s.one || s.cut) {
+		if err != nil || !comment && (!s.empty(row) || s.one || s.cut) {
 			return row, err
 		}
 	}
+}
+
+// empty reports whether nothing stands in a row.
+func (s *csvScanner) empty(row []byte) bool {
+	return len(row) == 0 || s.blank && row[0] <= ' ' && len(bytes.Trim(row, " \t\r")) == 0
 }
 
 // line returns what ends at the next line end outside of quotes.

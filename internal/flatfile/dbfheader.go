@@ -62,11 +62,15 @@ const (
 	flagBinary = 4
 )
 
-// dbfVersions are the first bytes of files that can be read.
-var dbfVersions = map[byte]string{
-	0x03: "dBase III", 0x04: "dBase IV", 0x05: "dBase V", 0x30: "Visual FoxPro", 0x31: "Visual FoxPro", 0x32: "Visual FoxPro",
-	0x43: "dBase IV SQL", 0x63: "dBase IV SQL", 0x7b: "dBase IV with memo", 0x83: "dBase III with memo", 0x8b: "dBase IV with memo",
-	0x84: "dBase IV with memo", 0x85: "dBase V with memo", 0x8e: "dBase IV SQL", 0xcb: "dBase IV SQL with memo", 0xf5: "FoxPro with memo", 0xfb: "FoxBase",
+// dbfVersions are the first bytes of files that can be read, and 8C, dBase 7, of which can be said what it is.
+var dbfVersions = []byte{
+	0x03, 0x04, 0x05, // dBase III, IV, V, FoxBase+, FoxPro and Clipper without memos
+	0x83, 0x84, 0x85, // the same with memos, as some writers say it
+	0x7b, 0x8b, // dBase IV with memos
+	0x43, 0x63, 0x8e, 0xcb, // dBase IV, for SQL
+	0xf5, 0xfb, // FoxPro with memos, FoxBase
+	0x30, 0x31, 0x32, // Visual FoxPro
+	0x8c,
 }
 
 // visual reports whether a file is one of Visual FoxPro.
@@ -106,7 +110,7 @@ func (f *dbfForm) parse(p *part, r io.Reader) (*layout, error) {
 		return nil, notDBF(p, "copy it to a FoxPro table first", "memos of the SIX driver (.smt) are not supported")
 	case h.version == 0x02:
 		return nil, notDBF(p, "copy it to a dBase III table first", "tables of dBase II and FoxBase 1 are not supported")
-	case dbfVersions[h.version] == "":
+	case !slices.Contains(dbfVersions, h.version):
 		return nil, notDBF(p, hintDBF, "no DBF begins with the byte %#02x", h.version)
 	case h.start < 33 || h.length < 1:
 		return nil, notDBF(p, hintDBF, "its header has %d bytes and its records %d", h.start, h.length)
@@ -131,7 +135,7 @@ func (f *dbfForm) parse(p *part, r io.Reader) (*layout, error) {
 
 // parseFields reads the fields, and finds out where in a record they are.
 func (h *dbfHeader) parseFields(p *part, raw []byte, l *layout) error {
-	if h.version == 0x04 && (len(raw) > 36 && (len(raw)-37)%48 == 0 && raw[len(raw)-1] == '\r' && bytes.IndexByte(raw[:36], '\r') < 0 && raw[11] != 'C' && raw[11] != 'N') {
+	if h.version == 0x8c || h.version == 0x04 && len(raw) > 11 && raw[11] == 0 { // where a type would be, the name of its language ends
 		return notDBF(p, "save it as a table of dBase IV first", "tables of dBase 7 are not supported")
 	}
 	var names namer
@@ -144,7 +148,10 @@ func (h *dbfHeader) parseFields(p *part, raw []byte, l *layout) error {
 		}
 		b := raw[at : at+32]
 		name, _, _ := bytes.Cut(b[:11], []byte{0})
-		said, _ := h.charset.decode(nil, bytes.TrimRight(name, " "))
+		said, ok := h.charset.decode(nil, bytes.TrimRight(name, " "))
+		if !ok {
+			said = bytes.ToValidUTF8(said, []byte("_"))
+		}
 		fd := dbfField{kind: b[11], length: int(b[16]), decimals: int(b[17]), nullBit: -1, sizeBit: -1}
 		if h.visual() {
 			fd.flags = b[18]

@@ -198,7 +198,9 @@ func (f *jsonForm) reader(ctx context.Context, p *part, l *layout, from int64) (
 	if err != nil {
 		return nil, err
 	}
-	return &jsonReader{text: l.text, stream: s, scan: newCSVScanner(w, &lines, false), known: map[string]int{}}, nil
+	r := &jsonReader{text: l.text, stream: s, scan: newCSVScanner(w, &lines, false), known: map[string]int{}}
+	r.scan.blank = true
+	return r, nil
 }
 
 // scan walks the rows of a part.

@@ -17,7 +17,7 @@ func TestNDJSONLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{"t.ndjson": `{"id": 1, "price": 0.10, "big": 1, "name": "Zo\u00eb \ud834\udd1e\n", "ok": true, "tags": ["a", {"b": "]"}], "mixed": 1}
 {"id":9223372036854775807,"big":9223372036854775808,"ok":null,"tags":"x","mixed":"1","name":"\"\\\/"}
-
+ 	
 { "id" : -2 , "price" : 1e3 , "ok" : false }
 `})
 	f := open(t, "ndjson:"+dir)

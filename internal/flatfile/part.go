@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stint-run/stint/tasks"
@@ -270,11 +271,21 @@ func (t text) lineAt(ctx context.Context, p *part, pos int64) (int64, error) {
 	return lines, s.close()
 }
 
-// preview shows the beginning of a row to people.
+// preview shows the beginning of a row to people. Bytes that are no UTF-8 are written \xNN.
 func preview(b []byte) string {
-	const most = 200
-	if len(b) > most {
-		return string(b[:most]) + fmt.Sprintf("… (%d bytes)", len(b))
+	const most = 1000
+	var out []byte
+	for i := 0; i < len(b); {
+		if i >= most {
+			return string(out) + fmt.Sprintf("… (%d bytes)", len(b))
+		}
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n <= 1 {
+			out, n = fmt.Appendf(out, `\x%02x`, b[i]), 1
+		} else {
+			out = append(out, b[i:i+n]...)
+		}
+		i += n
 	}
-	return string(b)
+	return string(out)
 }

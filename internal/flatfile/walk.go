@@ -115,9 +115,11 @@ func (f *folder) Read(ctx context.Context, t *sqldb.Table, columns []int, from, 
 	}
 	// The first part is opened at once, so that a border that is none shows here.
 	if r.inRange() {
-		err = r.open()
+		if err := r.open(); err != nil {
+			return nil, err
+		}
 	}
-	return r, err
+	return r, nil
 }
 
 // walker reads rows across parts.
