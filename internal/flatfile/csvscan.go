@@ -81,6 +81,9 @@ func (s *csvScanner) line() (row []byte, comment bool, err error) {
 	s.pos = w.pos
 	if n, end := s.fast(); end > 0 {
 		row, s.taken, s.simple, s.cut = w.buf[w.at:w.at+n], n+end, true, n > w.limit
+		if s.cut {
+			row = row[:min(w.limit, headBytes)]
+		}
 		return row, s.d.comment != 0 && n > 0 && row[0] == s.d.comment, nil
 	}
 	return s.slow()
@@ -132,12 +135,12 @@ func (s *csvScanner) slow() (row []byte, comment bool, err error) {
 			done, s.unended = true, state == inQuoted || state == quotedEscaped
 		}
 		if done {
-			row, s.taken = w.buf[w.at:w.at+n], n+end
-			if gone+n > w.limit {
-				s.cut = true
-			}
+			row, s.taken, s.cut = w.buf[w.at:w.at+n], n+end, gone+n > w.limit
 			if gone > 0 {
 				row = head
+			}
+			if s.cut {
+				row = row[:min(w.limit, headBytes)] // so that it is the same each time
 			}
 			return row, comment, nil
 		}
@@ -154,7 +157,7 @@ func (s *csvScanner) slow() (row []byte, comment bool, err error) {
 	}
 }
 
-// headBytes is how much is kept of a row that is too long.
+// headBytes is how much is kept of a row that is too long, at most.
 const headBytes = 1024
 
 // walk goes on from byte n of what is there to the end of the row, of which end bytes are the line end. It is not done when it
