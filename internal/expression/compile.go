@@ -3,6 +3,7 @@ package expression
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -416,4 +417,16 @@ func asDecimal(v Value) Value {
 		return fail("22003", "%s is no number to calculate with", v)
 	}
 	return d.value()
+}
+
+// Name returns a column's name as an expression writes it: as it stands, or as row["..."] where it is no identifier or a word of the
+// language.
+func Name(column string) string {
+	p, err := Compile(column, Scope{Columns: []Column{{Name: column, Type: Text}}})
+	if err == nil {
+		if _, ok := p.Column(); ok {
+			return column
+		}
+	}
+	return "row[" + strconv.Quote(column) + "]"
 }
