@@ -34,7 +34,7 @@ func LookUpIDs(ctx context.Context, db *DB, scope, entity string, keys []string)
 			args = append(args, key)
 			places[i] = "$" + strconv.Itoa(len(args))
 		}
-		err := db.queryAll(ctx, "SELECT source_key, target_id FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key IN ("+strings.Join(places, ",")+")",
+		err := db.queryAll(ctx, "SELECT source_key, target_id FROM stint_ids WHERE scope = $1 AND entity = $2 AND target_id <> '' AND source_key IN ("+strings.Join(places, ",")+")",
 			args, func(scan func(...any) error) error {
 				var key, id string
 				err := scan(&key, &id)

@@ -220,3 +220,24 @@ func SetAsideCount(ctx context.Context, db *DB, a *Again, code string) (n int64,
 	}
 	return n, nil
 }
+
+// RejectCount counts the rows of a job that are set aside, besides those that wait for others.
+func RejectCount(ctx context.Context, db *DB, job string) (n int64, err error) {
+	err = queryQuarantine(ctx, db, "SELECT count(*) FROM stint_quarantine WHERE job = $1 AND code <> $2", []any{job, CodeDeferred},
+		func(scan func(...any) error) error { return scan(&n) })
+	if err != nil {
+		return 0, fmt.Errorf("count the quarantine: %w", Classify(err))
+	}
+	return n, nil
+}
+
+// codeReference is the code of a row that is set aside because what it refers to is not there.
+const codeReference = "23503"
+
+// GiveUpWaiting makes the rows that wait for others ones that are set aside for good.
+func GiveUpWaiting(ctx context.Context, db *DB, a *Again) error {
+	if err := db.exec(ctx, "UPDATE stint_quarantine SET code = $1 WHERE job = $2 AND stage = $3 AND code = $4", codeReference, a.Job, a.Stage, CodeDeferred); err != nil {
+		return fmt.Errorf("give up waiting: %w", Classify(err))
+	}
+	return nil
+}

@@ -155,7 +155,7 @@ func (c *compiler) compile(i int, d sqldb.Dialect, source *sqldb.Table, walk sql
 		}
 		u.program(m.filter)
 	}
-	if m.each = compileOne(s.Each, path+".each", scope); m.each != nil {
+	if m.each = compileOne(string(s.Each), path+".each", scope); m.each != nil {
 		if t, _ := m.each.Type(); t != expression.JSON && t != expression.Any {
 			c.add(path+".each", "write a list, such as [phone1, phone2]", "is %s, and must be a list", t)
 		}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/stint-run/stint/internal/expression"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration/plan"
@@ -37,7 +38,6 @@ type DryStage struct {
 	Written  int             `json:"rows_written"`
 	Skipped  int             `json:"rows_skipped"`
 	Rejected int             `json:"rows_rejected"`
-	Waiting  int             `json:"rows_waiting"` // for rows that other stages would have loaded before
 	Sample   []sqldb.Preview `json:"sample"`
 	Rejects  []sqldb.Preview `json:"rejects"`
 }
@@ -137,13 +137,22 @@ func (d *drafted) try(ctx context.Context, i int, src, state *sqldb.DB, to sqldb
 		to = sqldb.Records
 	}
 	look := func(ctx context.Context, stage string, keys []string) (map[string]string, error) {
-		if state == nil {
-			return nil, nil
+		found := map[string]string{}
+		if state != nil {
+			there, err := sqldb.HasTable(ctx, state, &sqldb.Table{Name: "stint_ids"})
+			if err == nil && there {
+				found, err = sqldb.LookUpIDs(ctx, state, scope, stage, keys)
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
-		if there, err := sqldb.HasTable(ctx, state, &sqldb.Table{Name: "stint_ids"}); err != nil || !there {
-			return nil, err
+		for _, key := range keys { // what is not loaded yet will be, or its row is set aside then
+			if _, ok := found[key]; !ok {
+				found[key] = placeholder(s.mapped.refs[stage])
+			}
 		}
-		return sqldb.LookUpIDs(ctx, state, scope, stage, keys)
+		return found, nil
 	}
 	b, err := sqldb.NewBatcher(ctx, src, s.mapped.mapping(&s.detail.Target, look), s.detail.Walk, to, nil, nil, sqldb.Limits{Rows: dryRows})
 	if err != nil {
@@ -159,16 +168,23 @@ func (d *drafted) try(ctx context.Context, i int, src, state *sqldb.DB, to sqldb
 	out.Sample = append(out.Sample, sample...)
 	out.Read, out.Written, out.Skipped = batch.RowsRead, batch.RowsEncoded, batch.Skipped()
 	for _, b := range bad {
-		if b.Code == sqldb.CodeDeferred {
-			out.Waiting++
-			continue
-		}
 		out.Rejected++
 		if len(out.Rejects) < dryBad {
 			out.Rejects = append(out.Rejects, b)
 		}
 	}
 	return out, nil
+}
+
+// placeholder stands for the id of a row that is not loaded yet.
+func placeholder(t expression.Type) string {
+	switch t {
+	case expression.UUID:
+		return "00000000-0000-0000-0000-000000000000"
+	case expression.Text:
+		return "?"
+	}
+	return "0"
 }
 
 func destination(s *plan.Stage) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/stint-run/stint/internal/expression"
@@ -233,13 +234,14 @@ func parseID(id string, t expression.Type) (expression.Value, error) {
 	return expression.OfText(id), nil
 }
 
-// items returns what `each:` makes of the row.
+// items returns what `each:` makes of the row; NULLs in the list make nothing.
 func (k *maker) items() ([]expression.Value, error) {
 	v, err := k.m.each.Eval(&k.row)
 	if err != nil {
 		return nil, err
 	}
-	return v.Items()
+	items, err := v.Items()
+	return slices.DeleteFunc(items, func(v expression.Value) bool { return v.IsNull() }), err
 }
 
 // Apply makes the rows of one row.

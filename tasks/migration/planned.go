@@ -255,13 +255,13 @@ func (l *load) limits() sqldb.Limits {
 	return sqldb.Limits{Rows: l.spec.BatchRows}
 }
 
-// tooMany is an error when more rows are set aside than the plan allows.
+// tooMany is an error when more rows are set aside than the plan allows. Those that wait for others do not count.
 func (l *load) tooMany(ctx context.Context, job string) error {
 	if l.spec.Plan == nil || l.spec.Plan.Policy.MaxRejects == nil {
 		return nil
 	}
 	most := *l.spec.Plan.Policy.MaxRejects
-	n, err := sqldb.QuarantineCount(ctx, l.dst, job, "")
+	n, err := sqldb.RejectCount(ctx, l.dst, job)
 	if err != nil || n <= most {
 		return err
 	}
@@ -322,10 +322,13 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 	}
 	totals.Quarantined = left
 	a.Count(totals)
-	if left > 0 && only != "" {
-		return l.tooMany(ctx, a.Job.ID)
+	if left == 0 || only == "" {
+		return nil
 	}
-	return nil
+	if err := sqldb.GiveUpWaiting(ctx, l.dst, again); err != nil {
+		return err
+	}
+	return l.tooMany(ctx, a.Job.ID)
 }
 
 // tryKeys tries the rows of some keys.

@@ -125,7 +125,7 @@ func writeDryRun(w io.Writer, d *migration.DryRun) {
 		for _, part := range []struct {
 			n    int
 			what string
-		}{{s.Skipped, "skipped by the filter"}, {s.Waiting, "wait for rows that they refer to"}, {s.Rejected, "set aside"}} {
+		}{{s.Skipped, "skipped by the filter"}, {s.Rejected, "set aside"}} {
 			if part.n > 0 {
 				fmt.Fprintf(w, ", %d %s", part.n, part.what)
 			}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -50,7 +51,7 @@ type Stage struct {
 	From   From     `json:"from" yaml:"from" doc:"What is read."`
 	Chunk  Chunk    `json:"chunk,omitzero" yaml:"chunk,omitempty" doc:"How much a step covers."`
 	Filter string   `json:"filter,omitempty" yaml:"filter,omitempty" doc:"An expression; rows for which it is not true are skipped, and counted."`
-	Each   string   `json:"each,omitempty" yaml:"each,omitempty" doc:"An expression that gives a list: one row is written for each of its items, which map sees as item, with index."`
+	Each   Items    `json:"each,omitempty" yaml:"each,omitempty" doc:"An expression that gives a list, or a list of expressions: one row is written for each of its items, which map sees as item, with index."`
 	Map    Map      `json:"map" yaml:"map" doc:"Target column: expression over the source's row."`
 	To     To       `json:"to" yaml:"to" doc:"Where rows go."`
 }
@@ -161,6 +162,24 @@ func (m *Map) UnmarshalJSON(data []byte) error {
 	}
 	_, err := d.Token()
 	return err
+}
+
+// Items is an expression that gives a list. It may be written as a list of expressions.
+type Items string
+
+// UnmarshalJSON reads a text, or a list of texts.
+func (i *Items) UnmarshalJSON(data []byte) error {
+	var list []string
+	if err := json.Unmarshal(data, &list); err == nil {
+		*i = Items("[" + strings.Join(list, ", ") + "]")
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return errors.New("must be an expression, or a list of them")
+	}
+	*i = Items(text)
+	return nil
 }
 
 // Get returns the expression of a column, and whether there is one.
