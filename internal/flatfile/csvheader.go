@@ -88,6 +88,13 @@ func (f *csvForm) header(p *part, t text, w *window) (*layout, error) {
 		}
 		l.names = append(l.names, got)
 	}
+	if f.set.header && len(l.names) == 1 {
+		for c, name := range map[string]string{";": "semicolon", "\t": "tab", "|": "pipe", ",": "comma"} {
+			if n := strings.Count(l.names[0], c); n > 0 {
+				l.notes = append(l.notes, fmt.Sprintf("%s has one column, and %d times %q in its name; perhaps delimiter=%s is missing in the URL.", p.name, n, c, name))
+			}
+		}
+	}
 	return l, nil
 }
 
@@ -175,8 +182,8 @@ func (f *csvForm) sample(ctx context.Context, parts []*part, at int, c *columnSe
 			}
 		}
 	}
-	if seen := last - l.start; !ended && seen > 0 && p.squeeze == "" {
-		rows = int64(float64(rows) * float64(p.size-l.start) / float64(seen))
+	if !ended {
+		rows = r.stream.estimate(p, rows, last-l.start, l.start)
 	}
 	return rows, r.close()
 }

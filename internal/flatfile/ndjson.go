@@ -117,8 +117,8 @@ func (f *jsonForm) sample(ctx context.Context, p *part, names *columnSet, seen *
 		return 0, errors.Join(r.close(), tasks.Permanent(tasks.WithHint(nil,
 			"each line must be a JSON object; of an array they can be made with jq -c '.[]'", "%s is no NDJSON: %s", p.name, first.Reason)))
 	}
-	if pos > l.start && p.squeeze == "" {
-		rows = int64(float64(rows) * float64(p.size-l.start) / float64(pos-l.start))
+	if pos > l.start {
+		rows = r.stream.estimate(p, rows, pos-l.start, l.start)
 	}
 	return rows, r.close()
 }
