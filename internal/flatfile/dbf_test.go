@@ -373,6 +373,9 @@ func FuzzDBF(f *testing.F) {
 		}
 		f.Add(data, memo, 2)
 	}
+	visual := dbf{version: 0x32, mark: 0x03, fields: []dbfField{{"V", 'V', 4, 0, 2}, {"Q", 'Q', 3, 0, 4}, {"T", 'T', 8, 0, 0}, {"M", 'M', 4, 0, 2}, {"_NullFlags", '0', 1, 0, 5}},
+		records: []string{" ab\x00\x02abc" + le32(2460370) + le32(1) + le32(1) + "\x01", "*abcd\x00\x00\x00" + le64(0) + le32(0) + "\x1f"}}
+	f.Add([]byte(visual.String()), []byte(strings.Repeat("\x00\x00\x00\x01", 200)), 1)
 	f.Fuzz(func(t *testing.T, data, memo []byte, rows int) {
 		if rows < 1 {
 			t.Skip()
