@@ -61,6 +61,8 @@ func TestCSVIsReadAsItIsWrittenInTheWild(t *testing.T) {
 		{"what is no UTF-8", "", "a,b\nM\xfcller,1\n2,3\n", []string{"!the row is not valid utf-8", `"2" "3"`}},
 		{"what is no ASCII", "encoding=ascii", "a,b\nM\xfcller,1\n2,3\n", []string{"!the row is not valid ascii", `"2" "3"`}},
 		{"a longer row than allowed", "row_bytes=10", "a,b\n1,2\n12345678,90\n3,4\n", []string{`"1" "2"`, "!the row is longer than row_bytes allows", `"3" "4"`}},
+		{"the end mark of DOS", "", "a,b\r\n1,2\r\n\x1a", []string{`"1" "2"`}},
+		{"the end mark of DOS behind one column", "", "a\r\n1\r\n\x1a", []string{`"1"`}},
 		{"only a header", "", "a,b\n", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -54,7 +54,7 @@ func newCSVScanner(w *window, d *dialect, one bool) *csvScanner {
 func (s *csvScanner) row() ([]byte, error) {
 	for {
 		row, comment, err := s.line()
-		if err != nil || !comment && (!s.empty(row) || s.one || s.cut) {
+		if err != nil || !comment && (!s.empty(row) || s.one || s.cut) && !s.endMark(row) {
 			return row, err
 		}
 	}
@@ -64,6 +64,9 @@ func (s *csvScanner) row() ([]byte, error) {
 func (s *csvScanner) empty(row []byte) bool {
 	return len(row) == 0 || s.blank && row[0] <= ' ' && len(bytes.Trim(row, " \t\r")) == 0
 }
+
+// endMark reports whether a row is the byte with which programs of DOS end a text.
+func (s *csvScanner) endMark(row []byte) bool { return len(row) == 1 && row[0] == 26 && s.taken == 1 }
 
 // line returns what ends at the next line end outside of quotes.
 func (s *csvScanner) line() (row []byte, comment bool, err error) {

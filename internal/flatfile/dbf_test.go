@@ -309,6 +309,26 @@ func TestMemosAreFoundWhateverTheCaseOfTheirFile(t *testing.T) {
 	wantRows(t, ignoring, table(t, ignoring, "Kunde"), "NULL", "NULL", "NULL", "NULL", "NULL", "NULL", "NULL")
 }
 
+func TestACompressedDBFIsReadThrough(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("testdata/dbf/db3_850.dbf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	memo, err := os.ReadFile("testdata/dbf/db3_850.dbt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, "dbf:"+folder(t, map[string]string{"t/a.dbf.gz": gzipped(t, string(data)), "t/a.dbt": string(memo), "t/B.DBF": string(data), "t/B.DBT": string(memo)}))
+	tab := table(t, f, "t")
+	if rows := readAll(t, f, tab); len(rows) != 6 || rows[0].String() != rows[3].String() || rows[0].key[0] != "t/B.DBF" {
+		t.Errorf("got\n%s", show(rows))
+	}
+	if err := checkChunks(f, tab, 1, 1); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFilesThatAreNoDBFSayWhy(t *testing.T) {
 	t.Parallel()
 	good := dbf{version: 0x03, fields: []dbfField{{"N", 'N', 2, 0, 0}}, records: []string{"  1"}}
@@ -321,6 +341,7 @@ func TestFilesThatAreNoDBFSayWhy(t *testing.T) {
 		{"empty", "", "shorter than the header", "copied whole"},
 		{"text", strings.Repeat("hello", 20), "no DBF begins with the byte 0x68", "moved out"},
 		{"dBase II", with(func(d *dbf) { d.version = 2 }), "dBase II", "dBase III"},
+		{"dBase 7", with(func(d *dbf) { d.version = 0x8c }), "dBase 7", "dBase IV"},
 		{"six", with(func(d *dbf) { d.version = 0xe5 }), ".smt", "FoxPro"},
 		{"encrypted", with(func(d *dbf) { d.encrypted = 1 }), "encrypted", "without encryption"},
 		{"odd type", with(func(d *dbf) { d.fields = []dbfField{{"X", 'Z', 2, 0, 0}} }), "field X has the type 'Z'", "leave the field out"},
@@ -352,6 +373,9 @@ func FuzzDBF(f *testing.F) {
 		}
 		f.Add(data, memo, 2)
 	}
+	visual := dbf{version: 0x32, mark: 0x03, fields: []dbfField{{"V", 'V', 4, 0, 2}, {"Q", 'Q', 3, 0, 4}, {"T", 'T', 8, 0, 0}, {"M", 'M', 4, 0, 2}, {"_NullFlags", '0', 1, 0, 5}},
+		records: []string{" ab\x00\x02abc" + le32(2460370) + le32(1) + le32(1) + "\x01", "*abcd\x00\x00\x00" + le64(0) + le32(0) + "\x1f"}}
+	f.Add([]byte(visual.String()), []byte(strings.Repeat("\x00\x00\x00\x01", 200)), 1)
 	f.Fuzz(func(t *testing.T, data, memo []byte, rows int) {
 		if rows < 1 {
 			t.Skip()

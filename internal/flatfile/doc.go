@@ -14,9 +14,10 @@
 //	folder.go   which tables there are, and of which parts
 //	part.go     the bytes of a part from a position on: decompressed, UTF-16 turned into UTF-8
 //	window.go   a buffer that slides over them
-//	csvscan.go  where a row ends; csvsplit.go: where its fields are; csv.go: its cells
-//	ndjson.go   the same for lines of JSON
+//	csvscan.go  where a row ends; csvsplit.go: where its fields are; csv.go: its cells; csvheader.go: its columns
+//	ndjson.go   the same for lines of JSON; jsontext.go: where values end
 //	dbf*.go     headers, fields, memos and records of DBF
+//	columns.go  the columns of several parts
 //	walk.go     the borders of chunks, and rows across parts
 //
 // docs/files.md says it all to users.

@@ -206,24 +206,3 @@ func (f *folder) Schema(ctx context.Context) (*sqldb.Schema, error) {
 func unreadable(err error, path string) error {
 	return tasks.WithHint(err, "see that it is there and that stint may read it", "%s cannot be read", path)
 }
-
-// namer keeps the names of columns apart.
-type namer struct {
-	seen map[string]bool
-}
-
-// unique returns a name, with a number behind it if it was there before; "" becomes c and the number of the column.
-func (n *namer) unique(name string, number int) string {
-	if n.seen == nil {
-		n.seen = map[string]bool{}
-	}
-	if name == "" {
-		name = fmt.Sprintf("c%d", number)
-	}
-	out := name
-	for i := 2; n.seen[out]; i++ {
-		out = fmt.Sprintf("%s_%d", name, i)
-	}
-	n.seen[out] = true
-	return out
-}

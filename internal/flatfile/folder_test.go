@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -114,6 +115,34 @@ func TestWithoutAHeaderTheFirstPartSaysHowManyColumnsThereAre(t *testing.T) {
 	t.Parallel()
 	f := open(t, "csv:"+folder(t, map[string]string{"t/0.csv": "", "t/1.csv": "1,2\n", "t/2.csv": "1,2,3\n4,5\n"})+"?header=false")
 	wantRows(t, f, table(t, f, "t"), `"1" "2"`, "!the row has 3 fields where the table has 2", `"4" "5"`)
+}
+
+func TestFilesThatAreNoTextSayWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	for content, hint := range map[string]string{gzipped(t, "a\n"): "call it t.csv.gz", zstandard(t, "a\n"): "call it t.csv.zst", "PK\x03\x04....": "save it as text"} {
+		_, err := open(t, "csv:"+folder(t, map[string]string{"t.csv": content})).Schema(context.Background())
+		wantError(t, err, "t.csv is ", hint)
+	}
+	f := open(t, "csv:"+folder(t, map[string]string{"t.csv": "id;name;city\n1;a;b\n"}))
+	if notes := strings.Join(table(t, f, "t").Notes, " "); !strings.Contains(notes, "delimiter=semicolon is missing") {
+		t.Errorf("no note about the delimiter: %s", notes)
+	}
+}
+
+func TestTheNumberOfRowsIsEstimated(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	r := rand.New(rand.NewPCG(1, 2))
+	b.WriteString("a,b\n")
+	for range 200_000 {
+		fmt.Fprintf(&b, "%d,x\n", r.IntN(1e9))
+	}
+	f := open(t, "csv:"+folder(t, map[string]string{"plain.csv": b.String(), "squeezed.csv.gz": gzipped(t, b.String())}))
+	for _, tab := range schema(t, f).Tables {
+		if tab.Rows < 50_000 || tab.Rows > 400_000 {
+			t.Errorf("%s has about %d rows, want 200,000", tab.Name, tab.Rows)
+		}
+	}
 }
 
 func TestNamesOfColumnsAreMadeUnique(t *testing.T) {

@@ -1,7 +1,6 @@
 package flatfile
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,8 +22,8 @@ type jsonForm struct {
 	folder *folder
 }
 
-// lines is how rows of NDJSON end. A line end within a string is written \n there.
-var lines = dialect{newline: lfEnd}
+// jsonLines is how rows of NDJSON end. A line end within a string is written \n there.
+var jsonLines = dialect{newline: lfEnd}
 
 func (f *jsonForm) exact() bool { return true }
 
@@ -118,8 +117,8 @@ func (f *jsonForm) sample(ctx context.Context, p *part, names *columnSet, seen *
 		return 0, errors.Join(r.close(), tasks.Permanent(tasks.WithHint(nil,
 			"each line must be a JSON object; of an array they can be made with jq -c '.[]'", "%s is no NDJSON: %s", p.name, first.Reason)))
 	}
-	if pos > l.start && p.squeeze == "" {
-		rows = int64(float64(rows) * float64(p.size-l.start) / float64(pos-l.start))
+	if pos > l.start {
+		rows = r.stream.estimate(p, rows, pos-l.start, l.start)
 	}
 	return rows, r.close()
 }
@@ -194,11 +193,11 @@ func (f *jsonForm) open(ctx context.Context, parts []*part, at int, t *sqldb.Tab
 }
 
 func (f *jsonForm) reader(ctx context.Context, p *part, l *layout, from int64) (*jsonReader, error) {
-	w, s, err := l.text.open(ctx, p, from, l.start, f.set.rowBytes, lines.newline)
+	w, s, err := l.text.open(ctx, p, from, l.start, f.set.rowBytes, jsonLines.newline)
 	if err != nil {
 		return nil, err
 	}
-	r := &jsonReader{text: l.text, stream: s, scan: newCSVScanner(w, &lines, false), known: map[string]int{}}
+	r := &jsonReader{text: l.text, stream: s, scan: newCSVScanner(w, &jsonLines, false), known: map[string]int{}}
 	r.scan.blank = true
 	return r, nil
 }
@@ -329,79 +328,53 @@ func (r *jsonReader) cell(raw []byte, kind sqldb.Kind) sqldb.Cell {
 // members finds the members of a row.
 func (r *jsonReader) members(row []byte) error {
 	r.found, r.spare = r.found[:0], r.spare[:0]
-	row = bytes.Trim(row, " \t\r\n")
-	if !json.Valid(row) {
-		return &sqldb.UnreadableRow{Reason: "the row is no JSON: " + whyNoJSON(row), Code: codeBadRow, Raw: preview(row)}
-	}
-	if row[0] != '{' {
-		return &sqldb.UnreadableRow{Reason: "the row is JSON, but no object", Code: codeBadRow, Raw: preview(row)}
-	}
-	// From here on nothing can go wrong: what is valid is only cut.
-	i := 1
-	for {
-		i = skipBlanks(row, i)
-		if row[i] == '}' {
+	i := skipBlanks(row, 0)
+	if i < len(row) && row[i] == '{' {
+		if end := r.object(row, i+1); end >= 0 && skipBlanks(row, end) == len(row) {
 			return nil
 		}
-		if row[i] == ',' {
-			i = skipBlanks(row, i+1)
+	} else if end := skipValue(row, i, 0); end >= 0 && skipBlanks(row, end) == len(row) {
+		return &sqldb.UnreadableRow{Reason: "the row is JSON, but no object", Code: codeBadRow, Raw: preview(row)}
+	}
+	return &sqldb.UnreadableRow{Reason: "the row is no JSON: " + whyNoJSON(row), Code: codeBadRow, Raw: preview(row)}
+}
+
+// object finds the members of an object behind its brace. It returns where the object ends, or -1.
+func (r *jsonReader) object(row []byte, i int) int {
+	for first := true; ; first = false {
+		if i = skipBlanks(row, i); i < len(row) && row[i] == '}' && first {
+			return i + 1
 		}
-		end := skipValue(row, i)
-		m := member{quote: row[i:end]}
-		m.name = r.unquote(m.quote)
-		i = skipBlanks(row, skipBlanks(row, end)+1)
-		end = skipValue(row, i)
-		m.value = row[i:end]
-		r.found = append(r.found, m)
-		i = end
+		start, end, value := i, -1, -1
+		if end = skipString(row, i); end < 0 {
+			return -1
+		}
+		if value = skipColon(row, end); value < 0 {
+			return -1
+		}
+		if i = skipValue(row, value, 1); i < 0 {
+			return -1
+		}
+		r.found = append(r.found, member{name: r.unquote(row[start:end]), quote: row[start:end], value: row[value:i]})
+		if i = skipBlanks(row, i); i == len(row) {
+			return -1
+		}
+		switch row[i] {
+		case '}':
+			return i + 1
+		case ',':
+			i++
+		default:
+			return -1
+		}
 	}
 }
 
+// whyNoJSON asks Go's own decoder.
 func whyNoJSON(row []byte) string {
 	var v json.RawMessage
 	if err := json.Unmarshal(row, &v); err != nil {
 		return err.Error()
 	}
 	return "it cannot be read"
-}
-
-func skipBlanks(b []byte, i int) int {
-	for b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n' {
-		i++
-	}
-	return i
-}
-
-// skipValue returns where a value of valid JSON ends.
-func skipValue(b []byte, i int) int {
-	switch b[i] {
-	case '"':
-		return skipString(b, i)
-	case '{', '[':
-		for depth := 0; ; i++ {
-			switch b[i] {
-			case '"':
-				i = skipString(b, i) - 1
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth--; depth == 0 {
-					return i + 1
-				}
-			}
-		}
-	}
-	for i < len(b) && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] > ' ' {
-		i++
-	}
-	return i
-}
-
-func skipString(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
 }

@@ -14,7 +14,7 @@ import (
 
 // Options say how files are read, where the URL does not. The zero value is right.
 type Options struct {
-	// RowBytes bounds one row, with its memos, in bytes; 0 means what the URL says, or 16 MiB.
+	// RowBytes bounds one row, and one memo, in bytes, where the URL has no row_bytes; 0 means 16 MiB.
 	RowBytes int
 }
 

@@ -50,8 +50,24 @@ func (p *part) key() layoutKey { return layoutKey{p.path, p.size, p.modified} }
 // stream is the uncompressed bytes of a part.
 type stream struct {
 	io.Reader
+	file *os.File
 	ends []func() error // in the order of opening
-	pos  int64
+}
+
+// estimate returns how many rows a part has, about, when some of them took so many bytes.
+func (s *stream) estimate(p *part, rows, bytes, start int64) int64 {
+	if bytes <= 0 {
+		return rows
+	}
+	if p.squeeze == "" {
+		return int64(float64(rows) * float64(p.size-start) / float64(bytes))
+	}
+	w, ok := s.Reader.(*watched)
+	if read, err := s.file.Seek(0, io.SeekCurrent); ok && err == nil && read > 0 {
+		whole := float64(p.size) / float64(read) * float64(w.read)
+		return int64(float64(rows) * (whole - float64(start)) / float64(bytes))
+	}
+	return rows
 }
 
 // close gives back what is held, the last first.
@@ -69,17 +85,17 @@ func (p *part) openAt(ctx context.Context, pos int64) (*stream, error) {
 	if err != nil {
 		return nil, unreadable(err, p.path)
 	}
-	s := &stream{Reader: f, ends: []func() error{f.Close}, pos: pos}
+	s := &stream{Reader: f, file: f, ends: []func() error{f.Close}}
 	switch p.squeeze {
 	case "":
 		if _, err = f.Seek(pos, io.SeekStart); err != nil {
 			return nil, errors.Join(unreadable(err, p.path), s.close())
 		}
-		s.Reader = &watched{ctx, f, p, false}
+		s.Reader = &watched{ctx: ctx, r: f, part: p}
 		return s, nil
 	case ".gz":
 		var z *gzip.Reader
-		if z, err = gzip.NewReader(bufio.NewReaderSize(f, 64<<10)); err == nil {
+		if z, err = gzip.NewReader(bufio.NewReaderSize(f, 16<<10)); err == nil {
 			s.Reader, s.ends = z, append(s.ends, z.Close)
 		}
 	default:
@@ -91,7 +107,7 @@ func (p *part) openAt(ctx context.Context, pos int64) (*stream, error) {
 	if errors.Is(err, io.EOF) && p.size == 0 {
 		s.Reader, err = bytes.NewReader(nil), nil
 	}
-	s.Reader = &watched{ctx, s.Reader, p, true}
+	s.Reader = &watched{ctx: ctx, r: s.Reader, part: p, squeeze: true}
 	if err == nil {
 		_, err = io.CopyN(io.Discard, s.Reader, pos)
 		if errors.Is(err, io.EOF) {
@@ -112,6 +128,7 @@ type watched struct {
 	r       io.Reader
 	part    *part
 	squeeze bool
+	read    int64 // bytes so far
 }
 
 // Read reads on.
@@ -120,6 +137,7 @@ func (w *watched) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := w.r.Read(b)
+	w.read += int64(n)
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
@@ -146,6 +164,22 @@ func (p *part) changed(pos int64, why string) error {
 		"%s has changed since its chunks were planned: %s (position %d)", p.name, why, pos))
 }
 
+// foreign is the error of a file that holds no text, by its first bytes.
+func (p *part) foreign(head []byte) error {
+	for magic, f := range map[string][2]string{
+		"\x1f\x8b":         {"compressed with gzip", "call it " + p.name + ".gz"},
+		"\x28\xb5\x2f\xfd": {"compressed with Zstandard", "call it " + p.name + ".zst"},
+		"PK\x03\x04":       {"a ZIP archive or a spreadsheet", "unpack it, or save it as text"},
+		"\xd0\xcf\x11\xe0": {"a document of an old Office", "save it as text"},
+		"PAR1":             {"a Parquet file", "turn it into NDJSON first"},
+	} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return tasks.Permanent(tasks.WithHint(nil, f[1], "%s is %s", p.name, f[0]))
+		}
+	}
+	return nil
+}
+
 // text is what is known of the bytes of a part that holds text.
 type text struct {
 	charset *charset
@@ -167,6 +201,9 @@ func (p *part) sniff(ctx context.Context, said *charset) (text, error) {
 		return text{}, err
 	}
 	head = head[:n]
+	if err := p.foreign(head); err != nil {
+		return text{}, err
+	}
 	switch {
 	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
 		return text{charsetUTF8, 3}, nil
