@@ -15,7 +15,8 @@ type code struct {
 	eval     func(*Row) Value
 	constant bool // value is what eval gives for every row
 	value    Value
-	column   int // 1 + the index of the column that this is, or 0
+	column   int    // 1 + the index of the column that this is, or 0
+	parts    []code // of a text that + joins
 	node     ast.Node
 }
 
@@ -94,7 +95,7 @@ func (c *compiler) fold(x code, operands ...code) (code, error) {
 	}
 	v := x.eval(&Row{locals: make([]Value, c.slots)})
 	if v.kind == failed {
-		e := v.x.err.(*ValueError) // nothing that is constant refers to other stages
+		e := v.x().err.(*ValueError) // nothing that is constant refers to other stages
 		line, column := c.place(x.node)
 		return code{}, &Error{Line: line, Column: column, Message: e.Reason, Code: e.Code}
 	}
@@ -224,7 +225,7 @@ func (c *compiler) local(n ast.Node, slot int, x code) code {
 	if !x.constant {
 		x.eval = func(r *Row) Value { return r.locals[slot] }
 	}
-	x.node, x.column = n, 0
+	x.node, x.column, x.parts = n, 0, nil
 	return x
 }
 

@@ -46,8 +46,8 @@ func (v Value) number() (decimal, error) {
 	case Int:
 		return decimal{n: v.n}, nil
 	case Decimal:
-		if v.x != nil {
-			return decimal{big: v.x.big, scale: int64(v.low)}, nil
+		if v.x() != nil {
+			return decimal{big: v.x().big, scale: int64(v.low)}, nil
 		}
 		return decimal{n: v.n, scale: int64(v.low)}, nil
 	case Float:
@@ -74,7 +74,9 @@ func (d decimal) value() Value {
 	if d.big.IsInt64() {
 		return Value{kind: Decimal, n: d.big.Int64(), low: uint64(d.scale)}
 	}
-	return Value{kind: Decimal, low: uint64(d.scale), x: &extra{big: d.big}}
+	v := withExtra(Decimal, 0, &extra{big: d.big})
+	v.low = uint64(d.scale)
+	return v
 }
 
 func (d decimal) coefficient() *big.Int {
@@ -427,7 +429,7 @@ func ParseDecimal(text string) (Value, error) {
 	}
 	v := d.value()
 	if v.kind == failed {
-		return Value{}, v.x.err
+		return Value{}, v.x().err
 	}
 	return v, nil
 }

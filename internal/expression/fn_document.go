@@ -39,7 +39,7 @@ func toJSON(x Value) Value {
 	if x.kind == JSON {
 		return x
 	}
-	doc, err := parseJSON(x.s)
+	doc, err := parseJSON(x.s())
 	if err != nil {
 		return badDocument(x, err)
 	}
@@ -51,7 +51,7 @@ func toJSONText(x Value) Value {
 	if len(out) > maxText {
 		return tooLong()
 	}
-	return OfText(string(out))
+	return ofBuffer(out)
 }
 
 // bindGet reads the path once.
@@ -130,7 +130,7 @@ func jsonSet(doc, name, value Value) Value {
 	for k, v := range old {
 		out[k] = v
 	}
-	out[name.s] = value.element()
+	out[name.s()] = value.element()
 	return newDocument(out, len(out)+partsOf(doc)+partsOf(value))
 }
 
@@ -198,7 +198,7 @@ func appendParts(dst []byte, parts []Value) []byte {
 			dst = append(dst, separator)
 		}
 		if p.kind == Bytes {
-			dst = append(dst, p.s...)
+			dst = append(dst, p.s()...)
 			continue
 		}
 		dst = p.AppendText(dst)
@@ -223,7 +223,7 @@ func namespaceOf(v Value) ([16]byte, bool) {
 	if v.kind == UUID {
 		return v.UUID(), true
 	}
-	text := v.s
+	text := v.s()
 	if known, ok := namespaces[text]; ok {
 		text = known
 	}

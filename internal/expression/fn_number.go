@@ -125,7 +125,7 @@ func fixed(x, places Value) Value {
 	}
 	d = d.round(places.n, halfUp)
 	d = d.add(decimal{scale: places.n})
-	return OfText(string(d.append(nil)))
+	return ofBuffer(d.append(nil))
 }
 
 func bindExtreme(wanted int) func(*binding) (impl, error) {
@@ -216,9 +216,9 @@ func bindMoney(b *binding) (impl, error) {
 		return impl{}, b.errorf(2, `money(x, ",", ".") reads 1.234,56`, "the point and what stands between groups are the same")
 	}
 	read := func(x Value) Value {
-		d, ok := readMoney(x.s, point, group)
+		d, ok := readMoney(x.s(), point, group)
 		if !ok {
-			return fail("22P02", "%s is no amount with %q as its point", quote(x.s), point)
+			return fail("22P02", "%s is no amount with %q as its point", quote(x.s()), point)
 		}
 		return d.value()
 	}

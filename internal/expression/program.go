@@ -96,7 +96,7 @@ func (p *Program) Eval(r *Row) (Value, error) {
 	v := p.eval(r)
 	if v.kind == failed {
 		r.stack = r.stack[:0]
-		return Value{}, v.x.err
+		return Value{}, v.x().err
 	}
 	return v, nil
 }
