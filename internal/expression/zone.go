@@ -45,19 +45,22 @@ var utc = newZone(time.UTC)
 func newZone(location *time.Location) *zone {
 	z := &zone{location: location, until: daysOf(2200, 1, 1) * microsPerDay}
 	at := firstDay*microsPerDay - microsPerDay
-	for {
+	for at < z.until {
 		t := time.UnixMicro(at).In(location)
 		_, seconds := t.Zone()
-		z.from, z.offset = append(z.from, at), append(z.offset, int64(seconds)*microsPerSecond)
+		if offset := int64(seconds) * microsPerSecond; len(z.from) == 0 || offset != z.offset[len(z.offset)-1] {
+			z.from, z.offset = append(z.from, at), append(z.offset, offset)
+		}
 		_, end := t.ZoneBounds()
 		if end.IsZero() {
 			z.until = math.MaxInt64
-			return z
+			break
 		}
-		if at = end.UnixMicro(); at >= z.until {
-			return z
-		}
+		// Where a rule holds for ever, bounds also end with the year, which for package time has 365 days: on the last day of
+		// a leap year the end has passed already.
+		at = max(end.UnixMicro(), at+microsPerDay)
 	}
+	return z
 }
 
 // offsetAt returns how many microseconds a zone is ahead of UTC at a moment.
