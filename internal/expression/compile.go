@@ -303,7 +303,7 @@ func (c *compiler) conditional(n *ast.ConditionalNode) (code, error) {
 	if err != nil {
 		return code{}, err
 	}
-	typ, err := c.unify(n, branches)
+	typ, err := c.unify(branches)
 	if err != nil {
 		return code{}, err
 	}
@@ -376,7 +376,7 @@ func (c *compiler) all(nodes []ast.Node) ([]code, error) {
 
 // unify returns the type of what may be one of several operands: numbers become Decimals, NULL takes any type, all else has to
 // be of one type.
-func (c *compiler) unify(n ast.Node, operands []code) (Type, error) {
+func (c *compiler) unify(operands []code) (Type, error) {
 	out, from := Null, code{}
 	for _, o := range operands {
 		switch {
@@ -390,7 +390,7 @@ func (c *compiler) unify(n ast.Node, operands []code) (Type, error) {
 			if o.typ == Text || out == Text {
 				hint = "text() makes text of any value"
 			}
-			return 0, c.errorf(n, hint, "this would be of two types: %s, %s", c.describe(from), c.describe(o))
+			return 0, c.errorf(o.node, hint, "this would be of two types: %s, %s", c.describe(from), c.describe(o))
 		}
 	}
 	return out, nil

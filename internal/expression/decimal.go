@@ -26,7 +26,7 @@ var (
 // decimal is coefficient / 10^scale. It is exact; big holds the coefficient where 63 bits do not.
 type decimal struct {
 	n     int64
-	scale int64 // below zero only on the way to value()
+	scale int64 // below zero only where OfDecimal was given that
 	big   *big.Int
 }
 
@@ -400,10 +400,7 @@ func parseDecimal(s string) (decimal, error) {
 	if negative {
 		d = d.negate()
 	}
-	if d = d.raised(); d.scale < 0 {
-		d.big, d.scale = new(big.Int).Mul(d.coefficient(), bigPower(-d.scale)), 0
-	}
-	return d, nil
+	return d.raised(), nil
 }
 
 // numberOfJSON makes an Int of a whole number that fits, and a Decimal of any other.

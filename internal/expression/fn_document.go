@@ -267,7 +267,7 @@ func bindLookup(b *binding) (impl, error) {
 	typ := table.Type
 	if len(b.args) > 2 {
 		values := code{typ: typ, node: b.args[0].node}
-		both, err := b.c.unify(b.args[2].node, []code{values, b.args[2]})
+		both, err := b.c.unify([]code{values, b.args[2]})
 		if err != nil {
 			return impl{}, err
 		}

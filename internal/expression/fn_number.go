@@ -143,7 +143,7 @@ func bindExtreme(wanted int) func(*binding) (impl, error) {
 		if len(b.args) == 1 && (b.args[0].typ == JSON || b.args[0].typ == Any || b.args[0].typ == Null) {
 			return impl{one: func(l Value) Value { return extremeOf(l, better) }}, nil
 		}
-		typ, err := b.c.unify(b.n, b.args)
+		typ, err := b.c.unify(b.args)
 		if err != nil {
 			return impl{}, err
 		}

@@ -144,7 +144,7 @@ func (c *compiler) logic(n *ast.BinaryNode, x, y code) (code, error) {
 }
 
 func (c *compiler) coalesce(n ast.Node, operands []code) (code, error) {
-	typ, err := c.unify(n, operands)
+	typ, err := c.unify(operands)
 	if err != nil {
 		return code{}, err
 	}
