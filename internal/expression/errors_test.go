@@ -85,6 +85,7 @@ func TestAMistakeIsNamedWithItsPlaceAndAHint(t *testing.T) {
 		{`1 / 0`, 1, 3, "division", ""},
 		{`99999999999999999999`, 1, 20, "invalid integer literal", "decimal("},
 		{``, 1, 1, "empty", "nil"},
+		{`map(lines, {sku: .sku})`, 1, 16, "unexpected token", "map(list, ({name: .name}))"},
 		{`trim(name`, 1, 9, "unexpected token EOF", ""},
 		{`"abc`, 1, 5, "not terminated", ""},
 		{`name.trim()`, 1, 6, "no methods", "x | f()"},

@@ -90,7 +90,7 @@ func parseMoment(x Value) Value {
 	if complaint != "" {
 		return unreadable(momentLayout, x, complaint)
 	}
-	return momentAt(days*microsPerDay + micros - offset*microsPerSecond)
+	return momentAt(days*microsPerDay+micros-offset*microsPerSecond, x)
 }
 
 func zeroDate(x Value) Value {
@@ -182,7 +182,7 @@ func (v Value) withDays(days, micros int64) Value {
 	if v.kind == Timestamp {
 		n = days*microsPerDay + micros
 	}
-	return inYears(v.kind, n, days, "what comes out of "+v.String())
+	return inYears(v.kind, n, days, v)
 }
 
 // maxMove keeps sums of days and months away from the end of 64 bits; it is more than the years 1 to 9999 have.
@@ -211,7 +211,7 @@ func addSeconds(t, n Value) Value {
 	if !ok {
 		days = lastDay + 1
 	}
-	return inYears(t.kind, sum, days, "what comes out of "+t.String())
+	return inYears(t.kind, sum, days, t)
 }
 
 // microsOf makes an Int of a number with so many places, all of them whole.
@@ -236,7 +236,7 @@ func ofUnix(x Value, places int64) Value {
 		return micros
 	}
 	days, _ := splitDay(micros.n)
-	return inYears(Moment, micros.n, days, x.String())
+	return inYears(Moment, micros.n, days, x)
 }
 
 func excelDate(x Value) Value {

@@ -110,12 +110,12 @@ func bindParseTime(b *binding) (impl, error) {
 	case l.offset && len(b.args) > 2:
 		return impl{}, b.errorf(2, "leave the zone out", "the layout reads an offset, so the text says itself which moment it means")
 	case l.offset:
-		return impl{typ: Moment, one: nil, two: func(x, _ Value) Value {
+		return impl{typ: Moment, two: func(x, _ Value) Value {
 			w, offset, bad := wall(x)
 			if bad.kind == failed {
 				return bad
 			}
-			return momentAt(w - offset*microsPerSecond)
+			return momentAt(w-offset*microsPerSecond, x)
 		}}, nil
 	case len(b.args) == 2:
 		return impl{typ: Timestamp, two: func(x, _ Value) Value {
@@ -149,9 +149,9 @@ func bindParseTime(b *binding) (impl, error) {
 		many: func(_ *Row, args []Value) Value { return parse(args[0], args[2]) }}, nil
 }
 
-func momentAt(micros int64) Value {
+func momentAt(micros int64, of Value) Value {
 	days, _ := splitDay(micros)
-	return inYears(Moment, micros, days, "it")
+	return inYears(Moment, micros, days, of)
 }
 
 // bindParse makes parse_date and parse_clock.

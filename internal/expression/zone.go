@@ -114,14 +114,13 @@ func toMoment(wall int64, z *zone, p policy) Value {
 			offset = after
 		}
 	}
-	m := OfMoment(wall - offset)
-	days, _ := splitDay(m.n)
-	return inYears(Moment, m.n, days, m.String())
+	days, _ := splitDay(wall - offset)
+	return inYears(Moment, wall-offset, days, OfTimestamp(wall))
 }
 
 // inZone returns what a wall in a zone shows at a moment.
 func inZone(m int64, z *zone) Value {
 	wall := m + z.offsetAt(m)
 	days, _ := splitDay(wall)
-	return inYears(Timestamp, wall, days, OfMoment(m).String()+" in "+z.String())
+	return inYears(Timestamp, wall, days, OfMoment(m))
 }
