@@ -219,6 +219,7 @@ json_get({"b c": 1}, "[\"b c\"]") → 1
 [1, [2.0]] == [1.0, [2]] → true
 {a: 1, b: nil} == {b: nil, a: 1} → true
 [1] == ["1"] → false
+[lines] == [lines] → true
 json_set(nil, "a", nil) → {a: nil}
 count(lines) → 2
 count(lines, .qty > 0) → 1

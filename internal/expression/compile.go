@@ -217,7 +217,31 @@ func (c *compiler) unknownName(n ast.Node, name string) error {
 func (c *compiler) column(n ast.Node, i int) code {
 	c.used[i] = true
 	col := c.scope.Columns[i]
-	return code{typ: col.Type, nullable: col.Nullable || col.Type == Null || col.Type == Any, eval: func(r *Row) Value { return r.Values[i] }, column: i + 1, node: n}
+	out := code{typ: col.Type, nullable: col.Nullable || col.Type == Null || col.Type == Any, column: i + 1, node: n}
+	if col.Type == Any {
+		out.eval = func(r *Row) Value { return r.Values[i] }
+		return out
+	}
+	at := c.spot(n)
+	out.eval = func(r *Row) Value {
+		v := r.Values[i]
+		if v.kind == col.Type || v.kind == Any {
+			return v
+		}
+		return at.mark(conform(v, col))
+	}
+	return out
+}
+
+// conform makes what a row has of what its column has promised. Type checks rely on the promise.
+func conform(v Value, col Column) Value {
+	if col.Type == Decimal && v.kind.isNumber() {
+		return asDecimal(v)
+	}
+	if f := float64(v.n); col.Type == Float && v.kind == Int && int64(f) == v.n && v.n < 1<<62 {
+		return OfFloat(f)
+	}
+	return fail("42804", "column %s is %s, and in this row %s, which is %s", col.Name, col.Type, quoted(v), v.kind)
 }
 
 // local reads what a slot holds. A constant needs no slot.

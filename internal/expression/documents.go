@@ -10,6 +10,7 @@ import (
 const (
 	maxRange = 100_000   // elements of from..to
 	maxParts = 1_000_000 // elements of a document that an expression builds, those of its parts included
+	maxSteps = 1_000_000 // elements that list functions go through in one evaluation: a worker must not spend hours on a row
 )
 
 // member is row["order date"], doc.name, doc["name"], list[0] and list[-1].

@@ -13,7 +13,7 @@ import (
 func init() {
 	register("Documents", []Function{
 		{Signature: "json(x text|json)", gives: JSON, mayNull: true, Summary: "The document in a text.", Null: "NULL also of the text null", Errors: "22P02 the text is no JSON", Examples: []string{`json("{\"a\": [1, 2]}").a[-1] → 2`, `json("{") → error 22P02`}, impl: impl{one: toJSON}},
-		{Signature: "to_json(x any)", gives: Text, Summary: "The text of a document, or of any value as one; names are in order.", Errors: "54000 it is longer than 64 MiB", Examples: []string{`to_json({b: 1.50, a: [true, nil]}) → "{\"a\":[true,null],\"b\":1.50}"`}, impl: impl{one: toJSONText}},
+		{Signature: "to_json(x any)", gives: Text, Summary: "The text of a document, or of any value as one; names are in order.", Errors: "54000 it is longer than 64 MiB; 22P02 a document of the source is no JSON", Examples: []string{`to_json({b: 1.50, a: [true, nil]}) → "{\"a\":[true,null],\"b\":1.50}"`}, impl: impl{one: toJSONText}},
 		{Signature: "json_get(doc json, path text!)", gives: Any, mayNull: true, Summary: "What lies at a path of names and places: a.b[0], or a[\"b c\"].d. doc.a.b[0] is the same.", Null: "NULL also where there is nothing", Errors: "42804 a scalar on the way", Examples: []string{`json_get({a: {b: [5, 6]}}, "a.b[1]") → 6`, `json_get({a: 1}, "b.c") → nil`}, bind: bindGet},
 		{Signature: "json_set(doc json, name text, value any)", gives: JSON, lax: true, Summary: "An object with one member more, or another value in it.", Null: "a NULL doc is an empty object; a NULL value becomes null; 22004 of a NULL name", Errors: "42804 doc is no object", Examples: []string{`json_set({a: 1}, "b", 2) → {a: 1, b: 2}`}, impl: impl{three: jsonSet}},
 		{Signature: "keys(doc json)", gives: JSON, Summary: "The names of an object, in order.", Errors: "42804 doc is no object", Examples: []string{`keys({b: 1, a: 2}) → ["a", "b"]`}, impl: impl{one: keys}},
@@ -47,6 +47,13 @@ func toJSON(x Value) Value {
 }
 
 func toJSONText(x Value) Value {
+	if x.kind == JSON {
+		doc, err := x.document()
+		if err != nil {
+			return badDocument(x, err)
+		}
+		x = OfJSON(doc)
+	}
 	out := x.appendJSON(nil)
 	if len(out) > maxText {
 		return tooLong()

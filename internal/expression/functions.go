@@ -370,7 +370,7 @@ func enumerate(names []string, most int) string {
 // didYouMean returns a hint with the name that is nearest to a misspelt one, or "".
 func didYouMean(name string, names []string) string {
 	best, least := "", len([]rune(name))/3+1
-	for _, n := range names {
+	for _, n := range slices.Sorted(slices.Values(names)) {
 		if d := distance(strings.ToLower(name), strings.ToLower(n)); d <= least && (best == "" || d < least) {
 			best, least = n, d
 		}

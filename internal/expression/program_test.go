@@ -173,6 +173,30 @@ func TestAnErrorOfARowHasItsPlaceAndTheBeginningOfTheValue(t *testing.T) {
 	}
 }
 
+func TestARowThatBreaksItsColumnsPromiseIsAnError(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]string{
+		`id == 3`: `1:1 42804 column id is int, and in this row "1,50", which is text`,
+		`total`:   "3", `amount + 1`: "8", `amount`: "7",
+	} {
+		scope := exampleScope
+		scope.Columns = append(scope.Columns[:len(scope.Columns):len(scope.Columns)], expression.Column{Name: "amount", Type: expression.Decimal})
+		r := exampleRow()
+		r.Values[0], r.Values[3] = expression.OfText("1,50"), expression.OfInt(3)
+		r.Values = append(r.Values, expression.OfInt(7))
+		p := mustCompile(t, source, scope)
+		v, err := p.Eval(r)
+		got := v.String()
+		var bad *expression.ValueError
+		if errors.As(err, &bad) {
+			got = fmt.Sprintf("%d:%d %s %s", bad.Line, bad.Column, bad.Code, bad.Reason)
+		}
+		if typ, _ := p.Type(); got != want || err == nil && v.Kind() != typ {
+			t.Errorf("%s is %s, %v, want %s", source, got, err, want)
+		}
+	}
+}
+
 func TestAFilterThatIsNULLIsNotFulfilled(t *testing.T) {
 	t.Parallel()
 	for source, want := range map[string]bool{`country == "AU"`: false, `not (country == "AU")`: false, `id == 7`: true, `nil`: false} {

@@ -304,8 +304,8 @@ func (v Value) element() any {
 	case Text:
 		return v.s()
 	case JSON:
-		if v.x() != nil {
-			return v.x().doc
+		if doc, err := v.document(); err == nil {
+			return doc
 		}
 	}
 	return v
