@@ -223,25 +223,29 @@ func (c *compiler) column(n ast.Node, i int) code {
 		return out
 	}
 	at := c.spot(n)
+	what := "column " + col.Name
 	out.eval = func(r *Row) Value {
 		v := r.Values[i]
 		if v.kind == col.Type || v.kind == Any {
 			return v
 		}
-		return at.mark(conform(v, col))
+		return at.mark(conform(v, col.Type, what))
 	}
 	return out
 }
 
-// conform makes what a row has of what its column has promised. Type checks rely on the promise.
-func conform(v Value, col Column) Value {
-	if col.Type == Decimal && v.kind.isNumber() {
+// conform makes what is there of what was promised, by a column, a table or another stage. Type checks rely on the promise.
+func conform(v Value, typ Type, what string) Value {
+	if typ == Any || v.stops() || v.kind == typ {
+		return v
+	}
+	if typ == Decimal && v.kind.isNumber() {
 		return asDecimal(v)
 	}
-	if f := float64(v.n); col.Type == Float && v.kind == Int && int64(f) == v.n && v.n < 1<<62 {
+	if f := float64(v.n); typ == Float && v.kind == Int && int64(f) == v.n && v.n < 1<<62 {
 		return OfFloat(f)
 	}
-	return fail("42804", "column %s is %s, and in this row %s, which is %s", col.Name, col.Type, quoted(v), v.kind)
+	return fail("42804", "%s is %s, and in this row %s, which is %s", what, typ, quoted(v), v.kind)
 }
 
 // local reads what a slot holds. A constant needs no slot.

@@ -280,13 +280,11 @@ func bindLookup(b *binding) (impl, error) {
 		}
 		typ = both
 	}
+	what := "table " + name
 	find := func(key Value) (Value, bool) {
 		var buf [64]byte
 		v, ok := table.Rows[string(key.AppendText(buf[:0]))]
-		if typ == Decimal && v.kind.isNumber() {
-			v = asDecimal(v)
-		}
-		return v, ok
+		return conform(v, typ, what), ok
 	}
 	return impl{
 		typ: typ,
@@ -307,10 +305,7 @@ func bindLookup(b *binding) (impl, error) {
 			if v, ok := find(key); ok {
 				return v
 			}
-			if typ == Decimal && instead.kind.isNumber() {
-				return asDecimal(instead)
-			}
-			return instead
+			return conform(instead, typ, "the default")
 		},
 	}, nil
 }

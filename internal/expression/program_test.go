@@ -48,7 +48,7 @@ func TestAProgramSaysTypeAndNullability(t *testing.T) {
 	for source, want := range map[string]string{
 		`id`: "int", `country`: "text or NULL", `country ?? "AU"`: "text", `country == nil`: "bool", `country == "AU"`: "bool or NULL", `id + 1`: "int", `id / 2`: "decimal", `total`: "float or NULL",
 		`total + 1`: "decimal or NULL", `id > 1 ? id : 0.5`: "decimal", `id > 1 ? id : nil`: "int or NULL", `nil`: "null or NULL", `lines[0].qty`: "any or NULL", `[id]`: "json", `round(id)`: "int", `round(total ?? 1, 2)`: "decimal",
-		`min(id, 2.5)`: "decimal or NULL", `ref("customers", id)`: "text", `ref("customers", country)`: "text or NULL", `lookup("vat", vat)`: "decimal or NULL", `required(country)`: "text", `id > 1 ? id : reject("no")`: "int or NULL",
+		`min(id, 2.5)`: "decimal or NULL", `ref("customers", id)`: "text or NULL", `ref("customers", country)`: "text or NULL", `lookup("vat", vat)`: "decimal or NULL", `required(country)`: "text", `id > 1 ? id : reject("no")`: "int or NULL",
 		`parse_time(created, "02/01/2006")`: "timestamp", `parse_time(created, "02/01/2006", "UTC")`: "moment", `null_if(id, 0)`: "int or NULL", `coalesce(country, vat)`: "text", `name + "x"`: "text or NULL",
 	} {
 		typ, nullable := mustCompile(t, source, exampleScope).Type()
@@ -96,6 +96,12 @@ func TestAReferenceThatIsNotThereIsAMissingRefWithItsKey(t *testing.T) {
 	var missing *expression.MissingRef
 	if !errors.As(err, &missing) || missing.Stage != "customers" || len(missing.Key) != 2 || missing.Key[1].Text() != "Anna Berg" || err.Error() != `ref: customers has no 7, "Anna Berg"` {
 		t.Errorf("got %v", err)
+	}
+	r.Resolve = func(string, []expression.Value) (expression.Value, bool, error) {
+		return expression.OfInt(1), true, nil
+	}
+	if _, err := p.Eval(r); codeOf(err) != "42804" {
+		t.Errorf("a key of another type is %v", err)
 	}
 	broken := errors.New("the target is away")
 	r.Resolve = func(string, []expression.Value) (expression.Value, bool, error) {

@@ -19,16 +19,15 @@ func (c *compiler) ref(n ast.Node, args []code, reads [][]bool) (code, error) {
 	if err != nil {
 		return code{}, c.errorf(args[0].node, "", "%v", err)
 	}
-	out := code{typ: typ, node: n}
+	out := code{typ: typ, nullable: true, node: n} // a stage may have loaded a row whose key the target has not told
 	ref := Ref{Stage: stage}
 	for i, a := range args[1:] {
 		if a.typ == JSON || a.typ == Float {
 			return code{}, c.errorf(a.node, "", "a key cannot be %s", a.typ)
 		}
-		out.nullable = out.nullable || a.nullable || typ == Any
 		ref.Key = append(ref.Key, c.key(a, reads[i+1]))
 	}
-	out.eval = invokeMany(resolver(stage), c.spot(n), Value.stops, args[1:])
+	out.eval = invokeMany(resolver(stage, typ), c.spot(n), Value.stops, args[1:])
 	c.refs = append(c.refs, ref)
 	return out, nil
 }
@@ -50,7 +49,8 @@ func (c *compiler) key(a code, reads []bool) *Program {
 	return p
 }
 
-func resolver(stage string) func(*Row, []Value) Value {
+func resolver(stage string, typ Type) func(*Row, []Value) Value {
+	what := "the key of stage " + stage
 	return func(r *Row, key []Value) Value {
 		if r.Resolve == nil {
 			return fail("55000", "ref(%q): there is nobody to look keys up here", stage)
@@ -66,6 +66,6 @@ func resolver(stage string) func(*Row, []Value) Value {
 			}
 			return failWith(&MissingRef{Stage: stage, Key: kept})
 		}
-		return v
+		return conform(v, typ, what)
 	}
 }
