@@ -84,10 +84,10 @@ func splitDay(micros int64) (days, ofDay int64) {
 	return days, micros - days*microsPerDay
 }
 
-// inYears makes a value of days or microseconds if it lies in the years 1 to 9999.
-func inYears(typ Type, n int64, days int64, of string) Value {
+// inYears makes a value of days or microseconds if it lies in the years 1 to 9999; of is what it was made of.
+func inYears(typ Type, n int64, days int64, of Value) Value {
 	if days < firstDay || days > lastDay {
-		return fail("22008", "%s is outside of the years 1 to 9999", of)
+		return fail("22008", "what comes out of %s is outside of the years 1 to 9999", quoted(of))
 	}
 	return Value{kind: typ, n: n}
 }

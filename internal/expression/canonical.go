@@ -37,7 +37,7 @@ func (v Value) AppendText(dst []byte) []byte {
 	case Float:
 		return appendFloat(dst, v.Float64())
 	case Text:
-		return append(dst, v.s...)
+		return append(dst, v.s()...)
 	case Bytes:
 		return hex.AppendEncode(append(dst, `\x`...), v.Bytes())
 	case Date:
@@ -53,10 +53,10 @@ func (v Value) AppendText(dst []byte) []byte {
 	case UUID:
 		return appendUUID(dst, v.UUID())
 	case JSON:
-		if v.x == nil {
-			return append(dst, v.s...)
+		if v.x() == nil {
+			return append(dst, v.s()...)
 		}
-		return appendJSON(dst, v.x.doc)
+		return appendJSON(dst, v.x().doc)
 	}
 	return dst
 }
@@ -67,7 +67,7 @@ func (v Value) String() string {
 	case Any:
 		return "NULL"
 	case failed:
-		return v.x.err.Error()
+		return v.x().err.Error()
 	}
 	return string(v.AppendText(nil))
 }
@@ -96,7 +96,7 @@ func (v Value) JSON() any {
 	case JSON:
 		doc, err := v.document()
 		if err != nil {
-			return v.s
+			return v.s()
 		}
 		return plain(doc)
 	}
@@ -189,10 +189,10 @@ func sortedNames(d map[string]any) []string {
 func (v Value) appendJSON(dst []byte) []byte {
 	switch v.kind {
 	case JSON:
-		if v.x == nil {
-			return append(dst, v.s...)
+		if v.x() == nil {
+			return append(dst, v.s()...)
 		}
-		return appendJSON(dst, v.x.doc)
+		return appendJSON(dst, v.x().doc)
 	case Bool, Int, Decimal:
 		return v.AppendText(dst)
 	}

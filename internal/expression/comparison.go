@@ -70,7 +70,7 @@ func (c *compiler) comparison(n *ast.BinaryNode, x, y code) (code, error) {
 		return c.strict(n, Bool, x, y, func(a, b Value) Value { return OfBool(wanted[1+compareInts(a.n, b.n)]) })
 	case x.typ == Text && y.typ == Text && equality:
 		equal := n.Operator == "=="
-		return c.strict(n, Bool, x, y, func(a, b Value) Value { return OfBool((a.s == b.s) == equal) })
+		return c.strict(n, Bool, x, y, func(a, b Value) Value { return OfBool((a.s() == b.s()) == equal) })
 	}
 	return c.strict(n, Bool, x, y, func(a, b Value) Value {
 		order, bad := compare(a, b)
@@ -121,7 +121,7 @@ func compare(a, b Value) (order int, bad Value) {
 		}
 		return d.compare(e), Value{}
 	case Text, Bytes:
-		return strings.Compare(a.s, b.s), Value{}
+		return strings.Compare(a.s(), b.s()), Value{}
 	case UUID:
 		u, w := a.UUID(), b.UUID()
 		return bytes.Compare(u[:], w[:]), Value{}
@@ -182,7 +182,7 @@ func equalDocuments(x, y any) bool {
 }
 
 func badDocument(v Value, err error) Value {
-	return fail("22P02", "%s is no JSON: %v", quote(v.s), err)
+	return fail("22P02", "%s is no JSON: %v", quote(v.s()), err)
 }
 
 // in is SQL's IN: NULL where the value is NULL, or is not there but a NULL is.
@@ -225,7 +225,7 @@ func inDocument(a, b Value) Value {
 	}
 	switch d := doc.(type) {
 	case map[string]any:
-		_, ok := d[a.s]
+		_, ok := d[a.s()]
 		return OfBool(ok && a.kind == Text)
 	case []any:
 		null := false
@@ -330,7 +330,7 @@ func (c *compiler) inList(n *ast.BinaryNode, x code, list *ast.ArrayNode) (code,
 func (c *compiler) inSet(out code, value func(*Row) Value, elements []code, texts bool) code {
 	set, numbers := map[string]struct{}{}, map[int64]struct{}{}
 	for _, e := range elements {
-		set[e.value.s], numbers[e.value.n] = struct{}{}, struct{}{}
+		set[e.value.s()], numbers[e.value.n] = struct{}{}, struct{}{}
 	}
 	out.eval = func(r *Row) Value {
 		v := value(r)
@@ -339,7 +339,7 @@ func (c *compiler) inSet(out code, value func(*Row) Value, elements []code, text
 		}
 		ok := false
 		if texts {
-			_, ok = set[v.s]
+			_, ok = set[v.s()]
 		} else {
 			_, ok = numbers[v.n]
 		}

@@ -16,7 +16,8 @@ type code struct {
 	eval     func(*Row) Value
 	constant bool // value is what eval gives for every row
 	value    Value
-	column   int // 1 + the index of the column that this is, or 0
+	column   int    // 1 + the index of the column that this is, or 0
+	parts    []code // of a text that + joins
 	node     ast.Node
 }
 
@@ -95,7 +96,7 @@ func (c *compiler) fold(x code, operands ...code) (code, error) {
 	}
 	v := x.eval(&Row{locals: make([]Value, c.slots)})
 	if v.kind == failed {
-		e := v.x.err.(*ValueError) // nothing that is constant refers to other stages
+		e := v.x().err.(*ValueError) // nothing that is constant refers to other stages
 		line, column := c.place(x.node)
 		return code{}, &Error{Line: line, Column: column, Message: e.Reason, Code: e.Code}
 	}
@@ -217,7 +218,35 @@ func (c *compiler) unknownName(n ast.Node, name string) error {
 func (c *compiler) column(n ast.Node, i int) code {
 	c.used[i] = true
 	col := c.scope.Columns[i]
-	return code{typ: col.Type, nullable: col.Nullable || col.Type == Null || col.Type == Any, eval: func(r *Row) Value { return r.Values[i] }, column: i + 1, node: n}
+	out := code{typ: col.Type, nullable: col.Nullable || col.Type == Null || col.Type == Any, column: i + 1, node: n}
+	if col.Type == Any {
+		out.eval = func(r *Row) Value { return r.Values[i] }
+		return out
+	}
+	at := c.spot(n)
+	what := "column " + col.Name
+	out.eval = func(r *Row) Value {
+		v := r.Values[i]
+		if v.kind == col.Type || v.kind == Any {
+			return v
+		}
+		return at.mark(conform(v, col.Type, what))
+	}
+	return out
+}
+
+// conform makes what is there of what was promised, by a column, a table or another stage. Type checks rely on the promise.
+func conform(v Value, typ Type, what string) Value {
+	if typ == Any || v.stops() || v.kind == typ {
+		return v
+	}
+	if typ == Decimal && v.kind.isNumber() {
+		return asDecimal(v)
+	}
+	if f := float64(v.n); typ == Float && v.kind == Int && int64(f) == v.n && v.n < 1<<62 {
+		return OfFloat(f)
+	}
+	return fail("42804", "%s is %s, and in this row %s, which is %s", what, typ, quoted(v), v.kind)
 }
 
 // local reads what a slot holds. A constant needs no slot.
@@ -225,7 +254,7 @@ func (c *compiler) local(n ast.Node, slot int, x code) code {
 	if !x.constant {
 		x.eval = func(r *Row) Value { return r.locals[slot] }
 	}
-	x.node, x.column = n, 0
+	x.node, x.column, x.parts = n, 0, nil
 	return x
 }
 
@@ -303,7 +332,7 @@ func (c *compiler) conditional(n *ast.ConditionalNode) (code, error) {
 	if err != nil {
 		return code{}, err
 	}
-	typ, err := c.unify(n, branches)
+	typ, err := c.unify(branches)
 	if err != nil {
 		return code{}, err
 	}
@@ -376,7 +405,7 @@ func (c *compiler) all(nodes []ast.Node) ([]code, error) {
 
 // unify returns the type of what may be one of several operands: numbers become Decimals, NULL takes any type, all else has to
 // be of one type.
-func (c *compiler) unify(n ast.Node, operands []code) (Type, error) {
+func (c *compiler) unify(operands []code) (Type, error) {
 	out, from := Null, code{}
 	for _, o := range operands {
 		switch {
@@ -390,7 +419,7 @@ func (c *compiler) unify(n ast.Node, operands []code) (Type, error) {
 			if o.typ == Text || out == Text {
 				hint = "text() makes text of any value"
 			}
-			return 0, c.errorf(n, hint, "this would be of two types: %s, %s", c.describe(from), c.describe(o))
+			return 0, c.errorf(o.node, hint, "this would be of two types: %s, %s", c.describe(from), c.describe(o))
 		}
 	}
 	return out, nil

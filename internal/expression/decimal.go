@@ -26,7 +26,7 @@ var (
 // decimal is coefficient / 10^scale. It is exact; big holds the coefficient where 63 bits do not.
 type decimal struct {
 	n     int64
-	scale int64 // below zero only on the way to value()
+	scale int64 // below zero only where OfDecimal was given that
 	big   *big.Int
 }
 
@@ -46,8 +46,8 @@ func (v Value) number() (decimal, error) {
 	case Int:
 		return decimal{n: v.n}, nil
 	case Decimal:
-		if v.x != nil {
-			return decimal{big: v.x.big, scale: int64(v.low)}, nil
+		if v.x() != nil {
+			return decimal{big: v.x().big, scale: int64(v.low)}, nil
 		}
 		return decimal{n: v.n, scale: int64(v.low)}, nil
 	case Float:
@@ -74,7 +74,9 @@ func (d decimal) value() Value {
 	if d.big.IsInt64() {
 		return Value{kind: Decimal, n: d.big.Int64(), low: uint64(d.scale)}
 	}
-	return Value{kind: Decimal, low: uint64(d.scale), x: &extra{big: d.big}}
+	v := withExtra(Decimal, 0, &extra{big: d.big})
+	v.low = uint64(d.scale)
+	return v
 }
 
 func (d decimal) coefficient() *big.Int {
@@ -398,10 +400,7 @@ func parseDecimal(s string) (decimal, error) {
 	if negative {
 		d = d.negate()
 	}
-	if d = d.raised(); d.scale < 0 {
-		d.big, d.scale = new(big.Int).Mul(d.coefficient(), bigPower(-d.scale)), 0
-	}
-	return d, nil
+	return d.raised(), nil
 }
 
 // numberOfJSON makes an Int of a whole number that fits, and a Decimal of any other.
@@ -427,7 +426,7 @@ func ParseDecimal(text string) (Value, error) {
 	}
 	v := d.value()
 	if v.kind == failed {
-		return Value{}, v.x.err
+		return Value{}, v.x().err
 	}
 	return v, nil
 }

@@ -10,6 +10,7 @@ import (
 const (
 	maxRange = 100_000   // elements of from..to
 	maxParts = 1_000_000 // elements of a document that an expression builds, those of its parts included
+	maxSteps = 1_000_000 // elements that list functions go through in one evaluation: a worker must not spend hours on a row
 )
 
 // member is row["order date"], doc.name, doc["name"], list[0] and list[-1].
@@ -59,7 +60,7 @@ func memberOf(doc, property Value) Value {
 	switch d := d.(type) {
 	case map[string]any:
 		if property.kind == Text {
-			return fromDocument(d[property.s])
+			return fromDocument(d[property.s()])
 		}
 	case []any:
 		if property.kind == Int {
@@ -120,7 +121,7 @@ func (c *compiler) slice(n *ast.SliceNode) (code, error) {
 
 func sliceOf(v Value, from, upto int64) Value {
 	if v.kind == Text {
-		return OfText(substring(v.s, from, upto))
+		return OfText(substring(v.s(), from, upto))
 	}
 	list, bad := elements(v)
 	if bad.kind == failed {
@@ -181,7 +182,7 @@ func newDocument(doc any, parts int) Value {
 	if parts > maxParts {
 		return fail("54000", "a document of more than %d elements would come out", maxParts)
 	}
-	return Value{kind: JSON, n: int64(parts), x: &extra{doc: doc}}
+	return withExtra(JSON, int64(parts), &extra{doc: doc})
 }
 
 // elements returns those of a list.
@@ -222,7 +223,7 @@ func (c *compiler) array(n *ast.ArrayNode) (code, error) {
 }
 
 func partsOf(v Value) int {
-	if v.kind == JSON {
+	if v.kind == JSON && v.low != unread {
 		return int(v.n)
 	}
 	return 0
@@ -262,7 +263,7 @@ func (c *compiler) object(n *ast.MapNode) (code, error) {
 				return v
 			}
 			parts += partsOf(v)
-			doc[name.s] = v.element()
+			doc[name.s()] = v.element()
 		}
 		return newDocument(doc, parts)
 	}}

@@ -53,11 +53,11 @@ var errTrailing = errors.New("something follows the document")
 
 // fail makes a value that is an error. Its place is filled in by the call that it comes out of.
 func fail(code, format string, args ...any) Value {
-	return Value{kind: failed, x: &extra{err: &ValueError{Reason: fmt.Sprintf(format, args...), Code: code}}}
+	return withExtra(failed, 0, &extra{err: &ValueError{Reason: fmt.Sprintf(format, args...), Code: code}})
 }
 
 // failWith makes a value of somebody else's error.
-func failWith(err error) Value { return Value{kind: failed, x: &extra{err: err}} }
+func failWith(err error) Value { return withExtra(failed, 0, &extra{err: err}) }
 
 // shown is how many characters of a value a message shows.
 const shown = 40
@@ -65,7 +65,7 @@ const shown = 40
 // quoted returns the beginning of a value for a message: text in quotes, other types bare.
 func quoted(v Value) string {
 	if v.kind == Text {
-		return quote(v.s)
+		return quote(v.s())
 	}
 	return shorten(v.String())
 }

@@ -22,7 +22,7 @@ func toDate(x Value) Value {
 		days, _ := splitDay(x.n)
 		return OfDate(days)
 	case Text:
-		days, _, _, complaint := dateLayout.read(x.s)
+		days, _, _, complaint := dateLayout.read(x.s())
 		if complaint != "" {
 			return unreadable(dateLayout, x, complaint)
 		}
@@ -52,8 +52,8 @@ func toTimestamp(x Value) Value {
 		return OfTimestamp(x.n * microsPerDay)
 	case Text:
 		text := x
-		if len(x.s) > 10 && x.s[10] == 'T' {
-			text.s = x.s[:10] + " " + x.s[11:]
+		if len(x.s()) > 10 && x.s()[10] == 'T' {
+			text = OfText(x.s()[:10] + " " + x.s()[11:])
 		}
 		days, micros, bad := readAny(timestampLayouts, text)
 		if bad.kind == failed {
@@ -67,11 +67,11 @@ func toTimestamp(x Value) Value {
 // readAny reads a text by the first layout that fits; what is wrong with it is said of the first.
 func readAny(layouts []*layout, x Value) (days, micros int64, bad Value) {
 	for i, l := range layouts {
-		days, micros, _, complaint := l.read(x.s)
+		days, micros, _, complaint := l.read(x.s())
 		if complaint == "" {
 			return days, micros, Value{}
 		}
-		if v := unreadable(l, x, complaint); i == 0 || v.x.err.(*ValueError).Code == "22008" {
+		if v := unreadable(l, x, complaint); i == 0 || v.x().err.(*ValueError).Code == "22008" {
 			bad = v
 		}
 	}
@@ -83,19 +83,19 @@ func parseMoment(x Value) Value {
 		return x
 	}
 	text := x
-	if len(x.s) > 10 && (x.s[10] == ' ' || x.s[10] == 't') {
-		text.s = x.s[:10] + "T" + x.s[11:]
+	if len(x.s()) > 10 && (x.s()[10] == ' ' || x.s()[10] == 't') {
+		text = OfText(x.s()[:10] + "T" + x.s()[11:])
 	}
-	days, micros, offset, complaint := momentLayout.read(text.s)
+	days, micros, offset, complaint := momentLayout.read(text.s())
 	if complaint != "" {
 		return unreadable(momentLayout, x, complaint)
 	}
-	return momentAt(days*microsPerDay + micros - offset*microsPerSecond)
+	return momentAt(days*microsPerDay+micros-offset*microsPerSecond, x)
 }
 
 func zeroDate(x Value) Value {
 	const zero = "0000-00-00 00:00:00"
-	s := x.s
+	s := x.s()
 	if len(s) > len(zero) && s[len(zero)] == '.' { // DATETIME(6)
 		for i := len(zero) + 1; i < len(s); i++ {
 			if s[i] != '0' {
@@ -182,7 +182,7 @@ func (v Value) withDays(days, micros int64) Value {
 	if v.kind == Timestamp {
 		n = days*microsPerDay + micros
 	}
-	return inYears(v.kind, n, days, "what comes out of "+v.String())
+	return inYears(v.kind, n, days, v)
 }
 
 // maxMove keeps sums of days and months away from the end of 64 bits; it is more than the years 1 to 9999 have.
@@ -211,7 +211,7 @@ func addSeconds(t, n Value) Value {
 	if !ok {
 		days = lastDay + 1
 	}
-	return inYears(t.kind, sum, days, "what comes out of "+t.String())
+	return inYears(t.kind, sum, days, t)
 }
 
 // microsOf makes an Int of a number with so many places, all of them whole.
@@ -236,7 +236,7 @@ func ofUnix(x Value, places int64) Value {
 		return micros
 	}
 	days, _ := splitDay(micros.n)
-	return inYears(Moment, micros.n, days, x.String())
+	return inYears(Moment, micros.n, days, x)
 }
 
 func excelDate(x Value) Value {

@@ -21,7 +21,12 @@ func init() {
 			Examples: []string{`required(nil, "no name") → error 23502`, `required(7) → 7`}, bind: bindRequired},
 		{Signature: "reject(reason text)", Gives: "null, so that it stands beside any type", gives: Null, mayNull: true, impure: true, Summary: "Sets the row aside with this reason.", Errors: "P0001 always", Null: "error P0001", lax: true,
 			Examples: []string{`1 > 2 ? 1 : reject("too small") → error P0001`},
-			impl:     impl{one: func(reason Value) Value { return fail("P0001", "%s", reason.AppendText(nil)) }}},
+			impl: impl{one: func(reason Value) Value {
+				if reason.s() == "" {
+					return fail("P0001", "the plan rejects this row")
+				}
+				return fail("P0001", "%s", reason.s())
+			}}},
 	})
 	register("Conversion", []Function{
 		{Signature: "int(x number|text|bool)", gives: Int, Summary: "x as a whole number.", Errors: "22P02 the text is no number; 22003 it has a fraction, for which round() is there, or does not fit into 64 bits",
@@ -34,7 +39,7 @@ func init() {
 		{Signature: "uuid(x text|uuid|bytes)", gives: UUID, Summary: "32 hexadecimal digits, with hyphens and braces or without, or 16 bytes.", Errors: "22P02 it is no UUID", Examples: []string{`text(uuid("{6BA7B810-9DAD-11D1-80B4-00C04FD430C8}")) → "6ba7b810-9dad-11d1-80b4-00c04fd430c8"`}, impl: impl{one: toUUID}},
 		{Signature: "decode(x bytes|text, charset text!)", gives: Text, Summary: "The text that bytes are in a character set: utf-8, utf-16le, utf-16be, cp437, cp850, cp852, cp866, cp1250 to cp1258, cp874, iso-8859-1 to -16, koi8-r, koi8-u, macintosh.", Errors: "22021 a byte has no meaning there",
 			Examples: []string{`decode(b"Zo\xeb", "cp1252") → "Zoë"`, `decode(b"\xff", "utf-8") → error 22021`}, bind: bindDecode},
-		{Signature: "bytes(x text)", gives: Bytes, Summary: "The UTF-8 bytes of a text.", Examples: []string{`hex(bytes("ab")) → "6162"`}, impl: impl{one: func(x Value) Value { return Value{kind: Bytes, s: x.s} }}},
+		{Signature: "bytes(x text)", gives: Bytes, Summary: "The UTF-8 bytes of a text.", Examples: []string{`hex(bytes("ab")) → "6162"`}, impl: impl{one: func(x Value) Value { return ofString(Bytes, x.s()) }}},
 		{Signature: "base64(x bytes|text)", gives: Text, Summary: "Bytes, or the bytes of a text, in base 64.", Examples: []string{`base64("Zoë") → "Wm/Dqw=="`}, impl: impl{one: func(x Value) Value { return OfText(base64.StdEncoding.EncodeToString(x.Bytes())) }}},
 		{Signature: "from_base64(x text)", gives: Bytes, Summary: "The bytes of a text in base 64, of either alphabet, with = at its end or without.", Errors: "22P02 it is not base 64", Examples: []string{`decode(from_base64("Wm/Dqw"), "utf-8") → "Zoë"`}, impl: impl{one: fromBase64}},
 		{Signature: "hex(x bytes|text)", gives: Text, Summary: "Bytes, or the bytes of a text, in hexadecimal digits.", Examples: []string{`hex("ab") → "6162"`}, impl: impl{one: func(x Value) Value { return OfText(hex.EncodeToString(x.Bytes())) }}},
@@ -68,10 +73,10 @@ func bindRequired(b *binding) (impl, error) {
 		if x.kind != Any {
 			return x
 		}
-		if reason.kind == Any {
+		if reason.s() == "" {
 			return fail("23502", "%s is NULL", what)
 		}
-		return fail("23502", "%s", reason.s)
+		return fail("23502", "%s", reason.s())
 	}
 	return impl{typ: b.args[0].typ, two: check, one: func(x Value) Value { return check(x, Value{}) }}, nil
 }
@@ -83,7 +88,7 @@ func toInt(x Value) Value {
 	case Bool:
 		return OfInt(x.n)
 	case Text:
-		s := strings.TrimSpace(x.s)
+		s := strings.TrimSpace(x.s())
 		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 			return OfInt(n)
 		}
@@ -111,12 +116,12 @@ func toDecimal(x Value) Value {
 	if x.kind != Text {
 		return asDecimal(x)
 	}
-	d, err := parseDecimal(strings.TrimSpace(x.s))
+	d, err := parseDecimal(strings.TrimSpace(x.s()))
 	switch {
 	case errors.Is(err, errRange):
-		return fail("22003", "%s is out of range", quote(x.s))
+		return fail("22003", "%s is out of range", quote(x.s()))
 	case err != nil:
-		return fail("22P02", "%s is no number", quote(x.s))
+		return fail("22P02", "%s is no number", quote(x.s()))
 	}
 	return d.value()
 }
@@ -153,7 +158,7 @@ func toBool(x Value) Value {
 			return OfBool(x.n != 0)
 		}
 	case Text:
-		if b, ok := booleans[strings.ToLower(strings.TrimSpace(x.s))]; ok {
+		if b, ok := booleans[strings.ToLower(strings.TrimSpace(x.s()))]; ok {
 			return OfBool(b)
 		}
 	}
@@ -167,17 +172,17 @@ func toText(x Value) Value {
 	case Bytes:
 		return fail("42804", "bytes have no text of their own: decode(x, charset) reads it, hex() and base64() write the bytes")
 	}
-	return OfText(string(x.AppendText(nil)))
+	return ofBuffer(x.AppendText(make([]byte, 0, 24)))
 }
 
 func toUUID(x Value) Value {
 	switch {
 	case x.kind == UUID:
 		return x
-	case x.kind == Bytes && len(x.s) == 16:
+	case x.kind == Bytes && len(x.s()) == 16:
 		return OfUUID([16]byte(x.Bytes()))
 	case x.kind == Text:
-		if u, ok := parseUUID(x.s); ok {
+		if u, ok := parseUUID(x.s()); ok {
 			return OfUUID(u)
 		}
 	}
@@ -212,9 +217,9 @@ func bindDecode(b *binding) (impl, error) {
 		return impl{}, b.errorf(1, didYouMean(name, names), "there is no character set %s", quote(given))
 	}
 	return impl{two: func(x, _ Value) Value {
-		s, ok := read(x.s)
+		s, ok := read(x.s())
 		if !ok {
-			return fail("22021", "%s is not %s", quote(x.s), name)
+			return fail("22021", "%s is not %s", quote(x.s()), name)
 		}
 		return OfText(s)
 	}}, nil
@@ -245,19 +250,19 @@ func utf16(order unicode.Endianness) func(string) (string, bool) {
 }
 
 func fromBase64(x Value) Value {
-	s := strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "", " ", "").Replace(x.s)
+	s := strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "", " ", "").Replace(x.s())
 	b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 	if err != nil {
-		return fail("22P02", "%s is not base 64", quote(x.s))
+		return fail("22P02", "%s is not base 64", quote(x.s()))
 	}
 	return OfBytes(b)
 }
 
 func fromHex(x Value) Value {
-	s := strings.TrimPrefix(strings.TrimPrefix(x.s, "0x"), `\x`)
+	s := strings.TrimPrefix(strings.TrimPrefix(x.s(), "0x"), `\x`)
 	b, err := hex.DecodeString(s)
 	if err != nil {
-		return fail("22P02", "%s is not hexadecimal", quote(x.s))
+		return fail("22P02", "%s is not hexadecimal", quote(x.s()))
 	}
 	return OfBytes(b)
 }

@@ -13,7 +13,7 @@ import (
 func init() {
 	register("Documents", []Function{
 		{Signature: "json(x text|json)", gives: JSON, mayNull: true, Summary: "The document in a text.", Null: "NULL also of the text null", Errors: "22P02 the text is no JSON", Examples: []string{`json("{\"a\": [1, 2]}").a[-1] → 2`, `json("{") → error 22P02`}, impl: impl{one: toJSON}},
-		{Signature: "to_json(x any)", gives: Text, Summary: "The text of a document, or of any value as one; names are in order.", Errors: "54000 it is longer than 64 MiB", Examples: []string{`to_json({b: 1.50, a: [true, nil]}) → "{\"a\":[true,null],\"b\":1.50}"`}, impl: impl{one: toJSONText}},
+		{Signature: "to_json(x any)", gives: Text, Summary: "The text of a document, or of any value as one; names are in order.", Errors: "54000 it is longer than 64 MiB; 22P02 a document of the source is no JSON", Examples: []string{`to_json({b: 1.50, a: [true, nil]}) → "{\"a\":[true,null],\"b\":1.50}"`}, impl: impl{one: toJSONText}},
 		{Signature: "json_get(doc json, path text!)", gives: Any, mayNull: true, Summary: "What lies at a path of names and places: a.b[0], or a[\"b c\"].d. doc.a.b[0] is the same.", Null: "NULL also where there is nothing", Errors: "42804 a scalar on the way", Examples: []string{`json_get({a: {b: [5, 6]}}, "a.b[1]") → 6`, `json_get({a: 1}, "b.c") → nil`}, bind: bindGet},
 		{Signature: "json_set(doc json, name text, value any)", gives: JSON, lax: true, Summary: "An object with one member more, or another value in it.", Null: "a NULL doc is an empty object; a NULL value becomes null; 22004 of a NULL name", Errors: "42804 doc is no object", Examples: []string{`json_set({a: 1}, "b", 2) → {a: 1, b: 2}`}, impl: impl{three: jsonSet}},
 		{Signature: "keys(doc json)", gives: JSON, Summary: "The names of an object, in order.", Errors: "42804 doc is no object", Examples: []string{`keys({b: 1, a: 2}) → ["a", "b"]`}, impl: impl{one: keys}},
@@ -39,7 +39,7 @@ func toJSON(x Value) Value {
 	if x.kind == JSON {
 		return x
 	}
-	doc, err := parseJSON(x.s)
+	doc, err := parseJSON(x.s())
 	if err != nil {
 		return badDocument(x, err)
 	}
@@ -47,11 +47,18 @@ func toJSON(x Value) Value {
 }
 
 func toJSONText(x Value) Value {
+	if x.kind == JSON {
+		doc, err := x.document()
+		if err != nil {
+			return badDocument(x, err)
+		}
+		x = OfJSON(doc)
+	}
 	out := x.appendJSON(nil)
 	if len(out) > maxText {
 		return tooLong()
 	}
-	return OfText(string(out))
+	return ofBuffer(out)
 }
 
 // bindGet reads the path once.
@@ -130,7 +137,7 @@ func jsonSet(doc, name, value Value) Value {
 	for k, v := range old {
 		out[k] = v
 	}
-	out[name.s] = value.element()
+	out[name.s()] = value.element()
 	return newDocument(out, len(out)+partsOf(doc)+partsOf(value))
 }
 
@@ -198,7 +205,7 @@ func appendParts(dst []byte, parts []Value) []byte {
 			dst = append(dst, separator)
 		}
 		if p.kind == Bytes {
-			dst = append(dst, p.s...)
+			dst = append(dst, p.s()...)
 			continue
 		}
 		dst = p.AppendText(dst)
@@ -223,7 +230,7 @@ func namespaceOf(v Value) ([16]byte, bool) {
 	if v.kind == UUID {
 		return v.UUID(), true
 	}
-	text := v.s
+	text := v.s()
 	if known, ok := namespaces[text]; ok {
 		text = known
 	}
@@ -267,19 +274,17 @@ func bindLookup(b *binding) (impl, error) {
 	typ := table.Type
 	if len(b.args) > 2 {
 		values := code{typ: typ, node: b.args[0].node}
-		both, err := b.c.unify(b.args[2].node, []code{values, b.args[2]})
+		both, err := b.c.unify([]code{values, b.args[2]})
 		if err != nil {
 			return impl{}, err
 		}
 		typ = both
 	}
+	what := "table " + name
 	find := func(key Value) (Value, bool) {
 		var buf [64]byte
 		v, ok := table.Rows[string(key.AppendText(buf[:0]))]
-		if typ == Decimal && v.kind.isNumber() {
-			v = asDecimal(v)
-		}
-		return v, ok
+		return conform(v, typ, what), ok
 	}
 	return impl{
 		typ: typ,
@@ -300,10 +305,7 @@ func bindLookup(b *binding) (impl, error) {
 			if v, ok := find(key); ok {
 				return v
 			}
-			if typ == Decimal && instead.kind.isNumber() {
-				return asDecimal(instead)
-			}
-			return instead
+			return conform(instead, typ, "the default")
 		},
 	}, nil
 }

@@ -125,7 +125,7 @@ func fixed(x, places Value) Value {
 	}
 	d = d.round(places.n, halfUp)
 	d = d.add(decimal{scale: places.n})
-	return OfText(string(d.append(nil)))
+	return ofBuffer(d.append(nil))
 }
 
 func bindExtreme(wanted int) func(*binding) (impl, error) {
@@ -143,7 +143,7 @@ func bindExtreme(wanted int) func(*binding) (impl, error) {
 		if len(b.args) == 1 && (b.args[0].typ == JSON || b.args[0].typ == Any || b.args[0].typ == Null) {
 			return impl{one: func(l Value) Value { return extremeOf(l, better) }}, nil
 		}
-		typ, err := b.c.unify(b.n, b.args)
+		typ, err := b.c.unify(b.args)
 		if err != nil {
 			return impl{}, err
 		}
@@ -216,9 +216,9 @@ func bindMoney(b *binding) (impl, error) {
 		return impl{}, b.errorf(2, `money(x, ",", ".") reads 1.234,56`, "the point and what stands between groups are the same")
 	}
 	read := func(x Value) Value {
-		d, ok := readMoney(x.s, point, group)
+		d, ok := readMoney(x.s(), point, group)
 		if !ok {
-			return fail("22P02", "%s is no amount with %q as its point", quote(x.s), point)
+			return fail("22P02", "%s is no amount with %q as its point", quote(x.s()), point)
 		}
 		return d.value()
 	}

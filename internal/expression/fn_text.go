@@ -26,14 +26,14 @@ func init() {
 		{Signature: "lower(x text)", gives: Text, Summary: "x in small letters.", Examples: []string{`lower("ZOË") → "zoë"`}, impl: ofText(strings.ToLower)},
 		{Signature: "title(x text)", gives: Text, Summary: "The first letter of each word as a capital, all others small.", Examples: []string{`title("ANNA-lena o'neil") → "Anna-Lena O'neil"`}, impl: ofText(title)},
 		{Signature: "left(x text, n int)", gives: Text, Summary: "The first n characters; without the last -n if n is below zero.", Examples: []string{`left("Zoë", 2) → "Zo"`, `left("Zoë", 9) → "Zoë"`, `left("Zoë", -1) → "Zo"`},
-			impl: impl{two: func(x, n Value) Value { return OfText(substring(x.s, 0, n.n)) }}},
+			impl: impl{two: func(x, n Value) Value { return OfText(substring(x.s(), 0, n.n)) }}},
 		{Signature: "right(x text, n int)", gives: Text, Summary: "The last n characters; without the first -n if n is below zero.", Examples: []string{`right("4711", 2) → "11"`, `right("4711", -1) → "711"`, `right("4711", 0) → ""`},
-			impl: impl{two: func(x, n Value) Value { return OfText(lastCharacters(x.s, n.n)) }}},
+			impl: impl{two: func(x, n Value) Value { return OfText(lastCharacters(x.s(), n.n)) }}},
 		{Signature: "substr(x text, from int, count int?)", gives: Text, Summary: "count characters, or all, beginning with character from: 0 is the first, -1 the last. What lies outside is left out. x[from:to] is the same by places.",
 			Examples: []string{`substr("abcdef", 2) → "cdef"`, `substr("abcdef", 2, 3) → "cde"`, `substr("abcdef", -2, 1) → "e"`, `"abcdef"[1:3] → "bc"`},
-			impl:     impl{two: func(x, from Value) Value { return OfText(substring(x.s, from.n, 1<<62)) }, three: substr}},
+			impl:     impl{two: func(x, from Value) Value { return OfText(substring(x.s(), from.n, 1<<62)) }, three: substr}},
 		{Signature: "truncate(x text, n int)", gives: Text, Summary: "At most n characters: said aloud, as nothing is ever cut silently.", Examples: []string{`truncate("Hedwig", 3) → "Hed"`},
-			impl: impl{two: func(x, n Value) Value { return OfText(substring(x.s, 0, max(n.n, 0))) }}},
+			impl: impl{two: func(x, n Value) Value { return OfText(substring(x.s(), 0, max(n.n, 0))) }}},
 		{Signature: "replace(x text, old text, new text)", gives: Text, Summary: "x with each old replaced.", Examples: []string{`replace("a-b-c", "-", "") → "abc"`},
 			impl: impl{three: replace}},
 		{Signature: "regex_replace(x text, pattern text!, new text)", gives: Text, Summary: "x with each match of an RE2 pattern replaced; $1 or ${name} are what its groups have matched.",
@@ -67,13 +67,13 @@ func init() {
 }
 
 func ofText(f func(string) string) impl {
-	return impl{one: func(x Value) Value { return OfText(f(x.s)) }}
+	return impl{one: func(x Value) Value { return OfText(f(x.s())) }}
 }
 
 func trimmer(blanks func(string) string, these func(s, chars string) string) impl {
 	return impl{
-		one: func(x Value) Value { return OfText(blanks(x.s)) },
-		two: func(x, chars Value) Value { return OfText(these(x.s, chars.s)) },
+		one: func(x Value) Value { return OfText(blanks(x.s())) },
+		two: func(x, chars Value) Value { return OfText(these(x.s(), chars.s())) },
 	}
 }
 
@@ -107,18 +107,18 @@ func substr(x, from, count Value) Value {
 	if count.n <= 0 {
 		return OfText("")
 	}
-	rest := substring(x.s, from.n, 1<<62)
+	rest := substring(x.s(), from.n, 1<<62)
 	return OfText(substring(rest, 0, count.n))
 }
 
 func replace(x, old, with Value) Value {
-	if grow := len(with.s) - len(old.s); grow > 0 && strings.Count(x.s, old.s) > (maxText-len(x.s))/grow {
+	if grow := len(with.s()) - len(old.s()); grow > 0 && strings.Count(x.s(), old.s()) > (maxText-len(x.s()))/grow {
 		return tooLong()
 	}
-	if old.s == "" {
+	if old.s() == "" {
 		return x
 	}
-	return OfText(strings.ReplaceAll(x.s, old.s, with.s))
+	return OfText(strings.ReplaceAll(x.s(), old.s(), with.s()))
 }
 
 // compilePattern compiles RE2, whose time is linear in text and pattern.
@@ -139,10 +139,10 @@ func bindReplace(b *binding) (impl, error) {
 		return impl{}, err
 	}
 	return impl{three: func(x, _, with Value) Value {
-		if len(with.s) > 0 && len(x.s) > maxText/(len(with.s)+1) {
+		if len(with.s()) > 0 && len(x.s()) > maxText/(len(with.s())+1) {
 			return tooLong()
 		}
-		return OfText(re.ReplaceAllString(x.s, with.s))
+		return OfText(re.ReplaceAllString(x.s(), with.s()))
 	}}, nil
 }
 
@@ -153,19 +153,19 @@ func bindExtract(b *binding) (impl, error) {
 	}
 	group := min(re.NumSubexp(), 1)
 	return impl{two: func(x, _ Value) Value {
-		at := re.FindStringSubmatchIndex(x.s)
+		at := re.FindStringSubmatchIndex(x.s())
 		if at == nil || at[2*group] < 0 {
 			return Value{}
 		}
-		return OfText(x.s[at[2*group]:at[2*group+1]])
+		return OfText(x.s()[at[2*group]:at[2*group+1]])
 	}}, nil
 }
 
 func split(x, separator Value) Value {
-	if separator.s == "" {
+	if separator.s() == "" {
 		return fail("22023", "split needs a separator")
 	}
-	parts := strings.Split(x.s, separator.s)
+	parts := strings.Split(x.s(), separator.s())
 	list := make([]any, len(parts))
 	for i, p := range parts {
 		list[i] = p
@@ -174,31 +174,31 @@ func split(x, separator Value) Value {
 }
 
 func splitPart(x, separator, n Value) Value {
-	if separator.s == "" {
+	if separator.s() == "" {
 		return fail("22023", "split_part needs a separator")
 	}
-	rest, skip := x.s, n.n
+	rest, skip := x.s(), n.n
 	if skip < 0 {
 		for ; skip < -1; skip++ {
-			i := strings.LastIndex(rest, separator.s)
+			i := strings.LastIndex(rest, separator.s())
 			if i < 0 {
 				return Value{}
 			}
 			rest = rest[:i]
 		}
-		if i := strings.LastIndex(rest, separator.s); i >= 0 {
-			rest = rest[i+len(separator.s):]
+		if i := strings.LastIndex(rest, separator.s()); i >= 0 {
+			rest = rest[i+len(separator.s()):]
 		}
 		return OfText(rest)
 	}
 	for ; skip > 0; skip-- {
-		i := strings.Index(rest, separator.s)
+		i := strings.Index(rest, separator.s())
 		if i < 0 {
 			return Value{}
 		}
-		rest = rest[i+len(separator.s):]
+		rest = rest[i+len(separator.s()):]
 	}
-	part, _, _ := strings.Cut(rest, separator.s)
+	part, _, _ := strings.Cut(rest, separator.s())
 	return OfText(part)
 }
 
@@ -217,14 +217,14 @@ func join(l, separator Value) Value {
 		case v.kind == Any:
 			continue
 		case !first:
-			out = append(out, separator.s...)
+			out = append(out, separator.s()...)
 		}
 		first = false
 		if out = v.AppendText(out); len(out) > maxText {
 			return tooLong()
 		}
 	}
-	return OfText(string(out))
+	return ofBuffer(out)
 }
 
 func padder(front bool) impl {
@@ -232,20 +232,20 @@ func padder(front bool) impl {
 		if width.n > maxPad {
 			return fail("54000", "padding to %d characters is too much: at most %d", width.n, maxPad)
 		}
-		if fill.s == "" {
+		if fill.s() == "" {
 			return fail("22023", "there is nothing to pad with: fill is empty")
 		}
-		missing := width.n - int64(utf8.RuneCountInString(x.s))
+		missing := max(width.n, 0) - int64(utf8.RuneCountInString(x.s()))
 		if missing <= 0 {
 			return x
 		}
-		whole := int(missing) / utf8.RuneCountInString(fill.s)
-		filling := strings.Repeat(fill.s, whole+1)
+		whole := int(missing) / utf8.RuneCountInString(fill.s())
+		filling := strings.Repeat(fill.s(), whole+1)
 		filling = filling[:byteOffset(filling, missing)]
 		if front {
-			return OfText(filling + x.s)
+			return OfText(filling + x.s())
 		}
-		return OfText(x.s + filling)
+		return OfText(x.s() + filling)
 	}
 	return impl{three: pad, two: func(x, width Value) Value { return pad(x, width, OfText(" ")) }}
 }
@@ -299,28 +299,28 @@ func onlyDigits(s string) string {
 }
 
 func email(x Value) Value {
-	s := strings.ToLower(strings.TrimSpace(x.s))
+	s := strings.ToLower(strings.TrimSpace(x.s()))
 	local, domain, ok := strings.Cut(s, "@")
 	dot := strings.IndexByte(domain, '.')
 	if !ok || local == "" || dot <= 0 || domain[len(domain)-1] == '.' || strings.Contains(domain, "@") || strings.Contains(domain, "..") ||
 		strings.ContainsFunc(s, func(r rune) bool {
 			return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("<>,;", r)
 		}) {
-		return fail("22023", "%s is no email address", quote(x.s))
+		return fail("22023", "%s is no email address", quote(x.s()))
 	}
 	return OfText(s)
 }
 
 func length(x Value) Value {
 	if x.kind == Bytes {
-		return OfInt(int64(len(x.s)))
+		return OfInt(int64(len(x.s())))
 	}
-	return OfInt(int64(utf8.RuneCountInString(x.s)))
+	return OfInt(int64(utf8.RuneCountInString(x.s())))
 }
 
 func concat(r *Row, args []Value) Value { return concatAll(r, "", args) }
 
-func concatWith(r *Row, args []Value) Value { return concatAll(r, args[0].s, args[1:]) }
+func concatWith(r *Row, args []Value) Value { return concatAll(r, args[0].s(), args[1:]) }
 
 func concatAll(r *Row, separator string, args []Value) Value {
 	r.buf = r.buf[:0]
@@ -350,6 +350,6 @@ func bindNormalize(b *binding) (impl, error) {
 			return impl{}, b.errorf(1, "NFC, NFD, NFKC or NFKD", "there is no form %s", quote(name))
 		}
 	}
-	do := func(x Value) Value { return OfText(form.String(x.s)) }
+	do := func(x Value) Value { return OfText(form.String(x.s())) }
 	return impl{one: do, two: func(x, _ Value) Value { return do(x) }}, nil
 }

@@ -2,7 +2,6 @@ package expression
 
 import (
 	"strings"
-	"time"
 )
 
 func init() {
@@ -55,16 +54,16 @@ func (b *binding) layout(i int) (*layout, error) {
 }
 
 // zone returns how to get at the zone of a row: at once where it is the same for all.
-func (b *binding) zone(i int) (func(Value) (*time.Location, Value), error) {
+func (b *binding) zone(i int) (func(Value) (*zone, Value), error) {
 	if name, ok := b.text(i); ok && b.args[i].typ == Text {
 		z, err := loadZone(name)
 		if err != nil {
 			return nil, b.errorf(i, `names are like "Europe/Oslo" and "UTC"`, "%v", err)
 		}
-		return func(Value) (*time.Location, Value) { return z, Value{} }, nil
+		return func(Value) (*zone, Value) { return z, Value{} }, nil
 	}
-	return func(name Value) (*time.Location, Value) {
-		z, err := loadZone(name.s)
+	return func(name Value) (*zone, Value) {
+		z, err := loadZone(name.s())
 		if err != nil {
 			return nil, fail("22023", "%v", err)
 		}
@@ -89,7 +88,7 @@ func unreadable(l *layout, x Value, complaint string) Value {
 	if strings.HasPrefix(complaint, "has no such") || strings.HasPrefix(complaint, "names another") {
 		code = "22008"
 	}
-	return fail(code, "%s %s %s", quote(x.s), complaint, l.source)
+	return fail(code, "%s %s %s", quote(x.s()), complaint, l.source)
 }
 
 func bindParseTime(b *binding) (impl, error) {
@@ -101,7 +100,7 @@ func bindParseTime(b *binding) (impl, error) {
 		return impl{}, b.errorf(1, "parse_clock() reads a time of day", "layout %s names no day with its year", quote(l.source))
 	}
 	wall := func(x Value) (int64, int64, Value) {
-		days, micros, offset, complaint := l.read(x.s)
+		days, micros, offset, complaint := l.read(x.s())
 		if complaint != "" {
 			return 0, 0, unreadable(l, x, complaint)
 		}
@@ -111,12 +110,12 @@ func bindParseTime(b *binding) (impl, error) {
 	case l.offset && len(b.args) > 2:
 		return impl{}, b.errorf(2, "leave the zone out", "the layout reads an offset, so the text says itself which moment it means")
 	case l.offset:
-		return impl{typ: Moment, one: nil, two: func(x, _ Value) Value {
+		return impl{typ: Moment, two: func(x, _ Value) Value {
 			w, offset, bad := wall(x)
 			if bad.kind == failed {
 				return bad
 			}
-			return momentAt(w - offset*microsPerSecond)
+			return momentAt(w-offset*microsPerSecond, x)
 		}}, nil
 	case len(b.args) == 2:
 		return impl{typ: Timestamp, two: func(x, _ Value) Value {
@@ -150,9 +149,9 @@ func bindParseTime(b *binding) (impl, error) {
 		many: func(_ *Row, args []Value) Value { return parse(args[0], args[2]) }}, nil
 }
 
-func momentAt(micros int64) Value {
+func momentAt(micros int64, of Value) Value {
 	days, _ := splitDay(micros)
-	return inYears(Moment, micros, days, "it")
+	return inYears(Moment, micros, days, of)
 }
 
 // bindParse makes parse_date and parse_clock.
@@ -169,7 +168,7 @@ func bindParse(typ Type) func(*binding) (impl, error) {
 			return impl{}, b.errorf(1, "time(parse_time(x, layout)) drops the day", "layout %s is not that of a time of day alone", quote(l.source))
 		}
 		return impl{two: func(x, _ Value) Value {
-			days, micros, _, complaint := l.read(x.s)
+			days, micros, _, complaint := l.read(x.s())
 			switch {
 			case complaint != "":
 				return unreadable(l, x, complaint)
@@ -196,7 +195,7 @@ func bindFormat(b *binding) (impl, error) {
 	case (typ == Date || typ == Time || typ == Timestamp) && l.offset:
 		return impl{}, b.errorf(1, "to_moment(ts, zone) makes a moment of a timestamp", "layout %s has an offset, and %s", quote(l.source), b.c.describe(b.args[0]))
 	}
-	write := func(t Value, zone *time.Location) Value {
+	write := func(t Value, z *zone) Value {
 		days, micros, offset := t.n, int64(0), int64(0)
 		switch t.kind {
 		case Time:
@@ -204,14 +203,14 @@ func bindFormat(b *binding) (impl, error) {
 		case Timestamp:
 			days, micros = splitDay(t.n)
 		case Moment:
-			offset = offsetAt(zone, t.n)
+			offset = z.offsetAt(t.n)
 			if days, micros = splitDay(t.n + offset); days < firstDay || days > lastDay {
-				return fail("22008", "%s in %s is outside of the years 1 to 9999", t, zone)
+				return fail("22008", "%s in %s is outside of the years 1 to 9999", t, z)
 			}
 		}
-		return OfText(string(l.append(nil, days, micros, offset/microsPerSecond)))
+		return ofBuffer(l.append(make([]byte, 0, 32), days, micros, offset/microsPerSecond))
 	}
-	do := impl{two: func(t, _ Value) Value { return write(t, time.UTC) }}
+	do := impl{two: func(t, _ Value) Value { return write(t, utc) }}
 	if len(b.args) > 2 {
 		zone, err := b.zone(2)
 		if err != nil {

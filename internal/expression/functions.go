@@ -207,8 +207,7 @@ func (c *compiler) call(n ast.Node, name string, nodes []ast.Node) (code, error)
 			out.nullable = out.nullable || a.nullable
 		}
 	}
-	out.eval = invoke(do, f.lax, args)
-	out = c.placed(n, out)
+	out.eval = invoke(do, c.spot(n), f.lax, args)
 	if f.impure {
 		return out, nil
 	}
@@ -257,79 +256,67 @@ func (c *compiler) argument(n ast.Node, f *Function, i int, x code) (code, error
 }
 
 // invoke makes a call of the implementation that fits the number of arguments.
-func invoke(do impl, lax bool, args []code) func(*Row) Value {
+func invoke(do impl, at spot, lax bool, args []code) func(*Row) Value {
 	stops := Value.stops
 	if lax {
 		stops = func(v Value) bool { return v.kind == failed }
 	}
 	switch {
-	case len(args) == 1 && do.one != nil:
+	case len(args) == 1 && do.one != nil && !lax:
 		x, f := args[0].eval, do.one
-		if !lax {
-			return func(r *Row) Value {
-				a := x(r)
-				if a.stops() {
-					return a
-				}
-				return f(a)
-			}
-		}
 		return func(r *Row) Value {
 			a := x(r)
-			if stops(a) {
-				return a
+			if a.stops() {
+				return at.mark(a)
 			}
-			return f(a)
+			return at.mark(f(a))
 		}
-	case len(args) == 2 && do.two != nil:
+	case len(args) == 2 && do.two != nil && !lax:
 		x, y, f := args[0].eval, args[1].eval, do.two
 		return func(r *Row) Value {
 			a := x(r)
-			if stops(a) {
-				return a
+			if a.stops() {
+				return at.mark(a)
 			}
 			b := y(r)
-			if stops(b) {
-				return b
+			if b.stops() {
+				return at.mark(b)
 			}
-			return f(a, b)
-		}
-	case len(args) == 3 && do.three != nil:
-		x, y, z, f := args[0].eval, args[1].eval, args[2].eval, do.three
-		return func(r *Row) Value {
-			a := x(r)
-			if stops(a) {
-				return a
-			}
-			b := y(r)
-			if stops(b) {
-				return b
-			}
-			d := z(r)
-			if stops(d) {
-				return d
-			}
-			return f(a, b, d)
+			return at.mark(f(a, b))
 		}
 	}
-	return invokeMany(do.many, stops, args)
+	do.many = do.spread(len(args))
+	return invokeMany(do.many, at, stops, args)
+}
+
+// spread makes the implementation for so many arguments one that takes a list of them.
+func (do impl) spread(n int) func(*Row, []Value) Value {
+	switch {
+	case n == 1 && do.one != nil:
+		return func(_ *Row, args []Value) Value { return do.one(args[0]) }
+	case n == 2 && do.two != nil:
+		return func(_ *Row, args []Value) Value { return do.two(args[0], args[1]) }
+	case n == 3 && do.three != nil:
+		return func(_ *Row, args []Value) Value { return do.three(args[0], args[1], args[2]) }
+	}
+	return do.many
 }
 
 // invokeMany keeps the arguments on the row's own stack, so that a call allocates nothing.
-func invokeMany(f func(*Row, []Value) Value, stops func(Value) bool, args []code) func(*Row) Value {
+func invokeMany(f func(*Row, []Value) Value, at spot, stops func(Value) bool, args []code) func(*Row) Value {
 	return func(r *Row) Value {
 		base := len(r.stack)
 		for i := range args {
 			v := args[i].eval(r)
 			if stops(v) {
 				r.stack = r.stack[:base]
-				return v
+				return at.mark(v)
 			}
 			r.stack = append(r.stack, v)
 		}
 		out := f(r, r.stack[base:])
 		r.stack = r.stack[:base]
-		return out
+		return at.mark(out)
 	}
 }
 
@@ -345,7 +332,7 @@ func (b *binding) text(i int) (string, bool) {
 	if i >= len(b.args) || !b.args[i].constant {
 		return "", false
 	}
-	return b.args[i].value.s, true
+	return b.args[i].value.s(), true
 }
 
 // errorf makes an error at an argument.
@@ -383,7 +370,7 @@ func enumerate(names []string, most int) string {
 // didYouMean returns a hint with the name that is nearest to a misspelt one, or "".
 func didYouMean(name string, names []string) string {
 	best, least := "", len([]rune(name))/3+1
-	for _, n := range names {
+	for _, n := range slices.Sorted(slices.Values(names)) {
 		if d := distance(strings.ToLower(name), strings.ToLower(n)); d <= least && (best == "" || d < least) {
 			best, least = n, d
 		}

@@ -47,24 +47,33 @@ func (c *compiler) unary(n *ast.UnaryNode) (code, error) {
 	}}), x)
 }
 
-// placed gives errors of an operator or function the place where it stands.
-func (c *compiler) placed(n ast.Node, x code) code {
+// spot is where an operator or function stands.
+type spot struct{ line, column int }
+
+func (c *compiler) spot(n ast.Node) spot {
 	line, column := c.place(n)
-	eval := x.eval
-	x.eval = func(r *Row) Value {
-		v := eval(r)
-		if v.kind == failed {
-			placeError(v, line, column)
-		}
-		return v
-	}
-	return x
+	return spot{line, column}
 }
 
-func placeError(v Value, line, column int) {
-	if e, ok := v.x.err.(*ValueError); ok && e.Line == 0 {
-		e.Line, e.Column = line, column
+// mark gives an error that has no place yet this one.
+func (at spot) mark(v Value) Value {
+	if v.kind == failed {
+		at.place(v)
 	}
+	return v
+}
+
+func (at spot) place(v Value) {
+	if e, ok := v.x().err.(*ValueError); ok && e.Line == 0 {
+		e.Line, e.Column = at.line, at.column
+	}
+}
+
+// placed gives errors of code the place where it stands.
+func (c *compiler) placed(n ast.Node, x code) code {
+	at, eval := c.spot(n), x.eval
+	x.eval = func(r *Row) Value { return at.mark(eval(r)) }
+	return x
 }
 
 func (c *compiler) binary(n *ast.BinaryNode) (code, error) {
@@ -135,7 +144,7 @@ func (c *compiler) logic(n *ast.BinaryNode, x, y code) (code, error) {
 }
 
 func (c *compiler) coalesce(n ast.Node, operands []code) (code, error) {
-	typ, err := c.unify(n, operands)
+	typ, err := c.unify(operands)
 	if err != nil {
 		return code{}, err
 	}
@@ -195,7 +204,7 @@ func (c *compiler) textTest(n *ast.BinaryNode, x, y code) (code, error) {
 	case "endsWith":
 		test = strings.HasSuffix
 	}
-	return c.strict(n, Bool, x, y, func(a, b Value) Value { return OfBool(test(a.s, b.s)) })
+	return c.strict(n, Bool, x, y, func(a, b Value) Value { return OfBool(test(a.s(), b.s())) })
 }
 
 func (c *compiler) matches(n *ast.BinaryNode, x, y code) (code, error) {
@@ -209,16 +218,17 @@ func (c *compiler) matches(n *ast.BinaryNode, x, y code) (code, error) {
 	if !y.constant {
 		return code{}, c.errorf(y.node, "write the pattern in quotes", "the pattern of matches is compiled once, so it cannot depend on a row")
 	}
-	re, err := compilePattern(y.value.s)
+	re, err := compilePattern(y.value.s())
 	if err != nil {
 		return code{}, c.errorf(y.node, "patterns are RE2: https://github.com/google/re2/wiki/Syntax", "%v", err)
 	}
-	return c.strict(n, Bool, x, y, func(a, _ Value) Value { return OfBool(re.MatchString(a.s)) })
+	return c.strict(n, Bool, x, y, func(a, _ Value) Value { return OfBool(re.MatchString(a.s())) })
 }
 
 // strict makes an operator of which NULL makes NULL.
 func (c *compiler) strict(n ast.Node, typ Type, x, y code, op func(a, b Value) Value) (code, error) {
 	left, right := x.eval, y.eval
+	at := c.spot(n)
 	out := code{typ: typ, nullable: x.nullable || y.nullable, node: n}
 	if y.constant && !y.value.stops() {
 		b := y.value
@@ -227,7 +237,7 @@ func (c *compiler) strict(n ast.Node, typ Type, x, y code, op func(a, b Value) V
 			if a.stops() {
 				return a
 			}
-			return op(a, b)
+			return at.mark(op(a, b))
 		}
 	} else {
 		out.eval = func(r *Row) Value {
@@ -239,10 +249,23 @@ func (c *compiler) strict(n ast.Node, typ Type, x, y code, op func(a, b Value) V
 			if b.stops() {
 				return b
 			}
-			return op(a, b)
+			return at.mark(op(a, b))
 		}
 	}
-	return c.fold(c.placed(n, out), x, y)
+	return c.fold(out, x, y)
+}
+
+// join makes one operator of a + b + c, so that the texts in between are not made.
+func (c *compiler) join(n ast.Node, x, y code) (code, error) {
+	parts := append(x.parts[:len(x.parts):len(x.parts)], y)
+	if x.parts == nil {
+		parts = []code{x, y}
+	}
+	out := code{typ: Text, node: n, parts: parts, eval: invokeMany(concat, c.spot(n), Value.stops, parts)}
+	for _, p := range parts {
+		out.nullable = out.nullable || p.nullable
+	}
+	return c.fold(out, x, y)
 }
 
 func (c *compiler) arithmetic(n *ast.BinaryNode, x, y code) (code, error) {
@@ -272,7 +295,7 @@ func (c *compiler) arithmetic(n *ast.BinaryNode, x, y code) (code, error) {
 		if err != nil {
 			return code{}, err
 		}
-		return c.strict(n, Text, x, y, concatenate)
+		return c.join(n, x, y)
 	}
 	op := map[string]func(a, b Value) Value{"+": add, "-": subtract, "*": times, "/": divide, "%": modulo}[n.Operator]
 	return c.strict(n, typ, x, y, op)
@@ -296,10 +319,10 @@ const maxText = 64 << 20
 func tooLong() Value { return fail("54000", "a text of more than %d MiB would come out", maxText>>20) }
 
 func concatenate(a, b Value) Value {
-	if len(a.s)+len(b.s) > maxText {
+	if len(a.s())+len(b.s()) > maxText {
 		return tooLong()
 	}
-	return OfText(a.s + b.s)
+	return OfText(a.s() + b.s())
 }
 
 func notNumbers(a, b Value, operator string) Value {

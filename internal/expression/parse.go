@@ -59,6 +59,8 @@ func syntaxHint(message string) string {
 	switch {
 	case strings.Contains(message, "coalesce expressions"):
 		return "write (a ?? b) + c"
+	case strings.Contains(message, `unexpected token Operator(":")`):
+		return "inside of map() and its like, an object stands in brackets: map(list, ({name: .name}))"
 	case strings.Contains(message, `Operator("=")`):
 		return "comparison is written =="
 	case strings.Contains(message, "invalid integer literal"):

@@ -73,15 +73,17 @@ func (p *Program) Refs() []Ref { return p.refs }
 // Row is what programs are evaluated on. A goroutine makes one and fills it anew for each row, so that its memory is used again;
 // Item and Index matter to `each:` only.
 type Row struct {
-	// Values are the columns', in the order of Scope.Columns.
+	// Values are the columns', in the order of Scope.Columns: each NULL or of its column's type, where a column of Decimals also takes
+	// other numbers. Another type, as SQLite allows, is an error of the row if the column is read; columns of Any take all.
 	Values []Value
 	// Item and Index are the element of `each:` and its place in the list, from 0.
 	Item  Value
 	Index int64
 	// Resolve returns what another stage made of a key, and whether it knows the key. An error ends the evaluation as it is. The
-	// key must not be kept.
+	// key must not be kept, and nothing be evaluated on this row meanwhile.
 	Resolve func(stage string, key []Value) (Value, bool, error)
 
+	steps  int     // elements that list functions have gone through
 	locals []Value // let, and the elements of lists
 	stack  []Value // arguments of calls with more than three
 	buf    []byte
@@ -93,10 +95,11 @@ func (p *Program) Eval(r *Row) (Value, error) {
 	if len(r.locals) < p.slots {
 		r.locals = slices.Grow(r.locals, p.slots)[:p.slots]
 	}
+	r.steps = 0
 	v := p.eval(r)
 	if v.kind == failed {
 		r.stack = r.stack[:0]
-		return Value{}, v.x.err
+		return Value{}, v.x().err
 	}
 	return v, nil
 }

@@ -2,14 +2,13 @@ package expression
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
 
 // ref compiles ref("stage", key...). Its arguments are programs of their own, for the caller who collects the keys of a batch.
 func (c *compiler) ref(n ast.Node, args []code, reads [][]bool) (code, error) {
-	stage := args[0].value.s
+	stage := args[0].value.s()
 	if c.scope.Refs == nil {
 		return code{}, c.errorf(n, "", "ref() is not allowed here")
 	}
@@ -20,23 +19,22 @@ func (c *compiler) ref(n ast.Node, args []code, reads [][]bool) (code, error) {
 	if err != nil {
 		return code{}, c.errorf(args[0].node, "", "%v", err)
 	}
-	out := code{typ: typ, node: n}
+	out := code{typ: typ, nullable: true, node: n} // a stage may have loaded a row whose key the target has not told
 	ref := Ref{Stage: stage}
 	for i, a := range args[1:] {
 		if a.typ == JSON || a.typ == Float {
 			return code{}, c.errorf(a.node, "", "a key cannot be %s", a.typ)
 		}
-		out.nullable = out.nullable || a.nullable || typ == Any
 		ref.Key = append(ref.Key, c.key(a, reads[i+1]))
 	}
-	out.eval = invokeMany(resolver(stage), Value.stops, args[1:])
+	out.eval = invokeMany(resolver(stage, typ), c.spot(n), Value.stops, args[1:])
 	c.refs = append(c.refs, ref)
 	return out, nil
 }
 
 // key makes a program of an argument. What let has named around it is evaluated first.
 func (c *compiler) key(a code, reads []bool) *Program {
-	line, column := c.place(a.node)
+	at := c.spot(a.node)
 	p := &Program{
 		source: a.node.String(), typ: a.typ, nullable: a.nullable, eval: a.eval, constant: a.constant, value: a.value, column: a.column - 1,
 	}
@@ -46,18 +44,13 @@ func (c *compiler) key(a code, reads []bool) *Program {
 		}
 	}
 	inner := p.eval
-	p.eval = func(r *Row) Value {
-		v := inner(r)
-		if v.kind == failed {
-			placeError(v, line, column)
-		}
-		return v
-	}
+	p.eval = func(r *Row) Value { return at.mark(inner(r)) }
 	p.columns = marked(reads)
 	return p
 }
 
-func resolver(stage string) func(*Row, []Value) Value {
+func resolver(stage string, typ Type) func(*Row, []Value) Value {
+	what := "the key of stage " + stage
 	return func(r *Row, key []Value) Value {
 		if r.Resolve == nil {
 			return fail("55000", "ref(%q): there is nobody to look keys up here", stage)
@@ -69,10 +62,10 @@ func resolver(stage string) func(*Row, []Value) Value {
 		if !ok {
 			kept := slices.Clone(key)
 			for i := range kept {
-				kept[i].s = strings.Clone(kept[i].s)
+				kept[i] = kept[i].clone()
 			}
 			return failWith(&MissingRef{Stage: stage, Key: kept})
 		}
-		return v
+		return conform(v, typ, what)
 	}
 }

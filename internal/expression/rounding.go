@@ -84,8 +84,5 @@ func (d decimal) raised() decimal {
 	if n, ok := scaled(d.n, -d.scale); ok && d.big == nil {
 		return decimal{n: n}
 	}
-	if d.sign() == 0 {
-		return decimal{}
-	}
-	return decimal{big: d.coefficient(), scale: d.scale}
+	return decimal{big: new(big.Int).Mul(d.coefficient(), bigPower(-d.scale))}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strings"
 	"unsafe"
 )
 
@@ -52,21 +53,60 @@ func ParseType(name string) (Type, bool) {
 func (t Type) isNumber() bool { return t == Int || t == Decimal || t == Float }
 
 // Value is a value of a row or of an expression. It is passed by value and never changed; the zero value is NULL.
+//
+// Its four words are as many as the compiler keeps in registers: with a fifth, expressions take twice the time.
 type Value struct {
-	kind Type   // Any is NULL, and failed is an error on its way out
-	low  uint64 // the scale of a Decimal, the second half of a UUID
-	n    int64  // what the type needs: a number, coefficient, float's bits, bool, days, microseconds, first half of a UUID
-	s    string // Text, Bytes, or a JSON text that nobody has looked into yet
-	x    *extra // what few values need
+	kind Type           // Any is NULL, and failed is an error on its way out
+	n    int64          // what the type needs: a number, coefficient, float's bits, bool, days, microseconds, first half of a UUID, length
+	low  uint64         // the scale of a Decimal, the second half of a UUID, unread for a JSON
+	p    unsafe.Pointer // the first byte of a Text, of Bytes and of an unread JSON; else an *extra or nil
 }
 
 // failed marks a value that is an error. No value has kind Null, as NULL is the zero value, so that one comparison finds both.
 const failed = Null
 
+// unread marks a JSON whose text nobody has looked into yet.
+const unread = 1
+
 type extra struct {
 	big *big.Int // the coefficient of a Decimal that has more than 63 bits
 	doc any      // JSON
 	err error    // *ValueError, *MissingRef or what the resolver gave
+}
+
+func ofString(kind Type, s string) Value {
+	return Value{kind: kind, n: int64(len(s)), p: unsafe.Pointer(unsafe.StringData(s))}
+}
+
+// ofBuffer makes a Text of bytes that nobody writes to any more.
+func ofBuffer(b []byte) Value { return ofString(Text, unsafe.String(unsafe.SliceData(b), len(b))) }
+
+func withExtra(kind Type, n int64, x *extra) Value {
+	return Value{kind: kind, n: n, p: unsafe.Pointer(x)}
+}
+
+// s returns the bytes of a Text, of Bytes and of an unread JSON, and "" for all else.
+func (v Value) s() string {
+	if v.kind == Text || v.kind == Bytes || v.kind == JSON && v.low == unread {
+		return unsafe.String((*byte)(v.p), int(v.n))
+	}
+	return ""
+}
+
+// x returns what a value has that does not fit into its words, or nil.
+func (v Value) x() *extra {
+	if v.kind == Text || v.kind == Bytes || v.kind == JSON && v.low == unread {
+		return nil
+	}
+	return (*extra)(v.p)
+}
+
+// clone returns a value that shares no memory with the row.
+func (v Value) clone() Value {
+	if v.kind != Text && v.kind != Bytes {
+		return v
+	}
+	return ofString(v.kind, strings.Clone(v.s()))
 }
 
 // stops reports whether a value is NULL or an error: an operator gives either back as it is.
@@ -96,11 +136,11 @@ func OfDecimal(coefficient int64, scale int32) Value {
 }
 
 // OfText makes a Text. It is not copied: it has to stay as it is while the row is evaluated and its results are used.
-func OfText(s string) Value { return Value{kind: Text, s: s} }
+func OfText(s string) Value { return ofString(Text, s) }
 
 // OfBytes makes Bytes. They are not copied: they have to stay as they are while the row is evaluated and its results are used.
 func OfBytes(b []byte) Value {
-	return Value{kind: Bytes, s: unsafe.String(unsafe.SliceData(b), len(b))}
+	return ofString(Bytes, unsafe.String(unsafe.SliceData(b), len(b)))
 }
 
 // OfDate makes a Date of days since 1970-01-01.
@@ -132,12 +172,16 @@ func OfJSON(doc any) Value {
 	if doc == nil {
 		return Value{}
 	}
-	return Value{kind: JSON, x: &extra{doc: doc}}
+	return withExtra(JSON, 0, &extra{doc: doc})
 }
 
 // OfJSONText makes a JSON of its text, which is parsed when an expression looks into it, and passed on as it is otherwise.
 // It is not copied.
-func OfJSONText(text string) Value { return Value{kind: JSON, s: text} }
+func OfJSONText(text string) Value {
+	v := ofString(JSON, text)
+	v.low = unread
+	return v
+}
 
 // IsNull reports whether the value is NULL.
 func (v Value) IsNull() bool { return v.kind == Any }
@@ -181,7 +225,7 @@ func (v Value) Decimal() (coefficient int64, scale int32, ok bool) {
 	if v.kind == Int {
 		return v.n, 0, true
 	}
-	return v.n, int32(v.low), v.kind == Decimal && v.x == nil
+	return v.n, int32(v.low), v.kind == Decimal && v.x() == nil
 }
 
 // Text returns a Text without a copy, and "" for all else.
@@ -189,7 +233,7 @@ func (v Value) Text() string {
 	if v.kind != Text {
 		return ""
 	}
-	return v.s
+	return v.s()
 }
 
 // Bytes returns Bytes, or the bytes of a Text, without a copy: they must not be changed. It returns nil for all else.
@@ -197,7 +241,7 @@ func (v Value) Bytes() []byte {
 	if v.kind != Bytes && v.kind != Text {
 		return nil
 	}
-	return unsafe.Slice(unsafe.StringData(v.s), len(v.s))
+	return unsafe.Slice((*byte)(v.p), int(v.n))
 }
 
 // UUID returns a UUID, and zeros for all else.
@@ -213,10 +257,10 @@ func (v Value) UUID() (u [16]byte) {
 
 // document returns what a JSON holds, parsing its text where nobody has yet.
 func (v Value) document() (any, error) {
-	if v.x != nil {
-		return v.x.doc, nil
+	if v.x() != nil {
+		return v.x().doc, nil
 	}
-	return parseJSON(v.s)
+	return parseJSON(v.s())
 }
 
 // fromDocument makes a value of a part of a document: scalars become what they are, lists and objects stay JSON.
@@ -243,7 +287,7 @@ func fromDocument(doc any) Value {
 	case json.Number:
 		return numberOfJSON(string(d))
 	case []any, map[string]any:
-		return Value{kind: JSON, x: &extra{doc: doc}}
+		return withExtra(JSON, 0, &extra{doc: doc})
 	}
 	return fail("22023", "a document cannot hold a Go %T", doc)
 }
@@ -258,10 +302,10 @@ func (v Value) element() any {
 	case Int:
 		return v.n
 	case Text:
-		return v.s
+		return v.s()
 	case JSON:
-		if v.x != nil {
-			return v.x.doc
+		if doc, err := v.document(); err == nil {
+			return doc
 		}
 	}
 	return v
