@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,9 @@ func (s *Server) allowed(authorization string) bool {
 
 func (s *Server) giveToken(w http.ResponseWriter, r *http.Request) {
 	id, secret, _ := r.BasicAuth()
+	if plain, err := url.QueryUnescape(secret); err == nil { // RFC 6749, 2.3.1
+		secret = plain
+	}
 	if id == "" {
 		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 	}
