@@ -3,6 +3,7 @@ package httpsink_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -60,7 +61,7 @@ func TestStatusesMeanWhatTheEndpointSaysAndElseWhatTheyMeanInGeneral(t *testing.
 			})
 			c.endpoint.Path = "/v1/records"
 			o := quick()
-			o.Tries = 3
+			o.Tries, o.Patience = 3, 200*time.Millisecond
 			answers, err := deliver(t, sink(t, to(a.url), c.endpoint, o), numbered(1))
 			if c.want == "" {
 				if !tasks.IsPermanent(err) || tasks.HintOf(err) == "" {
@@ -343,5 +344,47 @@ func TestAnAnswerWithoutEndIsReadToItsLimitOnly(t *testing.T) {
 	poll(t, func() bool { return written.Load() > 0 })
 	if n := written.Load(); n > 64<<20 { // what the sockets of both sides hold comes on top of the limit
 		t.Errorf("%d bytes were read", n)
+	}
+}
+
+func TestAKeyForEachRecordIsInItsBodyInWhateverFormThatIs(t *testing.T) {
+	t.Parallel()
+	a := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusCreated, "") })
+	plain := httpsink.Record{Key: "1", IdempotencyKey: "k/1", Fields: map[string]any{"b": 1}}
+	encoded := httpsink.Record{Key: "1", IdempotencyKey: "k/1", JSON: []byte(` { "z": 1, "a": 2 } `)}
+	empty := httpsink.Record{Key: "1", IdempotencyKey: "k/1", JSON: []byte(`{}`)}
+	for _, c := range []struct {
+		endpoint     httpsink.Endpoint
+		record       httpsink.Record
+		target, body string
+	}{
+		{httpsink.Endpoint{Path: "/v1"}, plain, "/v1", `{"b":1,"key":"k/1"}`},
+		{httpsink.Endpoint{Path: "/v1"}, encoded, "/v1", `{"key":"k/1","z": 1, "a": 2 }`},
+		{httpsink.Endpoint{Path: "/v1"}, empty, "/v1", `{"key":"k/1"}`},
+		{httpsink.Endpoint{Path: "/v1", Body: `{"ref": {{ .key }}}`}, encoded, "/v1", `{"ref": "k/1"}`},
+		{httpsink.Endpoint{Method: http.MethodPut, Path: "/v1/{{ .key }}"}, plain, "/v1/k%2F1", `{"b":1,"key":"k/1"}`},
+		{httpsink.Endpoint{Path: "/v1", Batch: 2, ContentType: "application/x-ndjson", Body: "{\n\"ref\": {{ .key }}}"}, plain, "/v1", `{"ref":"k/1"}` + "\n"},
+	} {
+		c.endpoint.RecordKey = "key"
+		_, err := deliver(t, sink(t, to(a.url), c.endpoint, quick()), []httpsink.Record{c.record})
+		seen := a.requests()
+		if last := seen[len(seen)-1]; err != nil || last.Target != c.target || last.Body != c.body {
+			t.Errorf("%+v: %v, want %s %s", last, err, c.target, c.body)
+		}
+	}
+	for name, bad := range map[string]httpsink.Record{
+		"a field that it has itself":          {Fields: map[string]any{"key": 1}},
+		"a field that it has itself, encoded": {JSON: []byte(`{"key": 1}`)},
+		"a list":                              {JSON: []byte(`[{"a": 1}]`)},
+		"no JSON":                             {JSON: []byte(`{"a": `)},
+		"nothing":                             {JSON: []byte(` `)},
+		"fields, and nothing encoded":         {Fields: map[string]any{"a": 1}, JSON: []byte(` `)},
+		"what JSON does not have":             {Fields: map[string]any{"a": math.NaN()}},
+	} {
+		bad.Key, bad.IdempotencyKey = "1", "k/1"
+		answers, err := deliver(t, sink(t, to(a.url), httpsink.Endpoint{Path: "/v1", RecordKey: "key"}, quick()), []httpsink.Record{bad})
+		if g := answers["1"]; err != nil || g.Outcome != httpsink.Rejected || g.Reason == "" {
+			t.Errorf("%s: %+v, %v", name, answers, err)
+		}
 	}
 }

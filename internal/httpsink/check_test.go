@@ -36,7 +36,7 @@ func TestAnEndpointThatIsWrongIsNamedByItsFieldWithAHint(t *testing.T) {
 		`{path: /a, batch: 2, content_type: text/csv}`:     `to.http.content_type: records of type`,
 		`{path: /a, batch: 2, content_type: application/x-ndjson, batch_field: a}`: `to.http.batch_field: a body with`,
 		`{path: /a, body: "{{ range .a }}{{ end }}"}`:                              `to.http.body: `,
-		`{path: /a, body: "{}", record_key: k}`:                                    `to.http.record_key: the field`,
+		`{path: /a, body: "{}", record_key: k}`:                                    `to.http.record_key: body does not send the field "k"`,
 		`{path: /a, idempotency_header: none}`:                                     `to.http.idempotency_header: without an idempotency key or a lookup a POST`,
 		`{path: /a, idempotency_header: "-", method: PATCH}`:                       `to.http.idempotency_header: without an idempotency key or a lookup a PATCH`,
 		`{path: /a, id: data}`:                                                     `to.http.id: "data" does not begin with $`,

@@ -193,6 +193,27 @@ func TestTheBreakerOpensWhenAllFailsAndClosesWhenItIsOver(t *testing.T) {
 	}
 }
 
+func TestAnAPIThatAnswersAndOnlyFailsIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	for status, ends := range map[int]bool{http.StatusInternalServerError: true, http.StatusBadGateway: false} {
+		a := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { reply(w, status, "") })
+		o := quick()
+		o.OpenFor = 5 * time.Millisecond
+		s := sink(t, to(a.url), one, o)
+		waits, ended := 0, false
+		for began := time.Now(); time.Since(began) < 20*time.Second && (ends || waits < 20 || time.Since(began) < 100*time.Millisecond); waits++ {
+			_, err := deliver(t, s, numbered(20))
+			if _, ok := tasks.RetryAfterOf(err); err != nil && !ok {
+				ended = !tasks.IsPermanent(err) && tasks.HintOf(err) != ""
+				break
+			}
+		}
+		if ended != ends || waits == 0 {
+			t.Errorf("status %d: ended %t after %d waits", status, ended, waits)
+		}
+	}
+}
+
 // counting lets everything through and counts it.
 type counting struct{ n atomic.Int64 }
 

@@ -144,8 +144,7 @@ func TestRefusedCredentialsStopTheJobWithAHint(t *testing.T) {
 
 func TestOnlyRedirectsThatKeepTheRequestAndTheServerAreFollowed(t *testing.T) {
 	t.Parallel()
-	var other *api
-	other = serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusCreated, "") })
+	other := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusCreated, "") })
 	for _, c := range []struct {
 		status   int
 		location string

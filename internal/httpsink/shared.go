@@ -147,6 +147,8 @@ type endpointState struct {
 
 	mu     sync.Mutex
 	opened time.Time // when the breaker opened last
+	first  time.Time // when it opened first since it was closed; zero while it is closed
+	away   bool      // the failure that was seen last is one of an API that is not there, and not one of an API that stumbles
 	pause  time.Time // until when the API wants to be left alone
 }
 
@@ -177,10 +179,15 @@ func newEndpointState(c *compiled, o Options) *endpointState {
 			return n.ConsecutiveFailures >= tripInARow || n.Requests >= tripRequests && share >= tripShare
 		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
-			if to == gobreaker.StateOpen {
-				s.mu.Lock()
-				s.opened = time.Now()
-				s.mu.Unlock()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			switch to {
+			case gobreaker.StateOpen:
+				if s.opened = time.Now(); s.first.IsZero() {
+					s.first = s.opened
+				}
+			case gobreaker.StateClosed:
+				s.first = time.Time{}
 			}
 		},
 		IsExcluded: func(err error) bool { return errors.Is(err, errCut) },
@@ -196,11 +203,22 @@ func (s *endpointState) Wait(ctx context.Context, n int) error {
 	return s.limiter.WaitN(ctx, n)
 }
 
-// openFor returns how long the breaker stays open.
-func (s *endpointState) openFor(all time.Duration) time.Duration {
+// stumblingAfter is after how many times OpenFor an API that answers, and only fails, is not waited for any more.
+const stumblingAfter = 6
+
+// open returns how long the breaker stays open, and whether it is open for long because of an API that answers.
+func (s *endpointState) open(openFor time.Duration) (wait time.Duration, stumbling bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(all-time.Since(s.opened), 10*time.Millisecond)
+	wait = max(openFor-time.Since(s.opened), 10*time.Millisecond)
+	return wait, !s.away && !s.first.IsZero() && time.Since(s.first) > stumblingAfter*openFor
+}
+
+// outage notes of a failure whether it is one of an API that is not there.
+func (s *endpointState) outage(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
 }
 
 // pauseFor notes that the API wants to be left alone by everybody for d.

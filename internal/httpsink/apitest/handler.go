@@ -151,6 +151,9 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, batch bool) {
 		send(w, problem(http.StatusBadRequest, err.Error()))
 		return
 	}
+	if s.options.Mode == ModeLookup && r.Context().Err() != nil {
+		return // the client has gone away before anything is begun: with nothing but a lookup, what comes later than that is past help
+	}
 	k := &keyed{body: string(body)}
 	key := r.Header.Get("Idempotency-Key")
 	if s.options.Mode == ModeKeys {
