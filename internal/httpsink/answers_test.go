@@ -38,6 +38,8 @@ func TestStatusesMeanWhatTheEndpointSaysAndElseWhatTheyMeanInGeneral(t *testing.
 		{"an API that puts off by 423", 423, ``, httpsink.Endpoint{Retry: httpsink.Statuses{"423"}}, httpsink.Failed, ""},
 		{"forbidden, for this record", 403, ``, httpsink.Endpoint{Reject: httpsink.Statuses{"403"}}, httpsink.Rejected, ""},
 		{"accepted, where only 201 will do", 202, ``, httpsink.Endpoint{Success: httpsink.Statuses{"201"}}, "", ""},
+		{"in part, which nobody would read", 207, ``, httpsink.Endpoint{}, "", ""},
+		{"in part, as the plan has it", 207, ``, httpsink.Endpoint{Success: httpsink.Statuses{"207"}}, httpsink.Created, ""},
 		{"not modified", 304, ``, httpsink.Endpoint{}, "", ""},
 		{"there, with its id", 409, `{"id": "x-1"}`, httpsink.Endpoint{ID: "$.id", Exists: httpsink.Statuses{"409"}}, httpsink.Existed, "x-1"},
 		{"there, and no id is wanted", 409, ``, httpsink.Endpoint{Exists: httpsink.Statuses{"409"}}, httpsink.Existed, ""},

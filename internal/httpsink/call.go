@@ -87,7 +87,7 @@ func (d *delivery) turn() (func(error), error) {
 			if wait > options.Patience {
 				return nil, tasks.RetryAfter(fmt.Errorf("the API asks for patience, for another %s", wait.Round(time.Second)), wait)
 			}
-			if err := d.sleep(wait); err != nil {
+			if err := d.sleep(wait + jitter(wait/10)); err != nil { // not all at the same moment
 				return nil, err
 			}
 		}

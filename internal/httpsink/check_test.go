@@ -2,6 +2,7 @@ package httpsink_test
 
 import (
 	"encoding/json"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -147,6 +148,29 @@ func TestAConnectionThatIsWrongIsNamedByItsFieldAndNeverByItsSecrets(t *testing.
 	for _, url := range []string{"https://localhost", "https://127.0.0.1:8443", "https://[::1]"} {
 		if err := (httpsink.Connection{BaseURL: url, TLS: httpsink.TLS{Insecure: true}}).Check(); err != nil {
 			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestTheExamplesOfTheDocumentationAreEndpoints(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/http-target.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	if len(blocks) < 5 {
+		t.Errorf("the page has %d examples", len(blocks))
+	}
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		var e httpsink.Endpoint
+		d := yaml.NewDecoder(strings.NewReader(text))
+		d.KnownFields(true)
+		if err := d.Decode(&e); err != nil {
+			t.Errorf("%s\n%v", text, err)
+		} else if err := e.Check(); err != nil {
+			t.Errorf("%s\n%v (%s)", text, err, tasks.HintOf(err))
 		}
 	}
 }

@@ -41,6 +41,8 @@ type Endpoint struct {
 	// IdempotencyHeader carries a key by which the API knows a request again; "" means Idempotency-Key, "none" or "-" that the
 	// API has no such thing. Then a method other than PUT needs a Lookup.
 	IdempotencyHeader string `json:"idempotency_header,omitempty" yaml:"idempotency_header,omitempty"`
+	// IdempotencyQuoted sends the key in double quotes, as a draft of the IETF has it and few APIs do.
+	IdempotencyQuoted bool `json:"idempotency_quoted,omitempty" yaml:"idempotency_quoted,omitempty"`
 	// RecordKey is a field that is added to each record before it is sent, with the record's own idempotency key, for APIs that look
 	// at keys record by record. Then the composition of a batch does not matter to the API. Templates see the field too; with a
 	// Body of one's own, that has to write it.

@@ -138,6 +138,16 @@ func TestARecordIsSentAsJSONUnderItsKeyAndItsIDKeepsItsDigits(t *testing.T) {
 	}
 }
 
+func TestAKeyIsQuotedWhereTheAPIWantsThat(t *testing.T) {
+	t.Parallel()
+	a := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusCreated, "") })
+	e := httpsink.Endpoint{Path: "/v1", IdempotencyQuoted: true}
+	record := httpsink.Record{Key: "1", IdempotencyKey: `a"b\c`, Fields: map[string]any{}}
+	if _, err := deliver(t, sink(t, to(a.url), e, quick()), []httpsink.Record{record}); err != nil || a.requests()[0].Key != `"a\"b\\c"` {
+		t.Errorf("%+v, %v", a.requests(), err)
+	}
+}
+
 func TestARepetitionHasTheSameBytesAndTheSameKey(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(n int, w http.ResponseWriter, _ *http.Request) {

@@ -134,15 +134,23 @@ func (c *compiled) request(items []*item, generation int, userAgent string) (*ou
 	if !c.batched {
 		out.body = first.body
 		if c.key != "" {
-			out.header.Set(c.key, first.record.IdempotencyKey)
+			out.header.Set(c.key, c.quoted(first.record.IdempotencyKey))
 		}
 		return out, nil
 	}
 	if c.key != "" {
-		out.header.Set(c.key, batchKey(items, generation))
+		out.header.Set(c.key, c.quoted(batchKey(items, generation)))
 	}
 	out.body = c.join(items)
 	return out, nil
+}
+
+// quoted returns a key as its header has it: RFC 9651, 3.3.3, if it has quotes.
+func (c *compiled) quoted(key string) string {
+	if !c.IdempotencyQuoted {
+		return key
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
 }
 
 // join makes one body of many records.
