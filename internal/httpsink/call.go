@@ -56,13 +56,15 @@ func (d *delivery) call(out *outgoing, classify func(int) meaning) (*result, err
 			report(errCut) // it is about the credentials, and says nothing of the endpoint
 			return nil, err
 		}
-		d.sink.state.outage(true)
+		d.sink.state.outage()
 		report(err)
 		return &result{class: retryable, cause: err, sent: sent}, nil
 	}
 	res := &result{reply: r, class: classify(r.status), sent: !undone(r.status)}
 	if r.status >= 500 {
-		d.sink.state.outage(r.status == http.StatusBadGateway || r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout)
+		if r.status == http.StatusBadGateway || r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout {
+			d.sink.state.outage()
+		}
 		report(fmt.Errorf("status %d", r.status))
 	} else {
 		report(nil)

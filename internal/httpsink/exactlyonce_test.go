@@ -15,7 +15,7 @@ import (
 	"github.com/stint-run/stint/tasks"
 )
 
-var records = flag.Int("records", 20_000, "how many records go through the hostile server, in each way, without -short")
+var records = flag.Int("records", 10_000, "how many records go through the hostile server, in each way, without -short")
 
 // caller is what the engine and a family are to a sink: it writes answers down, dies at times, and comes again.
 type caller struct {
@@ -93,7 +93,7 @@ func (c *caller) attempt(part []httpsink.Record) {
 		<-t.C
 		return
 	}
-	if err != nil && !errors.Is(err, errKilled) {
+	if tasks.IsPermanent(err) { // anything else is an attempt that failed
 		c.t.Fatalf("Deliver returned %v", err)
 	}
 }

@@ -75,7 +75,7 @@ func work() error {
 				_, err := ledger.Write(lines) // one write: a killed process has written all of it or nothing
 				return err
 			})
-			if _, patience := tasks.RetryAfterOf(err); err != nil && !patience {
+			if tasks.IsPermanent(err) { // anything else is an attempt that failed
 				return err
 			}
 		}

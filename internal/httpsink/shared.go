@@ -146,10 +146,11 @@ type endpointState struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 
 	mu     sync.Mutex
-	opened time.Time // when the breaker opened last
-	first  time.Time // when it opened first since it was closed; zero while it is closed
-	away   bool      // the failure that was seen last is one of an API that is not there, and not one of an API that stumbles
-	pause  time.Time // until when the API wants to be left alone
+	opened time.Time       // when the breaker opened last
+	first  time.Time       // when it opened first since it was closed; zero while it is closed
+	ids    map[string]bool // places where an answer had an id
+	away   time.Time       // when the API was seen not to be there, which is more than to stumble
+	pause  time.Time       // until when the API wants to be left alone
 }
 
 // errCut: a request was cut off by us. It says nothing about the endpoint.
@@ -164,7 +165,7 @@ const (
 )
 
 func newEndpointState(c *compiled, o Options) *endpointState {
-	s := &endpointState{}
+	s := &endpointState{ids: map[string]bool{}}
 	if n := c.pace.perSecond(); n > 0 {
 		// The burst is what 50 ms give: timers are no more exact than that, and no API counts in less.
 		s.limiter = rate.NewLimiter(rate.Limit(n), max(1, int(n/20)))
@@ -211,14 +212,28 @@ func (s *endpointState) open(openFor time.Duration) (wait time.Duration, stumbli
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait = max(openFor-time.Since(s.opened), 10*time.Millisecond)
-	return wait, !s.away && !s.first.IsZero() && time.Since(s.first) > stumblingAfter*openFor
+	long := time.Now().Add(-stumblingAfter * openFor)
+	return wait, !s.first.IsZero() && s.first.Before(long) && s.away.Before(long)
 }
 
-// outage notes of a failure whether it is one of an API that is not there.
-func (s *endpointState) outage(away bool) {
+// outage notes that the API is not there: it does not answer, or something before it does in its place.
+func (s *endpointState) outage() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.away = away
+	s.away = time.Now()
+}
+
+// sawID notes that an answer had an id where the plan says.
+func (s *endpointState) sawID(place string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ids[place] = true
+}
+
+func (s *endpointState) hasSeenID(place string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ids[place]
 }
 
 // pauseFor notes that the API wants to be left alone by everybody for d.

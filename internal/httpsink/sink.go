@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/stint-run/stint/tasks"
@@ -141,7 +140,6 @@ type Sink struct {
 	link     *link
 	state    *endpointState
 	release  func()
-	idsSeen  atomic.Bool // an answer had an id where the endpoint says
 }
 
 // New returns a sink. It connects to nothing yet. Errors are those of Check, of the connection or the endpoint.
