@@ -156,7 +156,8 @@ type endpointState struct {
 // errCut: a request was cut off by us. It says nothing about the endpoint.
 var errCut = errors.New("cut off")
 
-// When the breaker opens: after so many failures in a row, or when of so many requests within the window such a share has failed.
+// When the breaker opens: after so many failures in a row, and not less than may have been under way when one thing broke them all; or
+// when of so many requests within the window such a share has failed.
 const (
 	tripInARow   = 8
 	tripRequests = 20
@@ -177,7 +178,7 @@ func newEndpointState(c *compiled, o Options) *endpointState {
 		Timeout:      o.OpenFor,
 		ReadyToTrip: func(n gobreaker.Counts) bool {
 			share := float64(n.TotalFailures) / float64(max(1, n.Requests))
-			return n.ConsecutiveFailures >= tripInARow || n.Requests >= tripRequests && share >= tripShare
+			return int(n.ConsecutiveFailures) >= max(tripInARow, c.Concurrency) || n.Requests >= tripRequests && share >= tripShare
 		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			s.mu.Lock()
