@@ -24,7 +24,7 @@ func (b *batch) taken(items []*item, r *result) (meaning, error) {
 		return succeeded, b.withoutID(items, r, problem)
 	}
 	if b.c.ID != "" {
-		b.d.sink.idsSeen.Store(true)
+		b.d.sink.state.sawID(b.c.idPlace())
 	}
 	var all []answered
 	for n, i := range items {
@@ -81,6 +81,14 @@ func lastSegment(text string) (json.RawMessage, bool) {
 	return id, err == nil
 }
 
+// idPlace names where ids stand.
+func (c *compiled) idPlace() string {
+	if c.Partial != nil {
+		return c.Partial.Items + " " + c.Partial.ID
+	}
+	return c.ID
+}
+
 // withoutID settles records that were taken by an answer that does not say under which id. If no answer ever had one, the plan is wrong,
 // and going on would make records that nothing can refer to.
 func (b *batch) withoutID(items []*item, r *result, problem string) error {
@@ -99,7 +107,7 @@ func (b *batch) withoutID(items []*item, r *result, problem string) error {
 	if len(open) == 0 {
 		return nil
 	}
-	if !b.d.sink.idsSeen.Load() {
+	if !b.d.sink.state.hasSeenID(b.c.idPlace()) {
 		return tasks.Permanent(tasks.WithHint(nil, "Look at to.http.id, or partial.items and partial.id. What was sent is there, and is found again by its key when the job goes on.",
 			"%s", problem))
 	}
@@ -216,7 +224,7 @@ func (b *batch) spokenOf(element map[string]any) (meaning, Answer, error) {
 			}
 		}
 		if a.ID != nil {
-			b.d.sink.idsSeen.Store(true)
+			b.d.sink.state.sawID(b.c.idPlace())
 		}
 		return class, a, nil
 	}

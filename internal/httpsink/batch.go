@@ -18,7 +18,7 @@ type batch struct {
 func newBatch(d *delivery, records []Record) *batch {
 	b := &batch{d: d, c: d.sink.endpoint}
 	for n := range records {
-		i := &item{record: &records[n], done: records[n].Answered}
+		i := &item{record: &records[n], done: records[n].Answered || records[n].Gone}
 		i.ask = b.c.lookup != nil && (i.record.Maybe || b.c.Lookup.Always)
 		if i.unsure = i.record.Maybe; i.unsure {
 			i.settle = b.settledAt(d.began)
@@ -85,6 +85,9 @@ func (b *batch) deliver(lo, hi int) error {
 		}
 		if b.whole() && len(items) < hi-lo {
 			// A part with an answer in it has been sent, and answered, before. What is left of it is another batch.
+			if b.lost(lo, hi) {
+				return b.withoutTheGone(lo, hi, items)
+			}
 			return b.halve(lo, hi)
 		}
 		if found, err := b.ask(items); err != nil {
@@ -134,6 +137,32 @@ func (b *batch) deliver(lo, hi int) error {
 			return b.halve(lo, hi)
 		}
 	}
+}
+
+// lost reports whether a part may have been sent with records that are gone, and has not been answered.
+func (b *batch) lost(lo, hi int) bool {
+	gone := false
+	for _, i := range b.items[lo:hi] {
+		if i.record.Answered || i.done && !i.record.Gone || !i.record.Gone && !i.record.Maybe {
+			return false
+		}
+		gone = gone || i.record.Gone
+	}
+	return gone
+}
+
+// withoutTheGone settles what is left of a part that is lost: under its key it cannot be sent any more, and under another one it may be
+// sent only if it is surely not there.
+func (b *batch) withoutTheGone(lo, hi int, items []*item) error {
+	if b.c.lookup == nil {
+		b.emit(same(items, Answer{Outcome: Rejected, Code: "batch_changed", Uncertain: true,
+			Reason: "an earlier attempt may have sent it in a batch whose other records have changed since"}))
+		return nil
+	}
+	if _, err := b.ask(items); err != nil {
+		return err
+	}
+	return b.halve(lo, hi)
 }
 
 // sent notes that items may have been sent, if a request says neither that they were nor that they were not.

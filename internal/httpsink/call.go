@@ -28,7 +28,7 @@ type result struct {
 	wait   time.Duration // what the API asked to wait; 0 if it did not
 }
 
-// patience counts what a request has used up of its tries and its time. That the API is busy costs time only.
+// patience counts what a request has used up of its tries and its time. That the API is busy, or at it already, costs time only.
 type patience struct {
 	tries  int
 	busy   int
@@ -56,11 +56,15 @@ func (d *delivery) call(out *outgoing, classify func(int) meaning) (*result, err
 			report(errCut) // it is about the credentials, and says nothing of the endpoint
 			return nil, err
 		}
+		d.sink.state.outage()
 		report(err)
 		return &result{class: retryable, cause: err, sent: sent}, nil
 	}
 	res := &result{reply: r, class: classify(r.status), sent: !undone(r.status)}
 	if r.status >= 500 {
+		if r.status == http.StatusBadGateway || r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout {
+			d.sink.state.outage()
+		}
 		report(fmt.Errorf("status %d", r.status))
 	} else {
 		report(nil)
@@ -69,7 +73,7 @@ func (d *delivery) call(out *outgoing, classify func(int) meaning) (*result, err
 	case unauthorized, redirected, unexpected:
 		return nil, d.sink.stopError(res.class, r)
 	case retryable:
-		res.wait = min(retryAfter(r.header.Get("Retry-After"), time.Now()), d.sink.endpoint.MaxRetryAfter.or(DefaultMaxRetryAfter))
+		res.wait = min(retryAfter(r.header), d.sink.endpoint.MaxRetryAfter.or(DefaultMaxRetryAfter))
 	}
 	return res, nil
 }
@@ -85,7 +89,7 @@ func (d *delivery) turn() (func(error), error) {
 			if wait > options.Patience {
 				return nil, tasks.RetryAfter(fmt.Errorf("the API asks for patience, for another %s", wait.Round(time.Second)), wait)
 			}
-			if err := d.sleep(wait); err != nil {
+			if err := d.sleep(wait + jitter(wait/10)); err != nil { // not all at the same moment
 				return nil, err
 			}
 		}
@@ -97,9 +101,7 @@ func (d *delivery) turn() (func(error), error) {
 			}
 			continue
 		case err != nil:
-			wait := state.openFor(options.OpenFor)
-			return nil, tasks.RetryAfter(tasks.WithHint(d.lastFailure(), "Nothing is lost: the step goes on by itself when the API answers again.",
-				"the API only fails, and is left alone for %s", options.OpenFor), wait+jitter(wait/4))
+			return nil, d.leftAlone()
 		}
 		if err := d.limiter.Wait(d.waiting, 1); err != nil {
 			report(errCut)
@@ -110,6 +112,18 @@ func (d *delivery) turn() (func(error), error) {
 		}
 		return report, nil
 	}
+}
+
+// leftAlone is the error of an open breaker. It costs no attempt, as an outage says nothing about the step. But where the API is up, and
+// stumbles over everything that it gets, that may be about the records: if it lasts, it has to end some time, or be looked at.
+func (d *delivery) leftAlone() error {
+	wait, stumbling := d.sink.state.open(d.sink.options.OpenFor)
+	if stumbling {
+		return tasks.WithHint(d.lastFailure(), "Look at the log of the API: records that follow each other may make it stumble. Let the plan leave them out, or name the status in to.http.reject.",
+			"the API answers, and has only failed for more than %s", stumblingAfter*d.sink.options.OpenFor)
+	}
+	return tasks.RetryAfter(tasks.WithHint(d.lastFailure(), "Nothing is lost: the step goes on by itself when the API answers again.",
+		"the API only fails, and is left alone for %s", d.sink.options.OpenFor), wait+jitter(wait/4))
 }
 
 // again waits before another try. Its error ends the Deliver. more is false when tries or patience are used up.
@@ -128,6 +142,10 @@ func (d *delivery) again(p *patience, r *result) (more bool, err error) {
 			return false, tasks.RetryAfter(fmt.Errorf("the API asks for patience with status %d", r.status), ask+jitter(ask/10))
 		}
 		d.sink.state.pauseFor(r.wait)
+	} else if r.reply != nil && r.status == http.StatusConflict { // the first request of this key is under way, for as long as it takes
+		if p.busy++; spent {
+			return false, nil
+		}
 	} else if p.tries++; spent || p.tries >= d.sink.options.Tries {
 		return false, nil
 	}
@@ -157,13 +175,17 @@ func (d *delivery) sleep(wait time.Duration) error {
 
 func (d *delivery) stopped() error { return context.Cause(d.waiting) }
 
-// retryAfter reads the header: seconds or a date. 0 if there is none, or it is not understood, or it is over.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
+// retryAfter reads the header: seconds, or a date, which is by the API's clock. 0 if there is none, or it is not understood, or it is over.
+func retryAfter(header http.Header) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
 		return time.Duration(min(max(seconds, 0), int64(24*time.Hour/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
+		now, err := http.ParseTime(header.Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
 		return max(at.Sub(now), 0)
 	}
 	return 0

@@ -2,6 +2,7 @@ package httpsink_test
 
 import (
 	"encoding/json"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func TestAnEndpointThatIsWrongIsNamedByItsFieldWithAHint(t *testing.T) {
 		`{path: /a, batch: 2, content_type: text/csv}`:     `to.http.content_type: records of type`,
 		`{path: /a, batch: 2, content_type: application/x-ndjson, batch_field: a}`: `to.http.batch_field: a body with`,
 		`{path: /a, body: "{{ range .a }}{{ end }}"}`:                              `to.http.body: `,
-		`{path: /a, body: "{}", record_key: k}`:                                    `to.http.record_key: the field`,
+		`{path: /a, body: "{}", record_key: k}`:                                    `to.http.record_key: body does not send the field "k"`,
 		`{path: /a, idempotency_header: none}`:                                     `to.http.idempotency_header: without an idempotency key or a lookup a POST`,
 		`{path: /a, idempotency_header: "-", method: PATCH}`:                       `to.http.idempotency_header: without an idempotency key or a lookup a PATCH`,
 		`{path: /a, id: data}`:                                                     `to.http.id: "data" does not begin with $`,
@@ -147,6 +148,29 @@ func TestAConnectionThatIsWrongIsNamedByItsFieldAndNeverByItsSecrets(t *testing.
 	for _, url := range []string{"https://localhost", "https://127.0.0.1:8443", "https://[::1]"} {
 		if err := (httpsink.Connection{BaseURL: url, TLS: httpsink.TLS{Insecure: true}}).Check(); err != nil {
 			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestTheExamplesOfTheDocumentationAreEndpoints(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/http-target.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	if len(blocks) < 5 {
+		t.Errorf("the page has %d examples", len(blocks))
+	}
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		var e httpsink.Endpoint
+		d := yaml.NewDecoder(strings.NewReader(text))
+		d.KnownFields(true)
+		if err := d.Decode(&e); err != nil {
+			t.Errorf("%s\n%v", text, err)
+		} else if err := e.Check(); err != nil {
+			t.Errorf("%s\n%v (%s)", text, err, tasks.HintOf(err))
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (s *Sink) Deliver(ctx context.Context, records []Record, done func([]Answer
 	})()
 	open := 0
 	for _, r := range records {
-		if !r.Answered {
+		if !r.Answered && !r.Gone {
 			open++
 		}
 	}

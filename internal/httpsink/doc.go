@@ -21,6 +21,8 @@
 //	Deliver  done(answers): in one transaction, write them down        <- a crash anywhere here
 //	after    deliver those without an answer again: Maybe, and the others with Answered, in the same order
 //
+// Groups of some hundred records keep small what has to be asked for, or sent once more, after a crash.
+//
 // A Failed answer is no verdict: keep it out of what is written down, and return an error so that the step is tried again later, until it
 // has failed often enough to set the record aside.
 //
@@ -31,7 +33,7 @@
 // written; under a key that differs although the composition is the same it writes them twice.
 //
 // From that follows that a batch has to be repeated with the same records. Batches are therefore cut by the positions of the records that
-// Deliver is given, those with Answered included. A batch that the API refuses as a whole is halved, always at the same place, until the
+// Deliver is given, those with Answered included, and those that are Gone since. A batch that the API refuses as a whole is halved, always at the same place, until the
 // bad record is alone; all answers to one request reach done in one call. So an attempt that comes after a crash can see, from the
 // answers alone, how far the halving had come: a part none of whose records has an answer may have been sent as it is, and is sent as it
 // is; a part with some answers has been answered, and what is left of it goes on in halves. What the answer to a batch says to try again

@@ -41,10 +41,14 @@ type Endpoint struct {
 	// IdempotencyHeader carries a key by which the API knows a request again; "" means Idempotency-Key, "none" or "-" that the
 	// API has no such thing. Then a method other than PUT needs a Lookup.
 	IdempotencyHeader string `json:"idempotency_header,omitempty" yaml:"idempotency_header,omitempty"`
-	// RecordKey is a field that is added to each record as it is sent, with the record's own idempotency key, for APIs that look
-	// at keys record by record. Then the composition of a batch does not matter to the API.
+	// IdempotencyQuoted sends the key in double quotes, as a draft of the IETF has it and few APIs do.
+	IdempotencyQuoted bool `json:"idempotency_quoted,omitempty" yaml:"idempotency_quoted,omitempty"`
+	// RecordKey is a field that is added to each record before it is sent, with the record's own idempotency key, for APIs that look
+	// at keys record by record. Then the composition of a batch does not matter to the API. Templates see the field too; with a
+	// Body of one's own, that has to write it.
 	RecordKey string `json:"record_key,omitempty" yaml:"record_key,omitempty"`
-	// Lookup asks whether a record is there already; nil if the API cannot be asked.
+	// Lookup asks whether a record is there already, before it is sent, if it may have been sent before: by an earlier attempt, or,
+	// without an idempotency key, by a request of this one that was cut off. nil if the API cannot be asked.
 	Lookup *Lookup `json:"lookup,omitempty" yaml:"lookup,omitempty"`
 	// Success are the statuses of a request that took effect; nil means 2xx.
 	Success Statuses `json:"success,omitempty" yaml:"success,omitempty"`
@@ -142,6 +146,7 @@ type compiled struct {
 	batched    bool
 	jsonBody   bool
 	idempotent bool // a request may be sent again without asking
+	reads      bool // something looks into the records
 }
 
 type compiledLookup struct {
@@ -190,6 +195,10 @@ func (e Endpoint) compile() (*compiled, error) {
 		if err := check(); err != nil {
 			return nil, err
 		}
+	}
+	c.reads = c.body != nil || !c.path.constant() || c.lookup != nil || c.partial != nil && c.partial.field != ""
+	for _, t := range c.headers {
+		c.reads = c.reads || !t.constant()
 	}
 	return c, nil
 }
@@ -294,8 +303,8 @@ func (c *compiled) checkBatch() error {
 			return fieldError("batch_field", "Leave it out.", "a body with one record a line has no fields around them")
 		}
 	}
-	if c.RecordKey != "" && c.Body != "" {
-		return fieldError("record_key", "Leave body out.", "the field is added to the record as JSON, and body replaces that")
+	if c.RecordKey != "" && c.body != nil && !c.body.mentions(c.RecordKey) {
+		return fieldError("record_key", "Write {{ ."+c.RecordKey+" }} into body, or leave record_key out.", "body does not send the field %q", c.RecordKey)
 	}
 	return nil
 }

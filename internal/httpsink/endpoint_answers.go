@@ -2,6 +2,7 @@ package httpsink
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -155,6 +156,8 @@ func (c *compiled) classify(status int) meaning {
 		return retryable
 	case c.Exists.has(status):
 		return existed
+	case status == http.StatusMultiStatus && c.Partial == nil && !slices.Contains(c.Success, "207"):
+		return unexpected // it speaks of each record, and nobody would listen
 	case c.Success.has(status):
 		return succeeded
 	case status < 300:

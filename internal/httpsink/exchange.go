@@ -166,7 +166,7 @@ func (s *Sink) stopError(class meaning, r *reply) error {
 		return tasks.Permanent(tasks.WithHint(nil, "Following it could send the record twice, or not at all. Put the address that it leads to into base_url of the connection, or path of the plan.",
 			"the API redirects to %s with status %d", where, r.status))
 	}
-	return tasks.Permanent(tasks.WithHint(nil, "Say by to.http.success, exists, retry or reject what it means.",
+	return tasks.Permanent(tasks.WithHint(nil, "Say by to.http.success, exists, retry or reject what it means; 207 needs partial, which says where the answer speaks of each record.",
 		"the API answers with status %d, of which the plan says nothing", r.status))
 }
 

@@ -1,6 +1,7 @@
 package httpsink_test
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,8 +18,16 @@ import (
 	"github.com/stint-run/stint/internal/httpsink"
 )
 
-// TestMain also finds goroutines that outlive their sink.
+// TestMain is also the main of a worker that a test kills, and finds goroutines that outlive their sink.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if *workerURL != "" {
+		if err := work(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -126,6 +135,16 @@ func TestARecordIsSentAsJSONUnderItsKeyAndItsIDKeepsItsDigits(t *testing.T) {
 	}
 	if h := seen[0].header; h.Get("X-Name") != "A & B" || h.Get("Content-Type") != "application/json" || h.Get("Accept-Encoding") != "gzip" {
 		t.Errorf("the headers were %v", h)
+	}
+}
+
+func TestAKeyIsQuotedWhereTheAPIWantsThat(t *testing.T) {
+	t.Parallel()
+	a := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusCreated, "") })
+	e := httpsink.Endpoint{Path: "/v1", IdempotencyQuoted: true}
+	record := httpsink.Record{Key: "1", IdempotencyKey: `a"b\c`, Fields: map[string]any{}}
+	if _, err := deliver(t, sink(t, to(a.url), e, quick()), []httpsink.Record{record}); err != nil || a.requests()[0].Key != `"a\"b\\c"` {
+		t.Errorf("%+v, %v", a.requests(), err)
 	}
 }
 
@@ -240,5 +259,37 @@ func TestAnAttemptAfterACrashMeetsTheSameBatches(t *testing.T) {
 	}
 	if len(second) == 2 && !reflect.DeepEqual([]string{second[1].Body, second[1].Key}, []string{first[2].Body, first[2].Key}) {
 		t.Errorf("the third batch went as %+v, before as %+v", second[1], first[2])
+	}
+}
+
+func TestABatchThatLostARecordIsLookedUpOrSetAsideButNotSentUnderAnotherKey(t *testing.T) {
+	t.Parallel()
+	a := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "r3"):
+			reply(w, http.StatusNotFound, "")
+		case r.Method == http.MethodGet:
+			reply(w, http.StatusOK, `{"id": 1}`)
+		default:
+			reply(w, http.StatusCreated, "")
+		}
+	})
+	records := numbered(8)
+	for i := range records {
+		records[i].Maybe = true
+	}
+	records[1] = httpsink.Record{Key: "r1", IdempotencyKey: "job/stage/r1", Gone: true}
+	e := httpsink.Endpoint{Path: "/v1/batch", Batch: 4, Concurrency: 1}
+	answers, err := deliver(t, sink(t, to(a.url), e, quick()), records)
+	if g := answers["r0"]; err != nil || len(answers) != 7 || g.Outcome != httpsink.Rejected || g.Code != "batch_changed" || !g.Uncertain || answers["r4"].Outcome != httpsink.Created {
+		t.Errorf("%+v, %v", answers, err)
+	}
+	if n := len(a.requests()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+	e.Lookup = &httpsink.Lookup{Path: "/v1/{{ .legacy_id }}", ID: "$.id"}
+	answers, err = deliver(t, sink(t, to(a.url), e, quick()), records)
+	if err != nil || len(answers) != 7 || answers["r0"].Outcome != httpsink.Existed || answers["r3"].Outcome != httpsink.Created {
+		t.Errorf("with a lookup: %+v, %v", answers, err)
 	}
 }

@@ -30,32 +30,52 @@ type item struct {
 // prepare makes what is sent of the record. It is made once, so that each repetition has the same bytes.
 func (i *item) prepare(c *compiled) error {
 	i.fields = i.record.Fields
-	if i.fields == nil {
-		v, err := decode(i.record.JSON)
-		object, ok := v.(map[string]any)
-		if err != nil || !ok {
-			return errors.New("the record is no JSON object")
-		}
-		i.fields = object
+	if i.record.JSON != nil && (!json.Valid(i.record.JSON) || bytes.TrimSpace(i.record.JSON)[0] != '{') {
+		return errors.New("the record is no JSON object")
 	}
-	body, err := i.encode(c)
-	if err != nil {
+	if i.fields == nil && c.reads { // else nobody looks into it
+		v, err := decode(i.record.JSON)
+		if err != nil {
+			return err
+		}
+		i.fields = v.(map[string]any) // it begins with {
+	}
+	if c.RecordKey != "" {
+		if i.has(c.RecordKey) {
+			return fmt.Errorf("the record has a field %q of its own, which is where to.http.record_key puts the key", c.RecordKey)
+		}
+		if i.fields != nil {
+			i.fields = maps.Clone(i.fields)
+			i.fields[c.RecordKey] = i.record.IdempotencyKey
+		}
+	}
+	var err error
+	if i.body, err = i.encode(c); err != nil {
 		return err
 	}
-	i.body = body
-	if c.jsonBody {
-		if !json.Valid(body) {
-			return errors.New("the body that the template makes is no JSON")
+	if c.body != nil && c.jsonBody && !json.Valid(i.body) {
+		return errors.New("the body that the template makes is no JSON")
+	}
+	if strings.HasPrefix(c.ContentType, ndjsonType) {
+		var line bytes.Buffer
+		if err := json.Compact(&line, i.body); err != nil {
+			return err
 		}
-		if strings.HasPrefix(c.ContentType, ndjsonType) {
-			var line bytes.Buffer
-			if err := json.Compact(&line, body); err != nil {
-				return err
-			}
-			i.body = line.Bytes()
-		}
+		i.body = line.Bytes()
 	}
 	return nil
+}
+
+// has reports whether the record has a field.
+func (i *item) has(field string) bool {
+	if i.fields != nil {
+		_, has := i.fields[field]
+		return has
+	}
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(i.record.JSON, &members) // it is an object: prepare has looked
+	_, has := members[field]
+	return has
 }
 
 func (i *item) encode(c *compiled) ([]byte, error) {
@@ -63,18 +83,8 @@ func (i *item) encode(c *compiled) ([]byte, error) {
 		text, err := c.body.render(i.fields)
 		return []byte(text), err
 	}
-	if c.RecordKey != "" {
-		if _, taken := i.fields[c.RecordKey]; taken {
-			return nil, fmt.Errorf("the record has a field %q of its own, which is where to.http.record_key puts the key", c.RecordKey)
-		}
-	}
 	if i.record.JSON == nil {
-		fields := i.fields
-		if c.RecordKey != "" {
-			fields = maps.Clone(fields)
-			fields[c.RecordKey] = i.record.IdempotencyKey
-		}
-		return marshal(fields)
+		return marshal(i.fields)
 	}
 	if c.RecordKey == "" {
 		return i.record.JSON, nil
@@ -83,7 +93,7 @@ func (i *item) encode(c *compiled) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rest := bytes.TrimSpace(bytes.TrimSpace(i.record.JSON)[1:]); rest[0] != '}' { // it is an object: prepare has read it
+	if rest := bytes.TrimSpace(bytes.TrimSpace(i.record.JSON)[1:]); rest[0] != '}' {
 		return append(append(member[:len(member)-1], ','), rest...), nil
 	}
 	return member, nil
@@ -124,15 +134,23 @@ func (c *compiled) request(items []*item, generation int, userAgent string) (*ou
 	if !c.batched {
 		out.body = first.body
 		if c.key != "" {
-			out.header.Set(c.key, first.record.IdempotencyKey)
+			out.header.Set(c.key, c.quoted(first.record.IdempotencyKey))
 		}
 		return out, nil
 	}
 	if c.key != "" {
-		out.header.Set(c.key, batchKey(items, generation))
+		out.header.Set(c.key, c.quoted(batchKey(items, generation)))
 	}
 	out.body = c.join(items)
 	return out, nil
+}
+
+// quoted returns a key as its header has it: RFC 9651, 3.3.3, if it has quotes.
+func (c *compiled) quoted(key string) string {
+	if !c.IdempotencyQuoted {
+		return key
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
 }
 
 // join makes one body of many records.

@@ -146,14 +146,18 @@ type endpointState struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 
 	mu     sync.Mutex
-	opened time.Time // when the breaker opened last
-	pause  time.Time // until when the API wants to be left alone
+	opened time.Time       // when the breaker opened last
+	first  time.Time       // when it opened first since it was closed; zero while it is closed
+	ids    map[string]bool // places where an answer had an id
+	away   time.Time       // when the API was seen not to be there, which is more than to stumble
+	pause  time.Time       // until when the API wants to be left alone
 }
 
 // errCut: a request was cut off by us. It says nothing about the endpoint.
 var errCut = errors.New("cut off")
 
-// When the breaker opens: after so many failures in a row, or when of so many requests within the window such a share has failed.
+// When the breaker opens: after so many failures in a row, and not less than may have been under way when one thing broke them all; or
+// when of so many requests within the window such a share has failed.
 const (
 	tripInARow   = 8
 	tripRequests = 20
@@ -162,7 +166,7 @@ const (
 )
 
 func newEndpointState(c *compiled, o Options) *endpointState {
-	s := &endpointState{}
+	s := &endpointState{ids: map[string]bool{}}
 	if n := c.pace.perSecond(); n > 0 {
 		// The burst is what 50 ms give: timers are no more exact than that, and no API counts in less.
 		s.limiter = rate.NewLimiter(rate.Limit(n), max(1, int(n/20)))
@@ -174,13 +178,18 @@ func newEndpointState(c *compiled, o Options) *endpointState {
 		Timeout:      o.OpenFor,
 		ReadyToTrip: func(n gobreaker.Counts) bool {
 			share := float64(n.TotalFailures) / float64(max(1, n.Requests))
-			return n.ConsecutiveFailures >= tripInARow || n.Requests >= tripRequests && share >= tripShare
+			return int(n.ConsecutiveFailures) >= max(tripInARow, c.Concurrency) || n.Requests >= tripRequests && share >= tripShare
 		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
-			if to == gobreaker.StateOpen {
-				s.mu.Lock()
-				s.opened = time.Now()
-				s.mu.Unlock()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			switch to {
+			case gobreaker.StateOpen:
+				if s.opened = time.Now(); s.first.IsZero() {
+					s.first = s.opened
+				}
+			case gobreaker.StateClosed:
+				s.first = time.Time{}
 			}
 		},
 		IsExcluded: func(err error) bool { return errors.Is(err, errCut) },
@@ -196,11 +205,36 @@ func (s *endpointState) Wait(ctx context.Context, n int) error {
 	return s.limiter.WaitN(ctx, n)
 }
 
-// openFor returns how long the breaker stays open.
-func (s *endpointState) openFor(all time.Duration) time.Duration {
+// stumblingAfter is after how many times OpenFor an API that answers, and only fails, is not waited for any more.
+const stumblingAfter = 6
+
+// open returns how long the breaker stays open, and whether it is open for long because of an API that answers.
+func (s *endpointState) open(openFor time.Duration) (wait time.Duration, stumbling bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(all-time.Since(s.opened), 10*time.Millisecond)
+	wait = max(openFor-time.Since(s.opened), 10*time.Millisecond)
+	long := time.Now().Add(-stumblingAfter * openFor)
+	return wait, !s.first.IsZero() && s.first.Before(long) && s.away.Before(long)
+}
+
+// outage notes that the API is not there: it does not answer, or something before it does in its place.
+func (s *endpointState) outage() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = time.Now()
+}
+
+// sawID notes that an answer had an id where the plan says.
+func (s *endpointState) sawID(place string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ids[place] = true
+}
+
+func (s *endpointState) hasSeenID(place string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ids[place]
 }
 
 // pauseFor notes that the API wants to be left alone by everybody for d.

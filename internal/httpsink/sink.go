@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/stint-run/stint/tasks"
@@ -29,6 +28,10 @@ type Record struct {
 	// Answered says that the record's answer is known. It is not sent; it keeps its place, so that the batches around it are
 	// those of the earlier attempt. Without a batch such records may be left out.
 	Answered bool
+	// Gone says that the record is no more, or cannot be made any more, although an earlier attempt may have sent it; Key and
+	// IdempotencyKey are enough. It is not sent and gets no answer. A batch that may have been sent with it cannot be sent again:
+	// its other records are looked up, or, where that cannot be, rejected as batch_changed, which says that they may be there.
+	Gone bool
 }
 
 // Outcome is what became of a record.
@@ -50,7 +53,7 @@ type Answer struct {
 	Outcome Outcome         `json:"outcome"`
 	ID      json.RawMessage `json:"id,omitempty"`     // in the API's own digits or words, as JSON: 17 or "c-17"; nil without one
 	Status  int             `json:"status,omitempty"` // the last HTTP status; 0 if there was none
-	// Code says in one word why it was not taken: status_422, timeout, connection, template, key_reused, no_id, no_item,
+	// Code says in one word why it was not taken: status_422, timeout, connection, template, key_reused, batch_changed, no_id, no_item,
 	// ambiguous, or the word that the API used for the item of a batch. "" if it was.
 	Code string `json:"code,omitempty"`
 	// Reason is for people: the API's own words where it has some. It may quote values of the record, and never a secret.
@@ -137,7 +140,6 @@ type Sink struct {
 	link     *link
 	state    *endpointState
 	release  func()
-	idsSeen  atomic.Bool // an answer had an id where the endpoint says
 }
 
 // New returns a sink. It connects to nothing yet. Errors are those of Check, of the connection or the endpoint.
@@ -167,7 +169,7 @@ func (s *Sink) Close() { s.release() }
 // checkRecords finds what a caller must not do.
 func (s *Sink) checkRecords(records []Record) error {
 	for _, r := range records {
-		if r.Answered {
+		if r.Answered || r.Gone {
 			continue
 		}
 		if s.endpoint.key != "" || s.endpoint.RecordKey != "" {

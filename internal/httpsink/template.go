@@ -70,6 +70,27 @@ func (t *template) constant() bool {
 	return true
 }
 
+// mentions reports whether the template writes a field in any case: not within an if.
+func (t *template) mentions(field string) bool {
+	if t.root == nil {
+		return false
+	}
+	for _, n := range t.root.Nodes {
+		action, ok := n.(*parse.ActionNode)
+		if !ok {
+			continue
+		}
+		for _, c := range action.Pipe.Cmds {
+			for _, a := range c.Args {
+				if f, ok := a.(*parse.FieldNode); ok && f.Ident[0] == field {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // checkNodes walks a list as execution will, with the JSON quotes that are open, and refuses what is not supported.
 func checkNodes(list *parse.ListNode, quotes quoting) (quoting, error) {
 	if list == nil {

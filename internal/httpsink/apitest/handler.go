@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,9 @@ func (s *Server) allowed(authorization string) bool {
 
 func (s *Server) giveToken(w http.ResponseWriter, r *http.Request) {
 	id, secret, _ := r.BasicAuth()
+	if plain, err := url.QueryUnescape(secret); err == nil { // RFC 6749, 2.3.1
+		secret = plain
+	}
 	if id == "" {
 		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 	}
@@ -146,6 +150,9 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, batch bool) {
 	if err != nil {
 		send(w, problem(http.StatusBadRequest, err.Error()))
 		return
+	}
+	if s.options.Mode == ModeLookup && r.Context().Err() != nil {
+		return // the client has gone away before anything is begun: with nothing but a lookup, what comes later than that is past help
 	}
 	k := &keyed{body: string(body)}
 	key := r.Header.Get("Idempotency-Key")
