@@ -25,6 +25,7 @@ import (
 	"iter"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/tasks"
@@ -149,6 +150,10 @@ func (s *Sink) record(ctx context.Context, b Batch, p Part) (Part, error) {
 		return p, err
 	}
 	there, err := s.recorded(ctx, b)
+	if errors.Is(err, artifact.ErrNotFound) {
+		// A server that is not consistent for a moment; the step is harmless to repeat.
+		return Part{}, tasks.RetryAfter(err, time.Second)
+	}
 	if err == nil && there.Key != p.Key {
 		// A rival was faster. Whoever else wrote these bytes is refused as we are.
 		err = s.store.Delete(ctx, s.key(p.Key))

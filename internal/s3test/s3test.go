@@ -134,7 +134,7 @@ func start(t testing.TB, secure bool) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sub := range []string{"buckets", "metadata", "users"} {
+	for _, sub := range []string{"buckets", "users"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -148,8 +148,9 @@ func start(t testing.TB, secure bool) *Server {
 		s.CA = certificate(t, cert, key)
 		args = append(args, "--cert", cert, "--key", key)
 	}
-	// Metadata beside the buckets: not every file system has extended attributes.
-	args = append(args, "posix", "--sidecar", filepath.Join(dir, "metadata"), s.Buckets)
+	// It keeps metadata in extended attributes, which the folder for temporary files has to have. Beside the files (--sidecar) it
+	// would not be whole: there is a moment in which an object refuses a second one and is not found itself.
+	args = append(args, "posix", s.Buckets)
 	s.cmd = exec.Command(binary, args...)
 	s.cmd.Env, s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = []string{}, dir, s.output, s.output
 	s.cmd.SysProcAttr = dieWithStarter()
