@@ -113,7 +113,7 @@ func (c *concat) Close() error {
 
 // Probed is what Probe found out.
 type Probed struct {
-	// Once says that of two writers with IfAbsent the second was refused.
+	// Once says that of two writers with IfAbsent the second was refused by the place itself.
 	Once bool
 	// Took is how long it took to write, read, list and delete a small artifact.
 	Took time.Duration
@@ -146,11 +146,18 @@ func Probe(ctx context.Context, s Store) (p Probed, err error) {
 	if len(list) != 1 || list[0].Key != key {
 		return p, fmt.Errorf("%s does not list what was just written", s)
 	}
-	_, again := s.Put(ctx, key, bytes.NewReader(content), PutOptions{IfAbsent: true})
-	if again != nil && !errors.Is(again, ErrExists) {
-		return p, again
+	again := func() error {
+		_, err := s.Put(ctx, key, bytes.NewReader(content), PutOptions{IfAbsent: true})
+		return err
 	}
-	p.Once = again != nil
+	if bucket, ok := s.(*S3); ok { // what the server does is asked, not what we look up before
+		again = func() error { return bucket.putBlindly(ctx, key, content) }
+	}
+	err = again()
+	if err != nil && !errors.Is(err, ErrExists) {
+		return p, err
+	}
+	p.Once = err != nil
 	deleted = true
 	if err := s.Delete(ctx, key); err != nil {
 		return p, err

@@ -174,21 +174,31 @@ func noted(metadata map[string]string) Digest {
 
 // Get implements Store. A connection that breaks is made again where it broke, as long as the object is the same.
 func (s *S3) Get(ctx context.Context, key string, offset int64) (io.ReadCloser, Info, error) {
-	info, _, err := s.head(ctx, key)
-	if err != nil {
+	if err := CheckKey(key); err != nil {
 		return nil, Info{}, err
 	}
-	if offset < 0 || offset > info.Size {
-		return nil, Info{}, badOffset(key, offset, info.Size)
+	b := &body{ctx: ctx, store: s, key: key, at: max(offset, 0), size: unknownSize}
+	out, err := b.connect()
+	if err == nil && offset >= 0 {
+		return b, Info{Key: key, Size: b.size, Digest: noted(out.Metadata), ContentType: aws.ToString(out.ContentType), Modified: aws.ToTime(out.LastModified)}, nil
 	}
-	b := &body{ctx: ctx, store: s, key: key, at: offset, size: info.Size}
-	if offset < info.Size {
-		if err := b.connect(); err != nil {
-			return nil, Info{}, err
-		}
+	if err == nil {
+		_ = b.Close()
+	} else if code := codeOf(err); code != "InvalidRange" && code != "416" {
+		return nil, Info{}, err
 	}
-	return b, info, nil
+	info, err := s.Stat(ctx, key)
+	switch {
+	case err != nil:
+		return nil, Info{}, err
+	case offset == info.Size: // no server has a range for the empty rest
+		return &body{at: offset, size: offset}, info, nil
+	}
+	return nil, Info{}, badOffset(key, offset, info.Size)
 }
+
+// unknownSize is that of an object that has not been opened yet.
+const unknownSize = -1
 
 // body reads an object to its end over as many connections as it takes.
 type body struct {
@@ -205,21 +215,28 @@ type body struct {
 // maxBroken is how many connections may break in a row without a byte between.
 const maxBroken = 3
 
-func (b *body) connect() error {
+func (b *body) connect() (*s3.GetObjectOutput, error) {
 	in := &s3.GetObjectInput{Bucket: &b.store.o.Bucket, Key: b.store.name(b.key), IfMatch: b.etag}
 	if b.at > 0 {
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-", b.at))
 	}
 	out, err := b.store.client.GetObject(b.ctx, in)
 	if err != nil {
-		return b.store.failed(b.ctx, err, "read", b.key)
+		return nil, b.store.failed(b.ctx, err, "read", b.key)
 	}
-	if left := aws.ToInt64(out.ContentLength); left != b.size-b.at {
+	left := aws.ToInt64(out.ContentLength)
+	if b.at > 0 && out.ContentRange == nil {
 		_ = out.Body.Close()
-		return tasks.WithHint(nil, "has it been replaced while it was read? Begin anew", "artifact %s: the server sends %d bytes, and %d were to come", b.key, left, b.size-b.at)
+		return nil, tasks.WithHint(nil, "use another server", "artifact %s: the server cannot send a part of it", b.key)
+	}
+	if b.size == unknownSize {
+		b.size = b.at + left
+	} else if left != b.size-b.at {
+		_ = out.Body.Close()
+		return nil, tasks.WithHint(nil, "has it been replaced while it was read? Begin anew", "artifact %s: the server sends %d bytes, and %d were to come", b.key, left, b.size-b.at)
 	}
 	b.etag, b.open = out.ETag, out.Body
-	return nil
+	return out, nil
 }
 
 // Read implements io.Reader.
@@ -229,7 +246,7 @@ func (b *body) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		if b.open == nil {
-			if err := b.connect(); err != nil {
+			if _, err := b.connect(); err != nil {
 				return 0, err
 			}
 		}

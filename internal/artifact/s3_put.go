@@ -74,6 +74,16 @@ func (s *S3) Put(ctx context.Context, key string, r io.Reader, o PutOptions) (In
 	return info, err
 }
 
+// putBlindly puts if absent without a look before: it is ErrExists where the server decides so.
+func (s *S3) putBlindly(ctx context.Context, key string, content []byte) error {
+	p := &putting{s: s, key: key, o: PutOptions{IfAbsent: true}, in: newIntake(ctx, key, bytes.NewReader(content), 0), mark: rand.Text(), partSize: s.o.PartSize}
+	first, _, err := p.fill(nil)
+	if err != nil {
+		return err
+	}
+	return p.single(ctx, first)
+}
+
 // fill reads a part into a buffer, which grows as it is needed, and says whether it was the last.
 func (p *putting) fill(buf []byte) ([]byte, bool, error) {
 	buf = buf[:0]

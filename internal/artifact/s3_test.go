@@ -168,6 +168,23 @@ func TestAServerThatDoesNotKnowConditionsIsAskedBefore(t *testing.T) {
 	}
 }
 
+func TestTheProbeFindsAServerThatIgnoresConditions(t *testing.T) {
+	t.Parallel()
+	server, name := s3test.New(t)
+	endpoint := between(t, server, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || r.Header.Get("If-None-Match") == "" {
+			return false
+		}
+		content, _ := io.ReadAll(r.Body)
+		put(t, bucket(t, func(o *artifact.S3Options) { o.Bucket = name }), strings.TrimPrefix(r.URL.Path, "/"+name+"/"), string(content))
+		return true
+	}, nil)
+	p, err := artifact.Probe(t.Context(), bucket(t, func(o *artifact.S3Options) { o.Endpoint, o.Bucket = endpoint, name }))
+	if err != nil || p.Once {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 func TestAPutWhoseAnswerIsLostKnowsItsOwnObject(t *testing.T) {
 	t.Parallel()
 	server, name := s3test.New(t)
