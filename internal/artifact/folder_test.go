@@ -197,7 +197,7 @@ func TestAKilledPutIsWholeOrNotThere(t *testing.T) {
 			}
 			defer s.Close()
 			kills, done := 0, false
-			for run := 0; !done; run++ {
+			for life := 20 * time.Millisecond; !done; life += life / 4 { // so that one comes to the end, on a busy machine too
 				cmd := exec.CommandContext(t.Context(), program)
 				cmd.Env = append(os.Environ(), childPlace+"="+address)
 				var output bytes.Buffer
@@ -205,7 +205,7 @@ func TestAKilledPutIsWholeOrNotThere(t *testing.T) {
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
-				kill := time.AfterFunc(time.Duration(20+run*25)*time.Millisecond, func() { _ = cmd.Process.Kill() })
+				kill := time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
 				err := cmd.Wait()
 				kill.Stop()
 				if done = err == nil; !done && cmd.ProcessState.ExitCode() >= 0 {

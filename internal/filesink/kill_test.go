@@ -88,6 +88,7 @@ func TestKilledAndRivalWritersLeaveEachRowOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for rival := range 2 {
 			wg.Go(func() {
+				life := time.Duration(20+7*rival) * time.Millisecond
 				for run := 0; ; run++ {
 					cmd := exec.CommandContext(t.Context(), program)
 					cmd.Env = append(os.Environ(), childStore+"="+address, fmt.Sprintf("%s=%d", childSize, 20+rival*17+run%7))
@@ -97,8 +98,8 @@ func TestKilledAndRivalWritersLeaveEachRowOnce(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					// Each run lives longer, so that the last comes to the end.
-					kill := time.AfterFunc(time.Duration(20+run*(20+7*rival))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+					kill := time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
+					life += life / 8 // so that one comes to the end, on a busy machine too
 					err := cmd.Wait()
 					kill.Stop()
 					if err == nil {
