@@ -8,7 +8,8 @@
 //   - A list replaces the list of the layer below; only connections, tenants and schedules are merged, by name.
 //   - @@NAME@@ in a value is filled from the files' tokens: or from the process environment; @@@@ is a plain @@. A token
 //     is filled after the file has been read, so it cannot bring in keys, and is not looked into again.
-//   - A password or URL may be written as file:PATH (its last line break is cut off) or env:NAME.
+//   - A password or URL may be written as file:PATH (its last line break is cut off) or env:NAME; file: of
+//     artifacts.url is the folder itself.
 //   - OTEL_EXPORTER_OTLP_ENDPOINT and its kin are what holds where no file says where traces go.
 //   - Whatever cannot be right is an error with file, line and column, and all errors are told at once.
 //
@@ -44,6 +45,7 @@ type Config struct {
 	Scheduler Scheduler `key:"scheduler"`
 	API       API       `key:"api"`
 	Limits    Limits    `key:"limits"`
+	Artifacts Artifacts `key:"artifacts"`
 	Telemetry Telemetry `key:"telemetry"`
 	Log       Log       `key:"log"`
 

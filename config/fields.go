@@ -157,6 +157,11 @@ func isReference(text string) bool {
 	return strings.HasPrefix(text, "file:") || strings.HasPrefix(text, "env:")
 }
 
+// isSecret reports whether a text of the leaf may say where the value is. That artifacts are kept in a folder is no secret.
+func (f field) isSecret(text string) bool {
+	return f.typ == secretType || f.typ == urlType && !(f.key == "artifacts.url" && strings.HasPrefix(text, "file:"))
+}
+
 // nearest returns the candidate that a mistyped word most likely meant; "" when none is near.
 func nearest(word string, candidates []string) string {
 	best, least := "", max(1, len(word)/3)+1

@@ -242,7 +242,7 @@ func (r *reader) leaf(d document, f field, n *yaml.Node) (value any, ref string,
 
 // text turns one text into a value, wherever it comes from.
 func (r *reader) text(at Place, f field, text string) (value any, ref string, ok bool) {
-	if f.typ == secretType || f.typ == urlType {
+	if f.isSecret(text) {
 		if text, ref, ok = r.reveal(at, f.key, text); !ok {
 			return nil, "", false
 		}

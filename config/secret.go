@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -66,9 +67,9 @@ func (u URL) String() string {
 	if u.value == "" {
 		return ""
 	}
-	if !strings.Contains(u.value, "://") {
+	if !strings.Contains(u.value, "://") || u.Scheme() == "file" {
 		scheme, path, found := strings.Cut(u.value, ":")
-		if !found || u.Scheme() != "sqlite" {
+		if !found || u.Scheme() != "sqlite" && u.Scheme() != "file" {
 			return redacted
 		}
 		path, query, _ := strings.Cut(path, "?")
@@ -87,8 +88,24 @@ func (u URL) String() string {
 		}
 		b.WriteByte('@')
 	}
-	b.WriteString(p.Host + p.EscapedPath() + maskQuery(p.RawQuery))
+	b.WriteString(p.Host + p.EscapedPath())
+	if p.Scheme == "s3" && artifactsQueryIsPlain(p.RawQuery) {
+		b.WriteString("?" + p.RawQuery)
+	} else {
+		b.WriteString(maskQuery(p.RawQuery))
+	}
 	return b.String()
+}
+
+// artifactsQueryIsPlain reports whether the query of an s3:// address has only words that are no secrets.
+func artifactsQueryIsPlain(query string) bool {
+	values, err := url.ParseQuery(query)
+	for name := range values {
+		if !slices.Contains(artifactsQuery, name) {
+			return false
+		}
+	}
+	return err == nil && query != "" && !strings.Contains(values.Get("endpoint"), "@") && len(values["endpoint"]) <= 1
 }
 
 // maskQuery keeps the names of a query and hides its values.

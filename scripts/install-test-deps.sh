@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server, a MariaDB server, curl (the examples of docs/api.md are
-# run) and a C compiler (for the race detector). The tests start private servers of their own; no service has to run.
+# Installs what the tests need and this machine lacks: servers of Redis, PostgreSQL, MariaDB, Firebird and S3, curl (the examples of
+# docs/api.md are run) and a C compiler (for the race detector). The tests start private servers of their own; no service has to run.
 #
 # usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
 #        scripts/install-test-deps.sh --check  only says what is missing; exit 1 if something is
@@ -22,12 +22,20 @@ have_mariadb() { command -v mariadb-install-db >/dev/null 2>&1 && { command -v m
 
 have_compiler() { command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; }
 
+# The gateway is under the Apache licence, checks signatures, and knows conditional puts. Its version is pinned.
+s3_version=v1.8.0
+go=${GO:-go}
+
+# have_s3 looks where internal/s3test looks.
+have_s3() { command -v versitygw >/dev/null 2>&1 || [ -x "${GOBIN:-$($go env GOPATH)/bin}/versitygw" ]; }
+
 missing() {
   have_redis || echo redis
   have_postgres || echo postgres
   have_mariadb || echo mariadb
   have_compiler || echo compiler
   command -v curl >/dev/null 2>&1 || echo curl
+  have_s3 || echo s3
 }
 
 # package MANAGER THING: what the thing is called there.
@@ -58,6 +66,14 @@ todo_line=$(echo "$todo" | tr '\n' ' ')
 if [ "${1:-}" = --check ]; then
   echo "missing for the tests: $todo_line" >&2
   exit 1
+fi
+
+if ! have_s3; then
+  echo "building for the tests: versitygw $s3_version; it takes some minutes" >&2
+  CGO_ENABLED=0 $go install "github.com/versity/versitygw/cmd/versitygw@$s3_version"
+  todo=$(missing)
+  [ -z "$todo" ] && exit 0
+  todo_line=$(echo "$todo" | tr '\n' ' ')
 fi
 
 manager=

@@ -33,7 +33,8 @@ type Options struct {
 	Redis       config.Redis       // without a URL: the embedded queue in Data
 	Local       localredis.Options // of the embedded queue
 	Connections config.Connections
-	Data        string // the data folder: the embedded queue, and connections that a command line named
+	Artifacts   config.Artifacts // without a URL: a folder in Data
+	Data        string           // the data folder: the embedded queue, and connections that a command line named
 	Version     string
 	Log         *slog.Logger
 	// Telemetry says where traces and metrics go. Version, Instance and Log are filled in.
@@ -119,6 +120,9 @@ func (a *App) StartScheduler(ctx context.Context) error {
 func (a *App) StartWorker(ctx context.Context) error {
 	w := worker.New(a.Redis, a.Store, worker.Options{ID: a.id, Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
 		Heartbeat: a.o.Heartbeat, Admin: admin.Address(a.admin.listener), Families: a.Families(), Log: a.o.Log, Telemetry: a.telemetry})
+	if err := a.startCleaning(); err != nil {
+		return err
+	}
 	if err := w.Start(ctx); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}

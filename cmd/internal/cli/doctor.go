@@ -22,6 +22,7 @@ think; or it cannot be seen) or problem (it does not work, or not for long), wit
   connections   each one of the configuration: does it open, its version, clock and rights, does a commit survive a crash
   fleet         workers of several versions, lost, drained and fenced ones; queues without a worker; kinds that nobody can do
   scheduler     does one look for what was lost
+  artifacts     can a small one be written, read, listed and deleted again, and is a second writer refused
   and           tokens, telemetry, the data folder
 
 With --server it looks at what the server says of its fleet: run it where the server runs for the rest. Ends with 1 when there

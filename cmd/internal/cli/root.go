@@ -141,7 +141,7 @@ func (c *command) open(cmd *cobra.Command) (*app.App, error) {
 
 func (c *command) appOptions() app.Options {
 	cfg := c.config
-	o := app.Options{Data: cfg.Data, Version: Version(), Log: c.log, Concurrency: cfg.Worker.Concurrency, Labels: cfg.Worker.LabelMap(),
+	o := app.Options{Data: cfg.Data, Artifacts: cfg.Artifacts, Version: Version(), Log: c.log, Concurrency: cfg.Worker.Concurrency, Labels: cfg.Worker.LabelMap(),
 		Heartbeat: cfg.Worker.Heartbeat, DrainTimeout: cfg.Worker.DrainTimeout, Sweep: cfg.Scheduler.Sweep, LostAfter: cfg.Scheduler.LostAfter,
 		Local: localredis.Options{Dir: cfg.Data, Mode: localredis.Mode(cfg.Redis.Mode), Fsync: localredis.Fsync(cfg.Redis.Fsync), Log: c.log},
 		Redis: cfg.Redis, Connections: cfg.Connections, Queues: cfg.Worker.Queues, MaxBody: int64(cfg.API.MaxBody), RequestsPerSecond: cfg.API.RequestsPerSecond,

@@ -1,5 +1,5 @@
-// Package doctor looks at what stint finds, the Redis, the databases, the fleet and this machine, and says what is wrong with
-// it and what to do. It changes nothing. What it is not allowed to see it says so.
+// Package doctor looks at what stint finds, the Redis, the databases, the fleet, the artifacts and this machine, and says what
+// is wrong with it and what to do. It changes nothing: of an artifact that it writes to see whether it can it leaves nothing. What it is not allowed to see it says so.
 //
 // RefuseEvicting is the one check that also stands at the start of every process of the engine.
 package doctor
@@ -84,6 +84,7 @@ func Examine(ctx context.Context, o Options) []Finding {
 	}
 	if !o.Server {
 		look(func(ctx context.Context) []Finding { return examineTelemetry(ctx, o.Config.Telemetry) })
+		look(func(ctx context.Context) []Finding { return examineArtifacts(ctx, o.Config.Artifacts, o.Config.Data) })
 		look(func(context.Context) []Finding { return examineData(o.Config.Data) })
 	}
 	found := make([][]Finding, len(parts))

@@ -50,7 +50,7 @@ func examineTelemetry(ctx context.Context, c config.Telemetry) []Finding {
 	return n.list
 }
 
-// Free space of the data folder.
+// Free space of a folder.
 const (
 	littleSpace  = 1 << 30
 	noSpaceAtAll = 100 << 20
@@ -74,15 +74,20 @@ func examineData(dir string) []Finding {
 		return n.list
 	}
 	n.ok("writable", "%s", dir)
+	n.space(dir, "make room, or choose another with --data")
+	return n.list
+}
+
+// space says how much is free below a folder.
+func (n *notes) space(dir, hint string) {
 	free, known := freeSpace(dir)
 	switch {
 	case !known:
 	case free < noSpaceAtAll:
-		n.add(Problem, "space", "make room, or choose another with --data", "%s free", size(free))
+		n.add(Problem, "space", hint, "%s free", size(free))
 	case free < littleSpace:
-		n.add(Warning, "space", "make room, or choose another with --data", "%s free", size(free))
+		n.add(Warning, "space", hint, "%s free", size(free))
 	default:
 		n.ok("space", "%s free", size(free))
 	}
-	return n.list
 }
