@@ -32,7 +32,7 @@ func TestTheQueueWithinTheProcessIsSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := st.Begin(t.Context(), h.Enqueue[0], "attempt", "gone"); err != nil || b.Code != store.Begun {
+	if b, err := st.Begin(t.Context(), h.Enqueue[0], "attempt", "gone", ""); err != nil || b.Code != store.Begun {
 		t.Fatal(b, err)
 	}
 	s := scheduler.New(rdb, st, scheduler.Options{LostAfter: 500 * time.Millisecond, Log: log.Logger()})

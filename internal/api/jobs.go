@@ -101,7 +101,7 @@ func (a *API) accept(ctx context.Context, key string, s wire.Submission, job tas
 			return nil, refused(http.StatusConflict, "use a key of its own for each request", "this Idempotency-Key stands for job %s", there)
 		}
 	}
-	h, created, err := a.store.Create(ctx, job)
+	h, created, err := a.store.CreateBy(ctx, job, principalOf(ctx).Name)
 	if errors.Is(err, store.ErrConflict) {
 		if !s.Continue {
 			return nil, refused(http.StatusConflict, "use a key of its own for each request, or send what was sent before", "job %s was submitted with another body under this Idempotency-Key", job.ID)
@@ -212,7 +212,7 @@ func (a *API) adapt(ctx context.Context, job tasks.Job) (*wire.Submitted, error)
 		if err := a.store.Forget(ctx, job.ID); err != nil {
 			return nil, err
 		}
-		h, _, err := a.store.Create(ctx, job)
+		h, _, err := a.store.CreateBy(ctx, job, principalOf(ctx).Name)
 		if err != nil {
 			return nil, err
 		}
