@@ -63,8 +63,8 @@ func (s *Store) NoteDrain(ctx context.Context, job string, d DrainNote) error {
 // Account is what the store knows of a job for its report.
 type Account struct {
 	Job     *wire.Job
-	By      string       // who submitted it; "" when that is not known
-	Policy  tasks.Policy // as it was accepted
+	By      string    // who submitted it; "" when that is not known
+	Asked   tasks.Job // as it was accepted
 	Stages  []wire.StageReport
 	Workers []wire.WorkerReport
 	Drains  []wire.Drain
@@ -100,7 +100,7 @@ func (s *Store) Account(ctx context.Context, id string) (*Account, error) {
 	if err := json.Unmarshal([]byte(a.job.Val()["json"]), &job); err != nil {
 		return nil, fmt.Errorf("decode job %s: %w", id, err)
 	}
-	acc := &Account{Job: v, By: a.job.Val()["by"], Policy: job.Policy, About: about.Val(), Stages: stageReports(v, a.stages.Val())}
+	acc := &Account{Job: v, By: a.job.Val()["by"], Asked: job, About: about.Val(), Stages: stageReports(v, a.stages.Val())}
 	list := eventsOf(events.Val())
 	acc.readHistory(list)
 	acc.readTally(tally.Val())
