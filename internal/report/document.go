@@ -19,6 +19,7 @@ import (
 type document struct {
 	Title   string
 	State   tasks.State
+	Mood    string   // good, bad, or open: how it went, as a colour
 	Verdict []string // what most readers want to know, in sentences
 	Parts   []part
 }
@@ -36,24 +37,26 @@ type part struct {
 
 type fact struct{ Name, Value string }
 
-// table is rows of cells. Number says which columns are set to the right.
+// table is rows of cells.
 type table struct {
 	Caption string
 	Heads   []head
 	Rows    [][]string
 }
 
+// head names a column. Number sets it to the right, and Moment on one line.
 type head struct {
-	Name   string
-	Number bool
+	Name           string
+	Number, Moment bool
 }
 
-// heads names columns; those that end in # hold numbers.
+// heads names columns; those that end in # hold numbers, those in @ times.
 func heads(names ...string) []head {
 	list := make([]head, len(names))
 	for i, n := range names {
 		name, number := strings.CutSuffix(n, "#")
-		list[i] = head{name, number}
+		name, at := strings.CutSuffix(name, "@")
+		list[i] = head{name, number, at}
 	}
 	return list
 }
@@ -61,7 +64,7 @@ func heads(names ...string) []head {
 // compose lays a report out. The order is that of the questions: did it go well, what was moved, is it proven, what was in the way,
 // and at last what only an engineer reads.
 func compose(r *wire.Report) *document {
-	d := &document{Title: "Report of job " + r.Job.ID, State: r.Job.State, Verdict: verdict(r)}
+	d := &document{Title: "Report of job " + r.Job.ID, State: r.Job.State, Mood: mood(r), Verdict: verdict(r)}
 	d.Parts = append(d.Parts, part{ID: "job", Title: "The job", Facts: jobFacts(r)}, stagesPart(r))
 	d.Parts = append(d.Parts, proofPart(r)...)
 	d.Parts = append(d.Parts, verificationPart(r), workersPart(r), drainsPart(r), lossesPart(r), retriesPart(r))
@@ -72,7 +75,10 @@ func compose(r *wire.Report) *document {
 			p.Text = []string{s.Text}
 		}
 		if len(s.Columns) > 0 {
-			t := table{Heads: heads(s.Columns...)}
+			t := table{}
+			for _, name := range s.Columns {
+				t.Heads = append(t.Heads, head{Name: name})
+			}
 			for _, row := range s.Rows {
 				t.Rows = append(t.Rows, fit(row, len(s.Columns)))
 			}
@@ -100,6 +106,34 @@ func fit(row []string, n int) []string {
 	return row
 }
 
+// differences is how many a job has found, and whether looking for them is what it does. Findings that are no longer kept are those
+// of a verification that found very many.
+func differences(r *wire.Report) (n int64, known bool) {
+	var notes int64
+	for _, f := range r.Findings {
+		if f.Level == tasks.LevelNote {
+			notes++
+		}
+	}
+	if r.Job.Kind == "verification" {
+		return r.Job.Findings - notes, true
+	}
+	return int64(len(r.Findings)) - notes, false
+}
+
+// mood is how a job went: bad also when it did not do what it was asked, whatever its state says.
+func mood(r *wire.Report) string {
+	found, _ := differences(r)
+	wrong := slices.ContainsFunc(r.Verifications, func(x wire.Verification) bool { return x.Differences > 0 })
+	switch {
+	case r.Job.State == tasks.Failed || r.Job.State == tasks.Cancelled || found > 0 || wrong:
+		return "bad"
+	case r.Job.State != tasks.Succeeded || r.Job.Counters.StepsFailed > 0:
+		return "open"
+	}
+	return "good"
+}
+
 // verdict says in sentences whether the job did what it was asked.
 func verdict(r *wire.Report) []string {
 	v := r.Job
@@ -121,7 +155,9 @@ func verdict(r *wire.Report) []string {
 			add("What to do: %s", v.Error.Hint)
 		}
 	}
-	if c := v.Counters; c.Read > 0 {
+	if n, known := differences(r); known {
+		add("%s compared: %s equal, %s in quarantine; %s found.", plural(v.Counters.Read, "row"), count(v.Counters.Written), count(v.Counters.Quarantined), plural(n, "difference"))
+	} else if c := v.Counters; c.Read > 0 {
 		left := c.Read - c.Written - c.Quarantined - skippedOfAll(r)
 		text := fmt.Sprintf("%s read: %s written, %s set aside", plural(c.Read, "row"), count(c.Written), count(c.Quarantined))
 		if n := skippedOfAll(r); n > 0 {
@@ -162,8 +198,12 @@ func interruptions(r *wire.Report) string {
 	if len(r.Drains) == 0 && len(r.Losses) == 0 && back+failed+lost == 0 {
 		return "Nothing interrupted it, as far as is known: no worker was drained or lost, and no attempt failed."
 	}
-	return fmt.Sprintf("Interruptions: %s, %s; %s given back, %s lost, %s failed. What was not finished ran again.", plural(int64(len(r.Drains)), "drain"),
-		plural(int64(len(r.Losses)), "lost worker"), plural(back, "attempt"), count(lost), count(failed))
+	end := ""
+	if r.Job.State == tasks.Succeeded && r.Job.Counters.StepsFailed == 0 {
+		end = " All that was interrupted ran again, to its end."
+	}
+	return fmt.Sprintf("Interruptions: %s, %s; %s given back, %s lost, %s failed.", plural(int64(len(r.Drains)), "drain"),
+		plural(int64(len(r.Losses)), "lost worker"), plural(back, "attempt"), count(lost), count(failed)) + end
 }
 
 func jobFacts(r *wire.Report) []fact {
@@ -212,9 +252,22 @@ func specPart(r *wire.Report) part {
 	p := part{ID: "spec", Title: "What was asked for", Text: []string{"As it was frozen when the job was accepted. SHA-256 of its canonical form: " + r.SpecSHA256}}
 	var b bytes.Buffer
 	if len(r.Job.Spec) > 0 && json.Indent(&b, r.Job.Spec, "", "  ") == nil {
-		p.Code = b.String()
+		p.Code = visible(b.String())
 	}
 	return p
+}
+
+// visible writes what plain would replace as JSON does, so that the text of a spec still says what the spec says.
+func visible(spec string) string {
+	var b strings.Builder
+	for _, r := range spec {
+		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // plain keeps control characters, and those that turn the direction of text, out of what is shown: foreign data must not be able to

@@ -7,13 +7,12 @@ import (
 	"html/template"
 
 	"github.com/stint-run/stint/client/wire"
-	"github.com/stint-run/stint/tasks"
 )
 
 //go:embed report.html.tmpl
 var htmlText string
 
-var htmlForm = template.Must(template.New("report").Funcs(template.FuncMap{"plain": plain, "mood": mood}).Parse(htmlText))
+var htmlForm = template.Must(template.New("report").Funcs(template.FuncMap{"plain": plain}).Parse(htmlText))
 
 // html renders a report as one page that needs nothing else: no script, no style sheet, no font and no picture from anywhere.
 func html(r *wire.Report) ([]byte, error) {
@@ -22,15 +21,4 @@ func html(r *wire.Report) ([]byte, error) {
 		return nil, fmt.Errorf("render report: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-// mood is the colour of a state.
-func mood(s tasks.State) string {
-	switch s {
-	case tasks.Succeeded:
-		return "good"
-	case tasks.Failed, tasks.Cancelled:
-		return "bad"
-	}
-	return "open"
 }

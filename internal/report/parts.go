@@ -20,7 +20,7 @@ func stagesPart(r *wire.Report) part {
 		return p
 	}
 	moved := table{Caption: "Rows", Heads: heads("Stage", "State", "Steps#", "Read#", "Written#", "Set aside#", "Left out#", "Bytes#", "Rows a second#")}
-	work := table{Caption: "Work", Heads: heads("Stage", "Started", "Ended", "Took#", "Busy#", "Failed attempts#", "Given back#", "Lost#", "Rows a busy second#")}
+	work := table{Caption: "Work", Heads: heads("Stage", "Started@", "Ended@", "Took#", "Busy#", "Failed attempts#", "Given back#", "Lost#", "Rows a busy second#")}
 	for i, st := range r.Job.Stages {
 		var x wire.StageReport
 		if i < len(r.Stages) {
@@ -75,7 +75,7 @@ func skippedOfAll(r *wire.Report) (n int64) {
 // proofPart says what the sink itself knows; nothing when the family has nothing to say.
 func proofPart(r *wire.Report) []part {
 	p := part{ID: "proof", Title: "What the target proves"}
-	rows := table{Caption: "Committed", Heads: heads("Stage", "Rows#", "Commits#", "First commit", "Last commit", "Workers", "Hash")}
+	rows := table{Caption: "Committed", Heads: heads("Stage", "Rows#", "Commits#", "First commit@", "Last commit@", "Workers", "Hash")}
 	reasons := table{Caption: "Rows that were not written", Heads: heads("Stage", "What became of them", "Reason", "Rows#")}
 	for _, st := range r.Stages {
 		x := st.Proof
@@ -122,7 +122,7 @@ func verificationPart(r *wire.Report) part {
 		}
 		return p
 	}
-	t := table{Heads: heads("Job", "State", "Ended", "Result", "Rows compared#", "In quarantine#", "Differences#")}
+	t := table{Heads: heads("Job", "State", "Ended@", "Result", "Rows compared#", "In quarantine#", "Differences#")}
 	for _, x := range r.Verifications {
 		result := ""
 		switch {
@@ -143,7 +143,7 @@ func workersPart(r *wire.Report) part {
 		p.Text = []string{"No worker is known to have taken part."}
 		return p
 	}
-	t := table{Heads: heads("Worker", "Version", "First attempt", "Last end", "Busy#", "Steps done#", "Planned#", "Given back#", "Failed#", "Lost#")}
+	t := table{Heads: heads("Worker", "Version", "First attempt@", "Last end@", "Busy#", "Steps done#", "Planned#", "Given back#", "Failed#", "Lost#")}
 	for _, w := range r.Workers {
 		id := w.ID
 		if id == "" {
@@ -164,7 +164,7 @@ func drainsPart(r *wire.Report) part {
 		p.Text = []string{"No worker is known to have been drained while it worked on this job."}
 		return p
 	}
-	t := table{Heads: heads("Worker", "Asked", "By", "Why", "Came to rest", "After#", "Held#", "Given back#", "Ended#", "Cut#")}
+	t := table{Heads: heads("Worker", "Asked@", "By", "Why", "Came to rest@", "After#", "Held#", "Given back#", "Ended#", "Cut#")}
 	for _, d := range r.Drains {
 		over, after := exactly(d.OverAt), ""
 		switch d.State {
@@ -192,8 +192,8 @@ func lossesPart(r *wire.Report) part {
 		p.Text = []string{"No worker is known to have vanished with steps of this job."}
 		return p
 	}
-	t := table{Heads: heads("Worker", "Noticed", "Steps handed out again#", "Begun again#", "Last begun again", "After#")}
-	lost := table{Caption: "Steps", Heads: heads("Worker", "Stage", "Step", "Taken back", "Begun again", "After#", "By")}
+	t := table{Heads: heads("Worker", "Noticed@", "Steps handed out again#", "Begun again#", "Last begun again@", "After#")}
+	lost := table{Caption: "Steps", Heads: heads("Worker", "Stage", "Step", "Taken back@", "Begun again@", "After#", "By")}
 	after := func(from time.Time, to *time.Time) string {
 		if to == nil {
 			return ""
@@ -231,7 +231,7 @@ func retriesPart(r *wire.Report) part {
 		}
 		t.Rows = append(t.Rows, []string{words(x.What), count(x.Times), reason})
 	}
-	each := table{Caption: "Each failed attempt, as far as the history is kept", Heads: heads("At", "Stage", "Step", "Worker", "Tried again after#", "Reason")}
+	each := table{Caption: "Each failed attempt, as far as the history is kept", Heads: heads("At@", "Stage", "Step", "Worker", "Tried again after#", "Reason")}
 	for _, h := range r.History {
 		if h.Type != "attempt_failed" && h.Type != "step_failed" {
 			continue
@@ -255,7 +255,7 @@ func retriesPart(r *wire.Report) part {
 func findingsPart(r *wire.Report) []part {
 	var list []part
 	if len(r.FailedSteps) > 0 {
-		t := table{Heads: heads("Stage", "Step", "At", "Attempts#", "Worker", "Reason", "What to do")}
+		t := table{Heads: heads("Stage", "Step", "At@", "Attempts#", "Worker", "Reason", "What to do")}
 		for _, f := range r.FailedSteps {
 			at := time.UnixMilli(f.At)
 			t.Rows = append(t.Rows, []string{f.Stage, f.Step, exactly(&at), strconv.Itoa(f.Failed), f.Worker, f.Reason, f.Hint})
@@ -277,7 +277,7 @@ func findingsPart(r *wire.Report) []part {
 }
 
 func historyPart(r *wire.Report) part {
-	t := table{Heads: heads("At", "What", "Stage", "Step", "Worker", "By", "Details")}
+	t := table{Heads: heads("At@", "What", "Stage", "Step", "Worker", "By", "Details")}
 	for _, h := range r.History {
 		var details []string
 		if h.Reason != "" {
