@@ -9,7 +9,7 @@ local before = call('HGET', TALLY, field)
 if not state or ended(state) and not before then return 1 end
 local at = NOW - tonumber(ARGV[6])
 local line = before and cjson.decode(before) or {worker = ARGV[1], by = ARGV[4], why = ARGV[5], asked = at, held = tonumber(ARGV[7])}
-if line.phase == ARGV[3] then return 0 end
+if before and (ARGV[3] == 'asked' or line.phase == ARGV[3]) then return 0 end
 line.phase, line.given_back, line.ended, line.cut = ARGV[3], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 if ARGV[3] ~= 'asked' then line.over = line.asked + tonumber(ARGV[6]) end
 -- What came of it finds room only where its beginning did, or was never heard of while there was room.
