@@ -134,6 +134,46 @@ func TestAReportSaysWhoAskedForWhatAndWhatCameOfIt(t *testing.T) {
 	}
 }
 
+func TestAJobThatFailedHasTheSameDigestEachTime(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	s := h.serve()
+	ctx := t.Context()
+	job := tasks.Job{ID: "tes-1", Kind: "test", Spec: json.RawMessage(`{}`)}
+	out, _, err := h.st.Create(ctx, job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := out.Enqueue[0]
+	if out, err = h.st.PlanDone(ctx, plan, h.take(plan, "w1"), []tasks.Stage{{Name: "s0", Rows: 1000}}); err != nil {
+		t.Fatal(err)
+	}
+	split := out.Enqueue[0]
+	if out, err = h.st.SplitDone(ctx, split, h.take(split, "w1"), []tasks.Step{{ID: "0"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	step := out.Enqueue[0]
+	attempt := h.take(step, "w1")
+	if _, err := h.st.Save(ctx, step, attempt, nil, true, tasks.Counters{Read: 500, Written: 500}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.st.Fail(ctx, step, attempt, "w1", store.Failure{Reason: "broken", Permanent: true}); err != nil {
+		t.Fatal(err)
+	}
+	first := as[wire.Report](t, h.send("GET", s.at("/v1/jobs/tes-1/report"), nil))
+	if first.Job.State != tasks.Failed || first.Job.Stages[0].State != "open" || first.Job.Stages[0].Rate == 0 || first.Job.Stages[0].ETA != nil {
+		t.Fatalf("%+v", first.Job)
+	}
+	var later wire.Report
+	enginetest.Eventually(t, "some time has passed", func() bool {
+		later = as[wire.Report](t, h.send("GET", s.at("/v1/jobs/tes-1/report"), nil))
+		return later.Made.At.Sub(first.Made.At) > 50*time.Millisecond
+	})
+	if later.Digest != first.Digest {
+		t.Errorf("%+v\n%+v", first, later)
+	}
+}
+
 func TestWhatAFamilyKnowsIsPartOfTheReportAndWhereItIsMissingThatIsSaid(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
