@@ -45,6 +45,14 @@ func TestTheQueueWithinTheProcessIsSwept(t *testing.T) {
 	t.Cleanup(func() { _, _ = w.Stop(context.Background()) })
 	enginetest.WaitState(t, st, "j", tasks.Succeeded)
 	family.CheckEffects(t, "j", 5)
+	w.Drain() // of a job that is over: nobody is told
+	acc, err := st.Account(t.Context(), "j")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(acc.Losses) != 1 || acc.Losses[0].Worker != "gone" || acc.Losses[0].Again != 1 || len(acc.Gaps) != 0 || len(acc.Drains) != 0 {
+		t.Errorf("%+v", acc)
+	}
 	if n := log.Count("sweep failed"); n != 0 {
 		t.Errorf("the sweep failed:\n%s", log)
 	}
