@@ -8,6 +8,7 @@ import (
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/internal/versions"
 )
 
 // Reports of jobs tell of the drains of the workers that carried them out. A worker tells each job of its own, since the fleet
@@ -47,7 +48,7 @@ func (w *Worker) beginStory(asked time.Time) *drainStory {
 		s.why = wire.DrainByFence
 		var by []string
 		for _, f := range w.fences {
-			if f.By != "" {
+			if parks, _ := versions.Parks(f, w.o.Version); parks && f.By != "" { // its error was logged when the fence was heard
 				by = append(by, f.By)
 			}
 		}

@@ -168,3 +168,23 @@ func TestADrainIsToldToAJobBetweenTwoOfItsSteps(t *testing.T) {
 		return len(d) == 1 && d[0].Held == 0 && d[0].State == wire.DrainSafe
 	})
 }
+
+func TestADrainByAFenceNamesWhoPutItUp(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 0)
+	g := newGate()
+	f.family.Do = g.wait
+	w := f.worker("a", version("1.2.0"))
+	f.submit(enginetest.Job("j", 2))
+	g.arrive(t, 2)
+	f.fence(wire.Fence{NotVersion: "1.2.0", By: "bob"}) // spares it
+	f.fence(wire.Fence{Version: "1.2.0", By: "eve"})
+	f.is(w, wire.WorkerDrained)
+	enginetest.Eventually(t, "the job knows", func() bool {
+		d := f.account("j").Drains
+		return len(d) == 1 && d[0].State == wire.DrainSafe
+	})
+	if d := f.account("j").Drains[0]; d.Why != wire.DrainByFence || d.By != "eve" || d.GivenBack != 2 {
+		t.Errorf("%+v", d)
+	}
+}
