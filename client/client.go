@@ -79,7 +79,7 @@ type call struct {
 // Tries of a call that may be sent again, and the waits between them.
 var waits = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond}
 
-// do sends a call and decodes the answer into out, unless that is nil.
+// do sends a call and decodes the answer into out, unless that is nil; a *[]byte takes it as it is.
 func (c *Client) do(ctx context.Context, k call, out any) error {
 	for try := 0; ; try++ {
 		resp, err := c.send(ctx, k)
@@ -161,6 +161,14 @@ func finish(resp *http.Response, out any) error {
 	if out == nil {
 		// A server that cannot write its answer takes the caller for gone, and says so in its audit trail.
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
+		return nil
+	}
+	if text, ok := out.(*[]byte); ok { // as it was sent
+		b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		if err != nil {
+			return fmt.Errorf("read the server's answer: %w", err)
+		}
+		*text = b
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {

@@ -99,6 +99,22 @@ func (c *Client) Control(ctx context.Context, id, verb string) (*wire.Controlled
 	return &out, err
 }
 
+// The formats of ReportAs.
+const (
+	ReportJSON     = "json"
+	ReportMarkdown = "markdown"
+	ReportHTML     = "html"
+)
+
+// ReportAs reads the report of a job in a format, as the server renders it: a file to keep, or to hand on.
+func (c *Client) ReportAs(ctx context.Context, id, format string) ([]byte, error) {
+	k := get("jobs", id, "report")
+	k.query = url.Values{"format": {format}}
+	var out []byte
+	err := c.do(ctx, k, &out)
+	return out, err
+}
+
 // Report reads what became of a job.
 func (c *Client) Report(ctx context.Context, id string) (*wire.Report, error) {
 	var out wire.Report

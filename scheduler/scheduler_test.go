@@ -110,7 +110,7 @@ func (r *room) alive(worker string) (stop func()) {
 func (r *room) lease(ref store.Ref, worker string) string {
 	r.t.Helper()
 	attempt := store.RandomID()
-	if b, err := r.st.Begin(r.t.Context(), ref, attempt, worker); err != nil || b.Code != store.Begun {
+	if b, err := r.st.Begin(r.t.Context(), ref, attempt, worker, ""); err != nil || b.Code != store.Begun {
 		r.t.Fatalf("%+v, %v", b, err)
 	}
 	return attempt

@@ -106,7 +106,7 @@ func (s *Scheduler) createJobs(ctx context.Context, ticks []store.PendingTick) e
 		}
 		tctx, span := s.o.Telemetry.Tracer().Start(ctx, "tick "+p.Job.Kind, trace.WithAttributes(attribute.String("stint.schedule", p.Tick.Schedule), attribute.String("stint.job", p.Job.ID)))
 		p.Job.Trace = telemetry.Inject(tctx)
-		h, _, err := s.store.Create(tctx, p.Job)
+		h, _, err := s.store.CreateBy(tctx, p.Job, "the schedule "+p.Tick.Schedule)
 		spans.End(span, err)
 		switch {
 		case errors.Is(err, store.ErrConflict):

@@ -52,8 +52,9 @@ func (w *Worker) resume() {
 func (w *Worker) want(ctx context.Context, h store.Heard) {
 	w.mu.Lock()
 	forgotten := w.wanted && h.Wanted == ""
+	by := w.wantedBy
 	if !forgotten {
-		w.wanted = h.Wanted == wire.WantDrain
+		w.wanted, w.wantedBy = h.Wanted == wire.WantDrain, h.WantedBy
 	}
 	var lost []wire.Fence
 	for _, f := range w.fences {
@@ -66,7 +67,7 @@ func (w *Worker) want(ctx context.Context, h store.Heard) {
 	fenced, drains := w.fencedBy(), len(w.reasons()) > 0
 	w.mu.Unlock()
 	if forgotten {
-		if err := w.store.Want(ctx, w.o.ID, true); err != nil {
+		if err := w.store.Want(ctx, w.o.ID, true, by); err != nil {
 			w.o.Log.Warn("redis has forgotten that this worker drains, and could not be told", "err", err)
 		}
 	}
@@ -112,6 +113,7 @@ func (w *Worker) drain(local bool) {
 		return
 	}
 	w.state, w.since = wire.WorkerDraining, time.Now().UTC()
+	story := w.beginStory(asked)
 	w.changed()
 	w.mu.Unlock()
 	w.beatSoon()
@@ -128,10 +130,13 @@ func (w *Worker) drain(local bool) {
 	w.loops.Add(1)
 	go func() {
 		defer w.loops.Done()
-		if w.WaitDrained(w.base) == nil && w.State() == wire.WorkerDrained {
+		told := w.tellLater(story)
+		err := w.WaitDrained(w.base)
+		if err == nil && w.State() == wire.WorkerDrained {
 			w.o.Telemetry.Metrics.Drained(w.base, time.Since(asked))
 			w.o.Log.Info("drained: safe to stop", "was_in_flight", held)
 		}
+		told(err)
 	}()
 }
 

@@ -91,7 +91,7 @@ func TestADrainThatIsAskedForThroughTheStoreIsHeardAtOnce(t *testing.T) {
 	w := f.worker("a", func(o *Options) { o.Heartbeat = time.Hour }) // only the message can tell it
 	want := func(drain bool, state string) {
 		t.Helper()
-		if err := f.st.Want(t.Context(), "a", drain); err != nil {
+		if err := f.st.Want(t.Context(), "a", drain, "ada"); err != nil {
 			t.Fatal(err)
 		}
 		took := enginetest.Eventually(t, "the worker is "+state, func() bool { return w.State() == state })

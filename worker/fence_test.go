@@ -69,7 +69,7 @@ func TestAWorkerThatAFenceParksComesUpDrainedAndClaimsNothing(t *testing.T) {
 		t.Errorf("it is not ready because: %s", why)
 	}
 	old.Undrain()
-	if err := f.st.Want(t.Context(), "old", false); err != nil {
+	if err := f.st.Want(t.Context(), "old", false, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	f.worker("dev", version("dev")) // no constraint means it
@@ -115,7 +115,7 @@ func TestALiftedFenceLeavesADrainInForce(t *testing.T) {
 	for _, w := range []*Worker{asked, here, free} {
 		f.is(w, wire.WorkerDrained)
 	}
-	if err := f.st.Want(t.Context(), "asked", true); err != nil {
+	if err := f.st.Want(t.Context(), "asked", true, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	here.Drain()
@@ -130,7 +130,7 @@ func TestALiftedFenceLeavesADrainInForce(t *testing.T) {
 	}
 	here.Undrain()
 	f.is(here, wire.WorkerActive)
-	if err := f.st.Want(t.Context(), "asked", false); err != nil {
+	if err := f.st.Want(t.Context(), "asked", false, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	f.is(asked, wire.WorkerActive)

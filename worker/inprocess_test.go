@@ -32,7 +32,7 @@ func TestTheQueueWithinTheProcessIsSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := st.Begin(t.Context(), h.Enqueue[0], "attempt", "gone"); err != nil || b.Code != store.Begun {
+	if b, err := st.Begin(t.Context(), h.Enqueue[0], "attempt", "gone", ""); err != nil || b.Code != store.Begun {
 		t.Fatal(b, err)
 	}
 	s := scheduler.New(rdb, st, scheduler.Options{LostAfter: 500 * time.Millisecond, Log: log.Logger()})
@@ -45,6 +45,14 @@ func TestTheQueueWithinTheProcessIsSwept(t *testing.T) {
 	t.Cleanup(func() { _, _ = w.Stop(context.Background()) })
 	enginetest.WaitState(t, st, "j", tasks.Succeeded)
 	family.CheckEffects(t, "j", 5)
+	w.Drain() // of a job that is over: nobody is told
+	acc, err := st.Account(t.Context(), "j")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(acc.Losses) != 1 || acc.Losses[0].Worker != "gone" || acc.Losses[0].Again != 1 || len(acc.Gaps) != 0 || len(acc.Drains) != 0 {
+		t.Errorf("%+v", acc)
+	}
 	if n := log.Count("sweep failed"); n != 0 {
 		t.Errorf("the sweep failed:\n%s", log)
 	}

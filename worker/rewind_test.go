@@ -41,7 +41,7 @@ func TestADrainOutlivesTheLossOfRedis(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 0)
 	w := f.worker("a")
-	if err := f.st.Want(t.Context(), "a", true); err != nil {
+	if err := f.st.Want(t.Context(), "a", true, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	enginetest.Eventually(t, "it is drained", func() bool { return w.State() == wire.WorkerDrained })
@@ -55,7 +55,7 @@ func TestADrainOutlivesTheLossOfRedis(t *testing.T) {
 	if w.State() != wire.WorkerDrained {
 		t.Errorf("the worker is %s", w.State())
 	}
-	if err := f.st.Want(t.Context(), "a", false); err != nil {
+	if err := f.st.Want(t.Context(), "a", false, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	enginetest.Eventually(t, "it is active", func() bool { return w.State() == wire.WorkerActive })

@@ -25,6 +25,7 @@ type run struct {
 	cancel   context.CancelCauseFunc
 	draining chan struct{}
 	once     sync.Once
+	word     string // what came of it; "" until it is settled
 
 	mu     sync.Mutex
 	saved  time.Time
@@ -55,7 +56,7 @@ func (w *Worker) handle(id string) {
 	defer w.leave(attempt)
 	var b store.Begin
 	err := w.patiently(func(ctx context.Context) (err error) {
-		b, err = w.store.Begin(ctx, ref, attempt, w.o.ID)
+		b, err = w.store.Begin(ctx, ref, attempt, w.o.ID, w.o.Version)
 		return err
 	})
 	switch {
@@ -80,7 +81,8 @@ func (w *Worker) handle(id string) {
 	if err == nil {
 		d, err = w.perform(ctx, r, b)
 	}
-	told.end(ctx, w.settle(ctx, r, d, err), err)
+	r.word = w.settle(ctx, r, d, err)
+	told.end(ctx, r.word, err)
 }
 
 // enter notes an attempt before it is begun; false when the worker drains.
@@ -96,6 +98,7 @@ func (w *Worker) enter(attempt string, r *run) bool {
 
 func (w *Worker) leave(attempt string) {
 	w.mu.Lock()
+	w.cameBack(w.running[attempt])
 	delete(w.running, attempt)
 	w.changed()
 	w.mu.Unlock()

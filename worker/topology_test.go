@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/enginetest"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
@@ -107,6 +108,26 @@ func TestOnAClusterEachEffectHappensOnceAndNoScriptTouchesTwoSlots(t *testing.T)
 	for i := range jobs {
 		enginetest.WaitState(t, st, fmt.Sprint("job", i), tasks.Succeeded)
 		family.CheckEffects(t, fmt.Sprint("job", i), steps/2, steps/2)
+	}
+	about := enginetest.Job("about", 1)
+	about.Spec = []byte(`{"stages":[1],"job":"job0"}`)
+	enginetest.Submit(t, rdb, st, about)
+	enginetest.WaitState(t, st, "about", tasks.Succeeded)
+	for i := range jobs {
+		acc, err := st.Account(t.Context(), fmt.Sprint("job", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var done int64
+		for _, w := range acc.Workers {
+			done += w.Done
+		}
+		if done != steps || len(acc.Gaps) != 0 || (len(acc.About) == 1) != (i == 0) {
+			t.Errorf("job%d: %d steps by worker, gaps %v, about it %v", i, done, acc.Gaps, acc.About)
+		}
+	}
+	if err := st.NoteDrain(t.Context(), "job0", store.DrainNote{Worker: "a", ID: "d", State: wire.DrainAsked, Why: wire.DrainByRequest}); err != nil {
+		t.Error(err)
 	}
 	for i, n := range cluster.Nodes {
 		if size := n.Client().DBSize(t.Context()).Val(); size == 0 {

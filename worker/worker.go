@@ -64,11 +64,14 @@ type Worker struct {
 	state    string
 	since    time.Time    // when the drain began
 	wanted   bool         // somebody asked, through the store, that it drains
+	wantedBy string       // who; "" when that is not known
 	local    bool         // Drain was called in this process
 	stopping bool         // Stop was called: there is no way back
 	fences   []wire.Fence // that stand, as far as this worker has heard
 	running  map[string]*run
-	settled  chan struct{} // closed and made anew whenever an attempt ends or the state changes
+	drains   *drainStory          // of the drain that goes on, or of the last one; nil before the first
+	lately   map[string]time.Time // job -> when it had an attempt here that has come to its end, for those of the last moment
+	settled  chan struct{}        // closed and made anew whenever an attempt ends or the state changes
 
 	turned   atomic.Int64 // when the heartbeat loop last turned, ns since born; 0 while it does not run
 	answered atomic.Int64 // when Redis last confirmed a heartbeat, ns since born; 0 before it has
@@ -101,7 +104,7 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Worker {
 		o.ID = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), store.RandomID()[:6])
 	}
 	o.ID = strings.ReplaceAll(o.ID, "|", "-") // it separates the parts of a lease
-	w := &Worker{o: o, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, born: time.Now(),
+	w := &Worker{o: o, lately: map[string]time.Time{}, store: st, producer: queue.NewProducer(rdb), families: map[string]tasks.Family{}, born: time.Now(),
 		state: wire.WorkerActive, running: map[string]*run{}, settled: make(chan struct{}), now: make(chan struct{}, 1)}
 	w.o.Log = slog.New(telemetry.LogHandler(o.Log.Handler())).With("worker", o.ID)
 	w.started = w.born.UTC()

@@ -79,14 +79,6 @@ type FailedStep struct {
 	At     int64  `json:"at_ms" doc:"Unix time in milliseconds"`
 }
 
-// Report is what there is to say of a job: what became of its stages, findings, and steps that failed.
-type Report struct {
-	Job         *Job            `json:"job"`
-	DurationMS  int64           `json:"duration_ms" doc:"From started to ended; 0 while it has not"`
-	Findings    []tasks.Finding `json:"findings" doc:"Those that are kept"`
-	FailedSteps []FailedStep    `json:"failed_steps"`
-}
-
 // Event is one entry of a job's event log.
 type Event struct {
 	ID     string            `json:"id"`

@@ -97,7 +97,7 @@ func TestScoreDrain(t *testing.T) {
 			return len(held) > 0, nil
 		})
 		asked := time.Now()
-		if err := r.Store.Want(t.Context(), id, true); err != nil {
+		if err := r.Store.Want(t.Context(), id, true, "test"); err != nil {
 			t.Fatal(err)
 		}
 		r.Until(time.Minute, "the drained worker is safe to stop", func(ctx context.Context) (bool, error) {
@@ -116,7 +116,7 @@ func TestScoreDrain(t *testing.T) {
 		if held := leased(r.View(w.job), id); len(held) > 0 {
 			t.Errorf("%s is safe to stop and holds %v", id, held)
 		}
-		if err := r.Store.Want(t.Context(), id, false); err != nil {
+		if err := r.Store.Want(t.Context(), id, false, "test"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -62,7 +62,7 @@ func (a *API) jobRoutes() {
 	}
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs", "list-jobs", "List jobs, newest first", "A page may be short and still have a next one: filters leave jobs out."), a.listJobs)
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/{id}", "get-job", "Show a job", "Its ETag names its state and which run of it this is; send it as If-Match to act on what you have seen."), a.getJob)
-	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/{id}/report", "report-job", "Show what became of a job", "Stages, findings, and steps that failed for good."), a.reportJob)
+	a.reportRoute()
 	huma.Register(a.huma, a.route(needs{role: viewer, long: true}, http.MethodGet, "/v1/jobs/{id}/rejects", "list-rejects", "List what a job has set aside", "In the form of its family."), a.listRejects)
 	huma.Register(a.huma, a.route(needs{role: submitter, long: true}, http.MethodPost, "/v1/drafts", "draft-job", "Say what a job would do", "Reads what it needs to; writes nothing."), a.draft)
 	for _, v := range []struct {
@@ -101,7 +101,7 @@ func (a *API) accept(ctx context.Context, key string, s wire.Submission, job tas
 			return nil, refused(http.StatusConflict, "use a key of its own for each request", "this Idempotency-Key stands for job %s", there)
 		}
 	}
-	h, created, err := a.store.Create(ctx, job)
+	h, created, err := a.store.CreateBy(ctx, job, principalOf(ctx).Name)
 	if errors.Is(err, store.ErrConflict) {
 		if !s.Continue {
 			return nil, refused(http.StatusConflict, "use a key of its own for each request, or send what was sent before", "job %s was submitted with another body under this Idempotency-Key", job.ID)
@@ -212,7 +212,7 @@ func (a *API) adapt(ctx context.Context, job tasks.Job) (*wire.Submitted, error)
 		if err := a.store.Forget(ctx, job.ID); err != nil {
 			return nil, err
 		}
-		h, _, err := a.store.Create(ctx, job)
+		h, _, err := a.store.CreateBy(ctx, job, principalOf(ctx).Name)
 		if err != nil {
 			return nil, err
 		}
@@ -324,24 +324,6 @@ func (a *API) getJob(ctx context.Context, in *PathID) (*jobOutput, error) {
 		return nil, problem(err)
 	}
 	return &jobOutput{`"` + store.Version(v) + `"`, v}, nil
-}
-
-func (a *API) reportJob(ctx context.Context, in *PathID) (*body[wire.Report], error) {
-	v, err := a.view(ctx, in.ID)
-	if err != nil {
-		return nil, problem(err)
-	}
-	r := wire.Report{Job: v, Findings: []tasks.Finding{}}
-	if v.StartedAt != nil && v.EndedAt != nil {
-		r.DurationMS = v.EndedAt.Sub(*v.StartedAt).Milliseconds()
-	}
-	findings, err := a.store.Findings(ctx, in.ID)
-	if err != nil {
-		return nil, problem(err)
-	}
-	r.Findings = append(r.Findings, findings...)
-	r.FailedSteps, err = a.store.Dead(ctx, in.ID)
-	return answer(r, err)
 }
 
 type rejectsInput struct {

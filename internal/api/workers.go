@@ -99,7 +99,7 @@ func (a *API) want(ctx context.Context, s wire.Selection, drain bool) (wire.Aske
 		}
 	}
 	for _, id := range chosen {
-		if err := a.store.Want(ctx, id, drain); err != nil {
+		if err := a.store.Want(ctx, id, drain, principalOf(ctx).Name); err != nil {
 			return wire.Asked{}, err
 		}
 	}

@@ -113,7 +113,7 @@ func TestAStepThatIsPostponedComesBackAsIfItHadNotBeenBegun(t *testing.T) {
 	ctx := t.Context()
 	h := createFor(t, s, "x", "j", 0)
 	ref := h.Enqueue[0]
-	if b, err := s.Begin(ctx, ref, "a1", "w"); err != nil || b.Code != Begun {
+	if b, err := s.Begin(ctx, ref, "a1", "w", ""); err != nil || b.Code != Begun {
 		t.Fatal(b, err)
 	}
 	before, err := s.Events(ctx, "j", "", 100)
@@ -127,7 +127,7 @@ func TestAStepThatIsPostponedComesBackAsIfItHadNotBeenBegun(t *testing.T) {
 	if after, err := s.Events(ctx, "j", "", 100); err != nil || len(after) != len(before) {
 		t.Errorf("%d events more, %v", len(after)-len(before), err)
 	}
-	if b, err := s.Begin(ctx, h.Enqueue[0], "a2", "w"); err != nil || b.Code != Begun || b.Resumed || b.Failed != 0 {
+	if b, err := s.Begin(ctx, h.Enqueue[0], "a2", "w", ""); err != nil || b.Code != Begun || b.Resumed || b.Failed != 0 {
 		t.Errorf("%+v, %v", b, err)
 	}
 	if _, err := s.Postpone(ctx, ref, "a1", "w", 0); !errors.Is(err, tasks.ErrStale) {

@@ -136,7 +136,7 @@ func (b *bench) lease(r Ref, worker string) string {
 
 func (b *bench) begin(r Ref, attempt, worker string) Begin {
 	b.t.Helper()
-	got, err := b.Begin(b.ctx(), r, attempt, worker)
+	got, err := b.Begin(b.ctx(), r, attempt, worker, "1.0.0")
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -32,9 +32,14 @@ func JobID(kind, tenant, idempotencyKey string) string {
 	return head + "-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:10]))
 }
 
-// Create writes a job once. created is false when it was there already, asked for in the same words; ErrConflict when the
-// same id was used for something else. A crash after Create leaves a job that the sweep finds.
+// Create writes a job that nobody in particular asked for; see CreateBy.
 func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created bool, err error) {
+	return s.CreateBy(ctx, job, "")
+}
+
+// CreateBy writes a job once, with who asked for it, for its report; "" when nobody knows. created is false when it was there already, asked for in the same words; ErrConflict when the
+// same id was used for something else. A crash after Create leaves a job that the sweep finds.
+func (s *Store) CreateBy(ctx context.Context, job tasks.Job, by string) (h Handout, created bool, err error) {
 	if job.Window <= 0 {
 		job.Window = tasks.DefaultWindow
 	}
@@ -57,12 +62,15 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	case retries < 0:
 		retries = 0
 	}
+	if err := s.relate(ctx, job); err != nil {
+		return h, false, fmt.Errorf("create job: %w", err)
+	}
 	held, err := s.enlist(ctx, job)
 	if err != nil {
 		return h, false, fmt.Errorf("create job: %w", err)
 	}
 	v, err := s.createIndexed(ctx, job, held, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
-		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held)
+		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held, by)
 	code, h, _, err := parseReply(job.ID, v, err)
 	switch {
 	case err != nil:
@@ -262,7 +270,7 @@ func (s *Store) Deactivate(ctx context.Context, id string) error {
 
 // Forget removes a job and all that is kept of it. Its ledger in the target stays.
 func (s *Store) Forget(ctx context.Context, id string) error {
-	keys := []string{stagesKey(id), laterKey(id), stepsKey(id), outKey(id), savedKey(id), failsKey(id), deadKey(id), findingsKey(id), eventsKey(id)}
+	keys := []string{stagesKey(id), laterKey(id), stepsKey(id), outKey(id), savedKey(id), failsKey(id), deadKey(id), findingsKey(id), eventsKey(id), tallyKey(id), aboutKey(id)}
 	n, err := s.rdb.HGet(ctx, jobKey(id), "stages").Int()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("forget job: %w", err)

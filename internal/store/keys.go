@@ -45,6 +45,16 @@ func deadKey(id string) string { return prefix + "{" + id + "}:dead" }
 // findingsKey: hash, step key -> json list of findings. Bounded; the job hash counts all of them.
 func findingsKey(id string) string { return prefix + "{" + id + "}:findings" }
 
+// tallyKey: hash, bounded: what a report needs of the job's present run when its events are long gone. "w:<worker>" is
+// "done|planned|given back|failed|lost|revoked|busy ms|first ms|last ms|version", of attempts; "w:" adds up the workers that found no
+// line; "v:<version>" is there for each version that took part; "r:<failed or given_back>|<reason>" how often; "d:<worker>|<drain>" a
+// drain as json; "l:<worker>" a lost worker, "noticed ms|steps|begun again|last ms"; "a:<step key>" a step that was interrupted and has
+// not begun again, "ms|why|worker"; "whole" when all of the run is in it. Made by a build before it, a job has none of it.
+func tallyKey(id string) string { return prefix + "{" + id + "}:tally" }
+
+// aboutKey: sorted set, job id -> created in ms. The newest keptAbout jobs whose spec says that they are about this one.
+func aboutKey(id string) string { return prefix + "{" + id + "}:about" }
+
 // eventsKey: stream, capped. What happened to the job, for people and for watchers.
 func eventsKey(id string) string { return prefix + "{" + id + "}:events" }
 

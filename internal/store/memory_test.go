@@ -35,7 +35,7 @@ func TestAJobOfAMillionStepsTakesLittleMemoryHoweverFarItIs(t *testing.T) {
 				return
 			}
 			attempt := RandomID()
-			begin, err := b.Begin(b.ctx(), r, attempt, w)
+			begin, err := b.Begin(b.ctx(), r, attempt, w, "1.0.0")
 			if err != nil || begin.Code != Begun {
 				t.Errorf("begin %s: %d, %v", r.Key, begin.Code, err)
 				return

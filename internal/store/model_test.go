@@ -148,7 +148,7 @@ func (m *model) beginRef(r Ref) {
 	case m.state == tasks.Paused || m.state.Ended():
 		want = NotRunning
 	}
-	got, err := m.s.Begin(m.b.ctx(), r, a.id, a.worker)
+	got, err := m.s.Begin(m.b.ctx(), r, a.id, a.worker, "1.0.0")
 	if err != nil || got.Code != want {
 		m.rt.Fatalf("begin %+v in state %s: answer %d, %v; want %d (%+v)", r, m.state, got.Code, err, want, st)
 	}

@@ -37,12 +37,12 @@ type Begin struct {
 }
 
 // Begin leases a step to a worker under a new attempt id. A crash afterwards is found by the sweep through the worker's
-// heartbeats. The same attempt may ask again, as go-redis does when a reply was lost.
-func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker string) (Begin, error) {
+// heartbeats. The worker's version is for the job's report; "" when it has none. The same attempt may ask again, as go-redis does when a reply was lost.
+func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker, version string) (Begin, error) {
 	if strings.Contains(worker, "|") {
 		return Begin{}, tasks.Permanent(fmt.Errorf("begin step: worker id %q contains a |", worker))
 	}
-	v, err := beginStep.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, r.Delivery, r.Epoch, attempt, worker).Slice()
+	v, err := beginStep.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, r.Delivery, r.Epoch, attempt, worker, version).Slice()
 	if err != nil {
 		return Begin{}, fmt.Errorf("begin step: %w", err)
 	}

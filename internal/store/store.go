@@ -54,6 +54,7 @@ var (
 	sweepJob   = jobScript("sweep")
 	redeliver  = jobScript("redeliver")
 	revoke     = jobScript("revoke")
+	drainNote  = jobScript("drain")
 	beatScript = fleetScript("beat")
 	living     = fleetScript("living")
 

@@ -85,7 +85,7 @@ func TestTheSweepOfAPausedJobTakesBackWhatLostWorkersHeldAndHandsNothingOut(t *t
 func TestAWorkerWhoseNameHasTheSeparatorOfALeaseCannotTakeAStepAway(t *testing.T) {
 	t.Parallel()
 	b := running(t, nil, "1")
-	if _, err := b.Begin(b.ctx(), b.take("0/1"), "a", "host|1"); err == nil {
+	if _, err := b.Begin(b.ctx(), b.take("0/1"), "a", "host|1", ""); err == nil {
 		t.Fatal("it got a lease that nobody can read again")
 	}
 }
@@ -143,14 +143,14 @@ func TestHeartbeatsSayWhoIsAliveAndWhoIsLost(t *testing.T) {
 func TestWhatIsWantedOfAWorkerReachesItsNextHeartbeat(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	if err := b.Want(b.ctx(), "a", true); !errors.Is(err, ErrNotFound) {
+	if err := b.Want(b.ctx(), "a", true, "ada"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unknown worker: %v", err)
 	}
 	for _, want := range []bool{false, true, true, false} {
 		if _, err := b.Beat(b.ctx(), wire.Worker{ID: "a", State: wire.WorkerActive}); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Want(b.ctx(), "a", want); err != nil {
+		if err := b.Want(b.ctx(), "a", want, "ada"); err != nil {
 			t.Fatal(err)
 		}
 		if h, err := b.Beat(b.ctx(), wire.Worker{ID: "a", State: wire.WorkerActive}); err != nil || (h.Wanted == wire.WantDrain) != want {

@@ -198,6 +198,10 @@ func msTime(s string) *time.Time {
 }
 
 func addStages(v *wire.Job, h map[string]string, n int) {
+	now := time.Now()
+	if v.State.Ended() && v.EndedAt != nil { // a stage that was left open does not slow down for ever
+		now = *v.EndedAt
+	}
 	for i := range n {
 		p := strconv.Itoa(i) + ":"
 		st := wire.Stage{Name: h[p+"name"], State: h[p+"state"], After: []string{}, Rows: toInt(h[p+"rows"]),
@@ -210,7 +214,10 @@ func addStages(v *wire.Job, h map[string]string, n int) {
 				st.After = append(st.After, h[k+":name"])
 			}
 		}
-		st.Rate, st.ETA = pace(st, time.Now())
+		st.Rate, st.ETA = pace(st, now)
+		if v.State.Ended() {
+			st.ETA = nil
+		}
 		c := &v.Counters
 		c.StepsKnown += st.Counters.StepsKnown
 		c.StepsDone += st.Counters.StepsDone

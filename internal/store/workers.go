@@ -21,6 +21,8 @@ const keepWorker = 24 * time.Hour
 type Heard struct {
 	// Wanted is "" (nothing is known of any wish), wire.WantDrain or wire.WantActive.
 	Wanted string
+	// WantedBy is who asked last that it drains; "" when nobody did, or did not say.
+	WantedBy string
 	// WasLost: it had been given up as lost since its last heartbeat, so what it held may run elsewhere.
 	WasLost bool
 	Fences  Known
@@ -42,6 +44,9 @@ func (s *Store) Beat(ctx context.Context, w wire.Worker) (Heard, error) {
 	}
 	h := Heard{WasLost: toInt(v[1]) == 1}
 	h.Wanted, _ = v[0].(string)
+	if len(v) > 3 {
+		h.WantedBy, _ = v[3].(string)
+	}
 	fences := map[string]string{}
 	for list := texts(v[2]); len(list) > 1; list = list[2:] {
 		fences[list[0]] = list[1]
@@ -77,8 +82,8 @@ func texts(v any) []string {
 	return out
 }
 
-// Want asks a worker to drain, or takes that back. It holds whether or not the worker can be reached just now.
-func (s *Store) Want(ctx context.Context, worker string, drain bool) error {
+// Want asks a worker to drain, or takes that back, in the name of by. It holds whether or not the worker can be reached just now.
+func (s *Store) Want(ctx context.Context, worker string, drain bool, by string) error {
 	n, err := s.rdb.Exists(ctx, workerKey(worker)).Result()
 	if err != nil {
 		return fmt.Errorf("ask worker: %w", err)
@@ -90,7 +95,7 @@ func (s *Store) Want(ctx context.Context, worker string, drain bool) error {
 	if drain {
 		wanted = wire.WantDrain
 	}
-	err = s.rdb.HSet(ctx, workerKey(worker), "wanted", wanted).Err()
+	err = s.rdb.HSet(ctx, workerKey(worker), "wanted", wanted, "wanted_by", by).Err()
 	if err == nil {
 		err = s.rdb.Publish(ctx, ControlChannel, worker).Err()
 	}

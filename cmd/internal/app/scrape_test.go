@@ -56,7 +56,7 @@ func (s *system) lose(job tasks.Job) {
 	if _, err := s.api.Store.Beat(ctx, wire.Worker{ID: "gone", Version: "v0", Protocol: tasks.Protocol, State: wire.WorkerActive, InFlight: 1, Held: []string{"lost"}}); err != nil {
 		s.t.Fatal(err)
 	}
-	b, err := s.api.Store.Begin(ctx, h.Enqueue[0], "lost", "gone")
+	b, err := s.api.Store.Begin(ctx, h.Enqueue[0], "lost", "gone", "")
 	if err != nil || b.Code != store.Begun {
 		s.t.Fatal(b, err)
 	}

@@ -37,13 +37,7 @@ func (c *command) jobs() *cobra.Command {
 	group(cmd, "List jobs, newest first", list,
 		c.jobCommand("get JOB", "Show one job, its stages and who works on it", c.getJob),
 		c.jobCommand("watch JOB", "Show a job's progress until it has ended", c.watchJob),
-		c.jobCommand("report JOB", "Show what became of a job: stages, findings, failed steps", func(cmd *cobra.Command, s *session, id string) error {
-			r, err := s.Report(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			return c.print(r, func(w io.Writer) { writeReport(w, r) })
-		}),
+		c.reportCommand(),
 		c.jobCommand("rejects JOB", "List the rows that a migration has set aside, with the reasons", c.rejects),
 		c.jobCommand("events JOB", "List what happened to a job", c.events),
 	)

@@ -1,5 +1,5 @@
 -- begin.lua: leases a step to a worker under a new attempt id. Asked twice by the same attempt (a lost reply) it says yes twice.
--- ARGV: 1 step key, 2 delivery, 3 epoch, 4 attempt, 5 worker
+-- ARGV: 1 step key, 2 delivery, 3 epoch, 4 attempt, 5 worker, 6 the worker's version
 -- Returns {code, body, saved, failed attempts, extra, born}; extra is the split cursor for a split; born is when the job was written, ms
 --   0 leased · 1 gone: ended, superseded by a later delivery, or the job is over · 2 not running: given back · 3 another attempt has it
 local key, delivery, epoch, attempt, worker = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
@@ -14,6 +14,8 @@ if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' then
   return {2}
 end
 call('HSET', OUT, key, int(n) .. '|' .. attempt .. '|' .. worker .. '|' .. int(NOW))
+enlist(worker, ARGV[6])
+if n > 1 then begun_again(key, worker) end
 local extra = ''
 if key == 'p' then
   if state == 'accepted' then

@@ -44,7 +44,8 @@ elseif verb == 'retry' then
 elseif verb == 'restart' then
   if not ended(state) then return reply(2) end
   wipe()
-  call('DEL', STAGES, DEAD, FINDINGS)
+  call('DEL', STAGES, DEAD, FINDINGS, TALLY)
+  call('HSET', TALLY, 'whole', 1)
   call('HDEL', JOB, 'error', 'hint', 'ended', 'started', 'stages', 'stages_left', 'open', 'findings')
   call('HSET', JOB, 'state', 'accepted')
   call('HINCRBY', JOB, 'epoch', 1)

@@ -2,7 +2,9 @@
 -- ARGV: 1 step key, 2 attempt, 3 counters "r|w|q|b", 4 findings as json list or "", 5 how many findings, 6 how many findings a job keeps
 -- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 stale
 local key, attempt = ARGV[1], ARGV[2]
-if not holds(key, attempt) then return reply(1) end
+local mine, _, worker, since = holds(key, attempt)
+if not mine then return reply(1) end
+tally(key, worker, since, 'done')
 count(key, ARGV[3])
 forget(key)
 local i = stage_of(key)

@@ -2,13 +2,15 @@
 -- ARGV: 1 step key, 2 attempt, 3 reason, 4 hint, 5 "1" when no retry can help, 6 try again after ms, 7 worker
 -- Returns {code, state, epoch, to enqueue, queue}: 0 will be tried again · 1 stale · 2 failed for good
 local key, attempt, reason, hint = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local mine, n = holds(key, attempt)
+local mine, n, worker, since = holds(key, attempt)
 if not mine then return reply(1) end
+tally(key, worker, since, 'failed')
+because('failed', reason)
 local failed = call('HINCRBY', FAILS, key, 1)
 local j = call('HMGET', JOB, 'retries', 'on_failure', 'state')
 if ARGV[5] ~= '1' and failed <= tonumber(j[1]) then
   again(key, n, NOW + tonumber(ARGV[6]))
-  event('attempt_failed', 'step', key, 'reason', reason, 'worker', ARGV[7])
+  event('attempt_failed', 'step', key, 'reason', reason, 'worker', ARGV[7], 'failed', failed, 'again_ms', ARGV[6])
   return reply(0, dispatch())
 end
 local i = stage_of(key)

@@ -6,6 +6,7 @@
 local JOB = KEYS[1]
 local STAGES, READY, LATER, STEPS, OUT = JOB .. ':stages', JOB .. ':ready:', JOB .. ':later', JOB .. ':steps', JOB .. ':out'
 local SAVED, FAILS, DEAD, FINDINGS, EVENTS = JOB .. ':saved', JOB .. ':fails', JOB .. ':dead', JOB .. ':findings', JOB .. ':events'
+local TALLY = JOB .. ':tally'
 local call = redis.call
 
 local function now_ms()
@@ -18,6 +19,7 @@ local NOW = now_ms()
 local function int(n) return string.format('%.0f', n) end
 
 local function event(what, ...)
+  call('HINCRBY', JOB, 'events', 1)
   call('XADD', EVENTS, 'MAXLEN', '~', 1000, '*', 'type', what, 'at', int(NOW), ...)
 end
 
@@ -29,15 +31,93 @@ local function lease(key)
   return tonumber(n), attempt, worker, tonumber(since)
 end
 
--- holds: whether this attempt has the step; the fence of every write that an attempt makes.
+-- holds: whether this attempt has the step; the fence of every write that an attempt makes. Then its delivery, worker and since.
 local function holds(key, attempt)
-  local n, a = lease(key)
-  return n ~= nil and a == attempt, n
+  local n, a, worker, since = lease(key)
+  return n ~= nil and a == attempt, n, worker, since
 end
 
 local function ended(state) return state == 'succeeded' or state == 'failed' or state == 'cancelled' end
 
 local function stage_of(key) return string.match(key, '^x?(%d+)') end
+
+-- The tally is what a report needs when the event stream, which is capped, has long lost it: what came of attempts by worker, why
+-- steps were tried again, drains, lost workers. Each of its lists is bounded; what does not fit is counted. keys.go has its fields.
+local MOST = 200
+
+-- room_for: whether one more may be added to a list of the tally.
+local function room_for(list) return call('HINCRBY', TALLY, list, 1) <= MOST end
+
+-- enlist: gives a worker its line. The first MOST have one of their own; the others share a line without a name.
+local function enlist(worker, version)
+  if call('HEXISTS', TALLY, 'w:' .. worker) == 1 then return end
+  version = version or ''
+  if version ~= '' and call('HEXISTS', TALLY, 'v:' .. version) == 0 and room_for('versions') then call('HSET', TALLY, 'v:' .. version, 1) end
+  if tonumber(call('HGET', TALLY, 'workers') or '0') < MOST then
+    call('HINCRBY', TALLY, 'workers', 1)
+    call('HSET', TALLY, 'w:' .. worker, '0|0|0|0|0|0|0|' .. int(NOW) .. '|' .. int(NOW) .. '|' .. version)
+  end
+end
+
+-- tally: notes what came of an attempt, for its worker and its stage.
+local FATES = {done = 1, planned = 2, given_back = 3, failed = 4, lost = 5, revoked = 6}
+local function tally(key, worker, since, fate)
+  local i, busy = stage_of(key), math.max(NOW - since, 0)
+  if i then
+    call('HINCRBY', STAGES, i .. ':busy', int(busy))
+    if fate ~= 'done' then call('HINCRBY', STAGES, i .. ':' .. 'n_' .. fate, 1) end
+  end
+  local field = 'w:' .. worker
+  local line = call('HGET', TALLY, field)
+  if not line then
+    enlist(worker)
+    line = call('HGET', TALLY, field)
+  end
+  if not line then
+    field = 'w:'
+    line = call('HGET', TALLY, field) or ('0|0|0|0|0|0|0|' .. int(NOW) .. '|' .. int(NOW) .. '|')
+  end
+  local f = {string.match(line, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(.*)$')}
+  local at = FATES[fate]
+  f[at], f[7], f[9] = int(f[at] + 1), int(f[7] + busy), int(NOW)
+  call('HSET', TALLY, field, table.concat(f, '|'))
+end
+
+-- because: counts why attempts did not end well.
+local function because(fate, reason)
+  local field = 'r:' .. fate .. '|' .. string.sub(reason, 1, 200)
+  if call('HEXISTS', TALLY, field) == 0 and not room_for('reasons') then field = 'r:' .. fate .. '|' end
+  call('HINCRBY', TALLY, field, 1)
+end
+
+-- interrupted: marks a step that was taken away in the middle, so that it is told when it runs again.
+local function interrupted(key, why, worker) call('HSET', TALLY, 'a:' .. key, int(NOW) .. '|' .. why .. '|' .. worker) end
+
+-- lose: notes that a worker was given up while it had a step.
+local function lose(worker)
+  local field = 'l:' .. worker
+  local line = call('HGET', TALLY, field)
+  if not line then
+    if not room_for('losses') then return end
+    line = int(NOW) .. '|0|0|0'
+  end
+  local noticed, steps, again, last = string.match(line, '^(%d+)|(%d+)|(%d+)|(%d+)$')
+  call('HSET', TALLY, field, noticed .. '|' .. int(steps + 1) .. '|' .. again .. '|' .. last)
+end
+
+-- begun_again: tells that a step which was taken away runs again, if it was.
+local function begun_again(key, worker)
+  local mark = call('HGET', TALLY, 'a:' .. key)
+  if not mark then return end
+  call('HDEL', TALLY, 'a:' .. key)
+  local at, why, from = string.match(mark, '^(%d+)|([^|]*)|(.*)$')
+  event('begun_again', 'step', key, 'worker', worker, 'after', why, 'from', from, 'waited_ms', int(NOW - at))
+  local line = why == 'lost' and call('HGET', TALLY, 'l:' .. from)
+  if line then
+    local noticed, steps, again = string.match(line, '^(%d+)|(%d+)|(%d+)|')
+    call('HSET', TALLY, 'l:' .. from, noticed .. '|' .. steps .. '|' .. int(again + 1) .. '|' .. int(NOW))
+  end
+end
 
 -- kept: whether any step of the job has a checkpoint or a failure to remember; most never have, and then one look saves three.
 local some

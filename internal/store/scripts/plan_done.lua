@@ -1,7 +1,9 @@
 -- plan_done.lua: ends the planning attempt: writes the stages, opens those that wait for nothing.
 -- ARGV: 1 attempt, 2 number of stages, then per stage: name, indexes it waits for ("0,2" or ""), detail, estimated rows
 -- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 stale
-if not holds('p', ARGV[1]) then return reply(1) end
+local mine, _, worker, since = holds('p', ARGV[1])
+if not mine then return reply(1) end
+tally('p', worker, since, 'planned')
 forget('p')
 local n = tonumber(ARGV[2])
 call('HSET', JOB, 'stages', n, 'stages_left', n, 'open', '')

@@ -2,7 +2,9 @@
 -- ARGV: 1 step key "x<i>.<page>", 2 attempt, 3 next cursor, 4 "1" when the stage has no further page, then per step: id, body
 -- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 stale
 local key, attempt = ARGV[1], ARGV[2]
-if not holds(key, attempt) then return reply(1) end
+local mine, _, worker, since = holds(key, attempt)
+if not mine then return reply(1) end
+tally(key, worker, since, 'planned')
 forget(key)
 local i = stage_of(key)
 local added = 0

@@ -28,7 +28,10 @@ if not ended(state) then
         again(key, tonumber(n), NOW)
         lost[#lost + 1] = key
         lost[#lost + 1] = worker
-        event('lost', 'step', key, 'worker', worker)
+        tally(key, worker, tonumber(since), 'lost')
+        lose(worker)
+        interrupted(key, 'lost', worker)
+        event('lost', 'step', key, 'worker', worker, 'attempt', attempt, 'since', since)
       elseif living[worker] and old_after > 0 and NOW - tonumber(since) >= old_after then
         for _, v in ipairs({key, attempt, worker, since}) do old[#old + 1] = v end
       end
