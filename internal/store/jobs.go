@@ -61,8 +61,12 @@ func (s *Store) Create(ctx context.Context, job tasks.Job) (h Handout, created b
 	if err != nil {
 		return h, false, fmt.Errorf("create job: %w", err)
 	}
+	about, err := aboutOf(job)
+	if err != nil {
+		return h, false, err
+	}
 	v, err := s.createIndexed(ctx, job, held, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
-		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held)
+		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held, about)
 	code, h, _, err := parseReply(job.ID, v, err)
 	switch {
 	case err != nil:
@@ -242,16 +246,21 @@ func (s *Store) Active(ctx context.Context) ([]string, error) {
 }
 
 // Deactivate takes an ended or vanished job out of what the sweep looks through, and puts it back when it has been retried
-// or created since the sweep saw it. Who moves a job out of an ended state adds it after the move, so one of both does.
+// or created since the sweep saw it, or has something to tell. Who moves a job out of an ended state adds it after the move, so one of both does.
 func (s *Store) Deactivate(ctx context.Context, id string) error {
 	if err := s.rdb.SRem(ctx, activeKey, id).Err(); err != nil {
 		return fmt.Errorf("drop job from the sweep: %w", err)
 	}
-	state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
-	switch {
-	case errors.Is(err, redis.Nil) || err == nil && tasks.State(state).Ended():
+	var state *redis.StringCmd
+	var untold *redis.IntCmd
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		state, untold = p.HGet(ctx, jobKey(id), "state"), p.HLen(ctx, outboxKey(id))
 		return nil
-	case err == nil:
+	})
+	if errors.Is(err, redis.Nil) { // there is no such job any more
+		err = untold.Err()
+	}
+	if err == nil && (untold.Val() > 0 || state.Err() == nil && !tasks.State(state.Val()).Ended()) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err()
 	}
 	if err != nil {
@@ -274,11 +283,20 @@ func (s *Store) Forget(ctx context.Context, id string) error {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
+	untold, err := s.rdb.HLen(ctx, outboxKey(id)).Result()
+	if err != nil {
+		return fmt.Errorf("forget job: %w", err)
+	}
 	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.Del(ctx, append(keys, jobKey(id))...)
 		p.ZRem(ctx, jobsKey, id)
 		p.ZRem(ctx, tenantJobsKey(job.Tenant), id)
-		p.SRem(ctx, activeKey, id)
+		if untold > 0 { // the sweep still has to see them
+			p.Expire(ctx, outboxKey(id), untoldKept)
+			p.SAdd(ctx, activeKey, id)
+		} else {
+			p.SRem(ctx, activeKey, id)
+		}
 		return nil
 	})
 	return err

@@ -14,9 +14,11 @@ end
 if verb == 'pause' then
   if state == 'paused' or ended(state) then return reply(2) end
   call('HSET', JOB, 'state', 'paused')
+  note('paused')
 elseif verb == 'resume' then
   if state ~= 'paused' then return reply(2) end
   call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
+  note('resumed')
 elseif verb == 'admit' then
   if call('HDEL', JOB, 'held') == 0 then return reply(2) end
 elseif verb == 'cancel' then
@@ -24,6 +26,7 @@ elseif verb == 'cancel' then
   wipe()
   call('HDEL', JOB, 'held')
   call('HSET', JOB, 'ended', int(NOW), 'state', 'cancelled')
+  note('cancelled')
 elseif verb == 'retry' then
   local dead = call('HGETALL', DEAD)
   if not ended(state) or state == 'cancelled' or #dead == 0 then return reply(2) end
@@ -41,6 +44,7 @@ elseif verb == 'retry' then
   call('DEL', DEAD)
   call('HDEL', JOB, 'error', 'hint', 'ended')
   call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
+  note('resumed')
 elseif verb == 'restart' then
   if not ended(state) then return reply(2) end
   wipe()

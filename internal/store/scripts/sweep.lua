@@ -2,14 +2,14 @@
 -- ARGV: 1 "1" when the list of living workers may be trusted, 2 the list is as of ms (leases that are younger are left alone; "0":
 --   none is), 3 a step is looked at when nobody began it for ms, 4 a lease is looked at when it is older than ms ("0": none is),
 --   5 the newest protocol that the caller can read, 6.. ids of living workers
--- Returns {code, state, epoch, to enqueue, queue, lost, unbegun, old}: 0 done · 1 no such job · 2 a job of a newer protocol: left alone
+-- Returns {code, state, epoch, to enqueue, queue, lost, unbegun, old, how many notes are in its outbox}: 0 done · 1 no such job · 2 a job of a newer protocol: left alone
 --   lost: flat list key, worker · unbegun: flat list key, delivery of steps that nobody has begun for that long
 --   old: flat list key, attempt, worker, since of leases of living workers
 local j = call('HMGET', JOB, 'state', 'protocol')
 local state = j[1]
 local function nothing(code)
   local r = reply(code)
-  r[6], r[7], r[8] = {}, {}, {}
+  r[6], r[7], r[8], r[9] = {}, {}, {}, call('HLEN', OUTBOX)
   return r
 end
 if not state then return nothing(1) end
@@ -39,5 +39,5 @@ if not ended(state) then
   end
 end
 local r = reply(0, dispatch())
-r[6], r[7], r[8] = lost, unbegun, old
+r[6], r[7], r[8], r[9] = lost, unbegun, old, call('HLEN', OUTBOX)
 return r
