@@ -23,7 +23,7 @@ else
 end
 if ARGV[3] == 'delivered' then
   call('HDEL', KEYS[3], 'failing', 'gone')
-else
+elseif ARGV[9] ~= '0' or ARGV[3] == 'gave_up' then
   call('HSETNX', KEYS[3], 'failing', int(now))
   if ARGV[8] ~= '' then call('HSET', KEYS[3], 'gone', ARGV[8]) end
 end
