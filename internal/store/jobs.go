@@ -176,18 +176,27 @@ const (
 	Admit   Verb = "admit"   // what held the job does so no more; only stint itself does this
 )
 
-// Control moves a job. match is the version (see Version) that the job must have, "" for any. ErrNotFound; ErrConflict (with
+// Control moves a job. One that is retried or begun anew gets into its tenant's line where that has a limit: see Admit, which the
+// caller calls then. match is the version (see Version) that the job must have, "" for any. ErrNotFound; ErrConflict (with
 // the state in its text) when the job is in no state for it; ErrChanged when it has another version.
 func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match string) (Handout, error) {
+	held := ""
 	if verb == Retry || verb == Restart {
-		if err := s.rdb.SAdd(ctx, activeKey, id).Err(); err != nil {
+		err := s.rdb.SAdd(ctx, activeKey, id).Err()
+		if err == nil {
+			held, err = s.lineUp(ctx, id)
+		}
+		if err != nil {
 			return Handout{}, fmt.Errorf("%s job: %w", verb, err)
 		}
 	}
-	v, err := control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who, match).Result()
+	v, err := control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who, match, held).Result()
 	code, h, _, err := parseReply(id, v, err)
 	if err == nil && (verb == Retry || verb == Restart) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate
+	}
+	if code == 0 {
+		h.Held = held
 	}
 	switch {
 	case err != nil:

@@ -134,7 +134,7 @@ func (c *command) open(cmd *cobra.Command) (*app.App, error) {
 	}
 	o := c.appOptions()
 	if cmd.Annotations[schedulerAnnotation] != "" {
-		o.Schedules, o.Limits, o.RemoveOthers = c.config.Schedules, c.limits(), true
+		o.Schedules, o.Webhooks, o.Limits, o.RemoveOthers = c.config.Schedules, c.config.Webhooks, c.limits(), true
 	}
 	return app.New(cmd.Context(), o)
 }
