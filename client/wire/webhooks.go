@@ -39,7 +39,7 @@ type WebhookDefinition struct {
 const (
 	WebhookActive  = "active"  // the last message arrived, or none was sent yet
 	WebhookFailing = "failing" // messages do not arrive; they are tried again
-	WebhookEnded   = "ended"   // its receiver answered 410 Gone: nothing more is sent until a message that is sent by hand arrives, or it leads elsewhere
+	WebhookEnded   = "ended"   // its receiver answered 410 Gone: nothing more is sent until a test or a message that is sent again by hand arrives, or it leads elsewhere
 )
 
 // Webhook is a webhook of the configuration, and how it fares.

@@ -13,7 +13,7 @@ type Outgoing struct {
 	ID, Webhook, Event string
 	Body               []byte // what is sent, the same each time
 	Tries              int    // how often it was tried since it was made, or since somebody asked for it to be sent again
-	Asked              bool   // somebody asked for it to be sent again
+	Asked              bool   // somebody asked for it to be sent, or sent again
 	lease              string
 }
 

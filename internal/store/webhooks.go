@@ -263,6 +263,8 @@ func (s *Store) message(ctx context.Context, name string, m wire.Message) (dropp
 	args := []any{m.ID, keptDeliveries, messagesKept.Milliseconds(), webhookRowPrefix, "webhook", name, "event", m.Event, "body", body}
 	if m.Job != nil {
 		args = append(args, "job", m.Job.ID, "tenant", m.Job.Tenant)
+	} else {
+		args = append(args, "asked", 1) // somebody wants to see it arrive, also where a receiver has answered 410
 	}
 	v, err := webhookAdd.Run(ctx, s.rdb, keys, args...).Int64Slice()
 	if err != nil || len(v) != 2 {
