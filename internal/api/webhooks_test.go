@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/enginetest"
 	"github.com/stint-run/stint/internal/store"
@@ -104,6 +105,38 @@ func TestATokenOfOneTenantSeesAndTestsItsOwnWebhooksAlone(t *testing.T) {
 	}
 	if got := as[wire.Deliveries](t, h.send("GET", s.at("/v1/webhooks/acme/deliveries?state=gave_up"), nil, acme...)); len(got.Deliveries) != 0 {
 		t.Errorf("deliveries: %+v", got)
+	}
+}
+
+func TestTheClientSeesAndSendsMessages(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.hooks(wire.WebhookDefinition{Name: "crm"})
+	c, err := client.New(client.Options{Server: h.serve().at(""), HTTP: h.client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := c.Webhooks(t.Context())
+	if err != nil || len(list) != 1 || list[0].State != wire.WebhookActive {
+		t.Errorf("%+v %v", list, err)
+	}
+	d, err := c.TestWebhook(t.Context(), "crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.Deliveries(t.Context(), "crm", wire.DeliveryPending, 10)
+	if err != nil || len(all) != 1 || all[0].ID != d.ID {
+		t.Errorf("%+v %v", all, err)
+	}
+	if one, err := c.Delivery(t.Context(), "crm", d.ID); err != nil || one.Event != wire.EventTest {
+		t.Errorf("%+v %v", one, err)
+	}
+	if again, err := c.Redeliver(t.Context(), "crm", d.ID); err != nil || again.ID != d.ID {
+		t.Errorf("%+v %v", again, err)
+	}
+	var p *wire.Problem
+	if _, err := c.Delivery(t.Context(), "crm", "msg_none"); !errors.As(err, &p) || p.Code != wire.CodeNotFound {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -94,6 +95,11 @@ func (s *Store) Gather(ctx context.Context, job string, defs []wire.WebhookDefin
 	}
 	dropped = map[string]int{}
 	for _, n := range notes {
+		if n.Job.Kind == "" { // a build wrote the job that knew of no notes
+			if err := s.complete(ctx, &n); err != nil {
+				return dropped, err
+			}
+		}
 		for _, d := range defs {
 			if !Wants(d, n) {
 				continue
@@ -111,4 +117,14 @@ func (s *Store) Gather(ctx context.Context, job string, defs []wire.WebhookDefin
 		}
 	}
 	return dropped, s.Told(ctx, job, notes)
+}
+
+// complete fills in what a note says of its job besides what changes, from the job itself; one that is gone leaves it as it is.
+func (s *Store) complete(ctx context.Context, n *Note) error {
+	job, _, err := s.Job(ctx, n.Job.ID)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	n.Job.Kind, n.Job.Tenant, n.Job.Labels, n.target = job.Kind, job.Tenant, job.Labels, targetOf(job.Spec)
+	return err
 }

@@ -174,14 +174,16 @@ func TestANoteOutlivesItsJob(t *testing.T) {
 	}
 }
 
-func TestAJobOfABuildThatKnewOfNoWebhooksIsToldWithoutItsKind(t *testing.T) {
+func TestAJobOfABuildThatKnewOfNoWebhooksIsToldAsWell(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	b.job.Tenant = "acme"
 	b.create()
 	b.rdb.HDel(b.ctx(), jobKey(b.job.ID), "about")
 	b.lease(b.take("p"), "w")
-	if n := b.notes(); len(n) != 1 || n[0].Job.ID != b.job.ID || n[0].Job.Kind != "" {
-		t.Errorf("%+v", n)
+	b.gather(wire.WebhookDefinition{Name: "w", Kinds: []string{"test"}, Tenants: []string{"acme"}}, wire.WebhookDefinition{Name: "others", Kinds: []string{"dedupe"}})
+	if d := b.deliveries("w"); len(d) != 1 || d[0].Tenant != "acme" || len(b.deliveries("others")) != 0 {
+		t.Errorf("%+v", d)
 	}
 }
 
