@@ -93,7 +93,7 @@ local function note(what)
   local j = call('HMGET', JOB, 'epoch', 'state', 'error', 'hint', 'started', 'ended', 'about', 'born', 'stages')
   local sum = {}
   local function add(name, n) sum[name] = (sum[name] or 0) + tonumber(n or '0') end
-  for i = 0, tonumber(j[9] or '0') - 1 do
+  for i = -1, tonumber(j[9] or '0') - 1 do -- no stage has -1: so each counter is there, and the table is never taken for a list
     for _, name in ipairs({'known', 'done', 'failed'}) do add('steps_' .. name, call('HGET', STAGES, i .. ':' .. name)) end
     for _, name in ipairs(COUNTERS) do add(name == 'bytes' and name or 'rows_' .. name, call('HGET', STAGES, i .. ':' .. name)) end
   end
