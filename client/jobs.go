@@ -27,9 +27,15 @@ func (c *Client) Submit(ctx context.Context, key string, s wire.Submission) (*wi
 
 // Draft says what a job would do, in its family's form. Nothing is written.
 func (c *Client) Draft(ctx context.Context, s wire.Submission) (json.RawMessage, error) {
+	out, err := c.Estimate(ctx, s)
+	return out.Draft, err
+}
+
+// Estimate says what a job would do, and how much that is. Nothing is written.
+func (c *Client) Estimate(ctx context.Context, s wire.Submission) (wire.Draft, error) {
 	var out wire.Draft
 	err := c.do(ctx, call{method: http.MethodPost, path: []string{"drafts"}, body: s, again: true}, &out)
-	return out.Draft, err
+	return out, err
 }
 
 // Job reads a job with its stages and what is out of it.

@@ -132,6 +132,9 @@ func (c *Config) problems() []Problem {
 	for _, s := range c.Schedules {
 		s.check(&k)
 	}
+	for _, w := range c.Webhooks {
+		w.check(&k)
+	}
 	return k.problems
 }
 

@@ -5,7 +5,7 @@
 // A key such as worker.drain_timeout is nested in the files, STINT_WORKER_DRAIN_TIMEOUT in the environment and
 // --worker-drain-timeout as a flag. docs/stint.example.yaml explains each key; docs/stint.schema.json is for editors.
 //
-//   - A list replaces the list of the layer below; only connections, tenants and schedules are merged, by name.
+//   - A list replaces the list of the layer below; only connections, tenants, schedules and webhooks are merged, by name.
 //   - @@NAME@@ in a value is filled from the files' tokens: or from the process environment; @@@@ is a plain @@. A token
 //     is filled after the file has been read, so it cannot bring in keys, and is not looked into again.
 //   - A password or URL may be written as file:PATH (its last line break is cut off) or env:NAME; file: of
@@ -55,6 +55,8 @@ type Config struct {
 	Tenants Tenants `key:"tenants"`
 	// Schedules are the jobs that begin by the clock.
 	Schedules Schedules `key:"schedules"`
+	// Webhooks are told what becomes of jobs.
+	Webhooks Webhooks `key:"webhooks"`
 }
 
 // Worker says what a worker takes and how it gives back.

@@ -53,14 +53,14 @@ func problems(t *testing.T, o config.Options) string {
 
 func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 	t.Parallel()
-	env := config.Env{"CLOUD_PASSWORD=s3cret", "HOME=/home/somebody"}
+	env := config.Env{"CLOUD_PASSWORD=s3cret", "CRM_WEBHOOK_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "HOME=/home/somebody"}
 	sample := filepath.Join("..", "docs", "stint.example.yaml")
 	c, origins := load(t, config.Options{File: sample, Env: env})
 	if w := origins.Warnings(); len(w) > 0 {
 		t.Errorf("warnings: %v", w)
 	}
 	for _, key := range config.Keys() {
-		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules"}, key) && (!ok || o.Place.File == "") {
+		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules", "webhooks"}, key) && (!ok || o.Place.File == "") {
 			t.Errorf("%s is not in the sample", key)
 		}
 	}
@@ -68,7 +68,7 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("the cloud connection is %s", got)
 	}
 	want := config.Default(env)
-	c.Connections, c.Tenants, c.Schedules = nil, nil, nil
+	c.Connections, c.Tenants, c.Schedules, c.Webhooks = nil, nil, nil, nil
 	c.Data, c.Worker.Concurrency, c.Worker.Labels = want.Data, want.Worker.Concurrency, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("the sample says\n%+v\nthe defaults are\n%+v", c, want)
@@ -182,7 +182,7 @@ stint.yaml:12:3: key "lost_after" stands in line 11 already (leave one of them a
 stint.yaml:13:1: unknown key "concurrency" (did you mean "worker.concurrency"?)
 stint.yaml:15:12: connections: "a b" is no name for a connection (use letters, digits, _, - and .)
 stint.yaml:16:20: connections.c.url: no connection is made by the scheme "oracle" (write one of FORMS)
-stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password, schema, pool and connect_timeout)
+stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password, schema, pool, connect_timeout and tenants)
 stint.yaml:17:12: connections.d.url: is missing (write one of FORMS)
 stint.yaml:18:12: connections: the connection "d" is in this file twice (put them together, or rename one)
 stint.yaml:19:5: connections: a connection has no name (add name:)

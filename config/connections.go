@@ -26,6 +26,13 @@ type Connection struct {
 	Pool int `key:"pool"`
 	// ConnectTimeout is how long a connection may take to open; 0 means the URL's or the driver's own.
 	ConnectTimeout time.Duration `key:"connect_timeout"`
+	// Tenants are those whose jobs may use it; none means all.
+	Tenants []string `key:"tenants"`
+}
+
+// Allows reports whether jobs of a tenant may use the connection.
+func (c Connection) Allows(tenant string) bool {
+	return len(c.Tenants) == 0 || slices.Contains(c.Tenants, tenant)
 }
 
 // DSN returns the URL with the password and the schema in it. It is for the driver alone, never for a log or a report.
@@ -101,6 +108,9 @@ func (c Connection) check(k *checker) {
 	}
 	if !apiSchemes[scheme] && (!c.Token.IsZero() || c.Header != "") {
 		k.add(part("token"), "remove it", "only APIs have tokens")
+	}
+	if slices.Contains(c.Tenants, "*") {
+		k.add(part("tenants"), "leave it away for all", "want names of tenants")
 	}
 	k.notNegative(part("pool"), c.Pool, "0 is as many as the steps need")
 	if c.ConnectTimeout < 0 {

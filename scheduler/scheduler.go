@@ -1,6 +1,6 @@
-// Package scheduler runs what must happen without anybody asking: the sweep, and the ticks of schedules. Any number of
-// schedulers may run. One of them at a time sweeps, and doing it twice would do no harm; all of them tick, and each tick is
-// decided once, whoever comes first.
+// Package scheduler runs what must happen without anybody asking: the sweep, the ticks of schedules, and the messages of
+// webhooks. Any number of schedulers may run. One of them at a time sweeps, and doing it twice would do no harm; all of them tick,
+// and each tick is decided once, whoever comes first; all of them send messages, each under a lease.
 package scheduler
 
 import (
@@ -30,8 +30,11 @@ type Options struct {
 	// RemoveOthers removes at the start what an earlier configuration had and Schedules has not. A command that brings a
 	// scheduler along for a job of its own leaves it false: its configuration need not be that of the fleet.
 	RemoveOthers bool
-	Metrics      Metrics              // of ticks; nil means those of Telemetry
-	Telemetry    *telemetry.Telemetry // nil means none
+	// Webhooks are those of the configuration, to which this scheduler sends messages. With RemoveOthers they are all that there
+	// are; without, messages are made for those only that a scheduler with RemoveOthers has written.
+	Webhooks  []Webhook
+	Metrics   Metrics              // of ticks; nil means those of Telemetry
+	Telemetry *telemetry.Telemetry // nil means none
 }
 
 // Metrics are told what became of ticks, once each, by the scheduler that decided it.
@@ -63,6 +66,9 @@ type Scheduler struct {
 
 	written bool // the schedules of the configuration have been
 
+	hooks  []wire.WebhookDefinition // that there are, as read in this turn; nil until they are needed
+	resend []time.Duration          // the waits between attempts at a message
+
 	cancel context.CancelFunc
 	loop   sync.WaitGroup
 }
@@ -87,7 +93,7 @@ func New(rdb redis.UniversalClient, st *store.Store, o Options) *Scheduler {
 	if o.Metrics == nil {
 		o.Metrics = o.Telemetry.Metrics
 	}
-	return &Scheduler{o: o, id: store.RandomID(), rdb: rdb, store: st, producer: queue.NewProducer(rdb)}
+	return &Scheduler{o: o, id: store.RandomID(), rdb: rdb, store: st, producer: queue.NewProducer(rdb), resend: resend}
 }
 
 // Start sweeps and ticks until Stop.
@@ -98,6 +104,7 @@ func (s *Scheduler) Start() {
 		s.repeat(ctx, "sweep", func(ctx context.Context) (time.Duration, error) { return s.o.Interval, s.turn(ctx) })
 	})
 	s.loop.Go(func() { s.repeat(ctx, "schedules", s.tick) })
+	s.startWebhooks(ctx)
 }
 
 // repeat does something, and again after the time that it says. That it fails is said once, and that it works again.

@@ -57,6 +57,7 @@ func (s *Scheduler) turn(ctx context.Context) (err error) {
 		s.looked, look.Old = time.Now(), 2*s.o.LostAfter
 	}
 	errs := []error{s.letIn(ctx)}
+	s.hooks = nil
 	s.recovered = map[string]int{}
 	for _, id := range jobs {
 		errs = append(errs, s.sweep(ctx, id, look))
@@ -105,6 +106,11 @@ func uptime(info string) (time.Duration, bool) {
 // sweep looks through one job: steps of lost workers, steps that are due, and, now and then, tasks that went astray.
 func (s *Scheduler) sweep(ctx context.Context, id string, look store.Look) error {
 	found, err := s.store.Sweep(ctx, id, look)
+	if found.Untold {
+		if err := s.gather(ctx, id); err != nil {
+			return err
+		}
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return s.store.Deactivate(ctx, id)

@@ -160,6 +160,11 @@ func (w *Worker) perform(ctx context.Context, r *run, b store.Begin) (d done, er
 	if f == nil {
 		return nil, tasks.RetryAfter(fmt.Errorf("this worker does not know jobs of kind %q", a.Job.Kind), time.Second)
 	}
+	if w.o.Allow != nil {
+		if err := w.o.Allow(a.Job); err != nil {
+			return nil, tasks.Permanent(err)
+		}
+	}
 	kind, _, _ := store.ParseKey(r.ref.Key)
 	if kind != store.RunKey { // what only reads is not asked to come back, but cut off: the next attempt does it anew
 		var stop context.CancelFunc

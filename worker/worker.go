@@ -34,9 +34,12 @@ type Options struct {
 	Concurrency int      // steps that run at once; default 8
 	Heartbeat   time.Duration
 	Families    []tasks.Family
-	Admin       string // where its own port answers, for those who look at the fleet; "" when it has none
-	Log         *slog.Logger
-	Telemetry   *telemetry.Telemetry // nil means none
+	// Allow says why a job may not be carried out here, which it is asked before each step; nil allows everything. Its error is final
+	// for the step.
+	Allow     func(job tasks.Job) error
+	Admin     string // where its own port answers, for those who look at the fleet; "" when it has none
+	Log       *slog.Logger
+	Telemetry *telemetry.Telemetry // nil means none
 }
 
 // errCut is the cause of contexts that end because the worker was told not to wait any longer.

@@ -21,6 +21,7 @@ type Job struct {
 	CreatedAt time.Time         `json:"created_at"`
 	StartedAt *time.Time        `json:"started_at"`
 	EndedAt   *time.Time        `json:"ended_at"`
+	ETA       *time.Time        `json:"eta" doc:"When the rows of all stages will have been read, as far as that is known; null when nothing is known yet, or nothing moves. The time of stages without an estimate of rows, such as indexes, is not in it"`
 	Error     *JobError         `json:"error" doc:"Why it failed, and what to do"`
 	Counters  Counters          `json:"counters"`
 	Findings  int64             `json:"findings" doc:"How many findings its steps reported, those no longer kept included"`
@@ -57,7 +58,7 @@ type Stage struct {
 	StartedAt *time.Time `json:"started_at"`
 	EndedAt   *time.Time `json:"ended_at"`
 	Rate      float64    `json:"rows_per_second" doc:"Rows read a second since it started, or over its whole time when it has ended"`
-	ETA       *time.Time `json:"eta" doc:"When its rows will have been read at that rate; null when unknown"`
+	ETA       *time.Time `json:"eta" doc:"When its rows will have been read, at the rate of the last half minute and after the stages that it waits for; null when unknown"`
 }
 
 // Out is a step that is on the queue (no worker yet) or under a lease.

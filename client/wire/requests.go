@@ -16,6 +16,8 @@ type Submission struct {
 	Window   int               `json:"window,omitempty" minimum:"0" maximum:"10000" doc:"Steps that may be out at once; 0 is the default"`
 	Queue    string            `json:"queue,omitempty" pattern:"^([a-z][a-z0-9_-]{0,39})?$" doc:"The queue for its steps; left out, the default queue"`
 	Policy   *tasks.Policy     `json:"policy,omitempty" doc:"What failures do to it"`
+	// Notify names webhooks of the configuration. An address cannot be given: whoever could would let stint call it from within.
+	Notify []string `json:"notify,omitempty" maxItems:"20" doc:"Webhooks that are told what becomes of the job, besides those that are told anyway: names of the configuration. Kept as the label notify"`
 	// Continue says what it means that there is such a job already: false gives it back as it is; true goes on with it. Without an
 	// Idempotency-Key it is the job about the same thing, such as the migration between the same databases.
 	Continue bool `json:"continue,omitempty" doc:"Go on with the job of this Idempotency-Key or, without one, with the job about the same thing: one that is paused is resumed, one that has ended begins anew"`
@@ -63,8 +65,25 @@ type Rejects struct {
 
 // Draft says what a job would do.
 type Draft struct {
-	Kind  string          `json:"kind"`
-	Draft json.RawMessage `json:"draft" doc:"In the family's form"`
+	Kind     string          `json:"kind"`
+	Draft    json.RawMessage `json:"draft" doc:"In the family's form"`
+	Estimate *Estimate       `json:"estimate" doc:"How much it is, and how long it will take; null when the draft does not say how many rows there are"`
+}
+
+// What the seconds of an Estimate go by.
+const (
+	BasisHistory = "history" // what the last jobs of this kind into this target have reached
+	BasisUnknown = "unknown" // nothing: there was no such job yet
+)
+
+// Estimate is how much a job would have to do.
+type Estimate struct {
+	Rows    int64    `json:"rows" doc:"The sum of the stages' rows"`
+	Bytes   *int64   `json:"bytes" doc:"null when unknown"`
+	Seconds *float64 `json:"seconds" doc:"null when unknown"`
+	Basis   string   `json:"basis" enum:"history,unknown" doc:"What the seconds go by"`
+	Jobs    int      `json:"jobs,omitempty" doc:"How many jobs were measured"`
+	Note    string   `json:"note,omitempty" doc:"The basis in words"`
 }
 
 // Workers are the fleet.

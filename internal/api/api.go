@@ -38,8 +38,11 @@ type Options struct {
 	ReadTimeout time.Duration
 	// RequestsPerSecond is how many requests a token may send a second; 0 is without limit.
 	RequestsPerSecond int
-	Metrics           http.Handler // answers /metrics; nil means that there is none
-	Log               *slog.Logger // nil means slog.Default()
+	// Allow says why a job may not use the connections that its spec names. stranger is a caller who sees single tenants alone. nil
+	// allows everything.
+	Allow   func(job tasks.Job, stranger bool) error
+	Metrics http.Handler // answers /metrics; nil means that there is none
+	Log     *slog.Logger // nil means slog.Default()
 	// Telemetry takes spans and counts of requests; nil means none.
 	Telemetry *telemetry.Telemetry
 }
@@ -106,6 +109,7 @@ func New(o Options) *API {
 	a.queueRoutes()
 	a.fenceRoutes()
 	a.scheduleRoutes()
+	a.webhookRoutes()
 	a.limitRoutes()
 	a.accessRoutes()
 	a.healthRoutes()

@@ -188,6 +188,12 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	if !p.sees(s.Tenant) {
 		return tasks.Job{}, refused(http.StatusForbidden, "submit for one of "+list(p.Tenants), "the token %q may not submit for the tenant %q", p.Name, s.Tenant)
 	}
+	if err := a.allowed(ctx, "body.spec", tasks.Job{Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes()}); err != nil {
+		return tasks.Job{}, err
+	}
+	if err := a.notifying(ctx, &s); err != nil {
+		return tasks.Job{}, err
+	}
 	if k, ok := f.(tasks.Keyer); ok && key == "" && s.Continue {
 		if key, err = k.Key(tasks.Job{Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes()}); err != nil {
 			return tasks.Job{}, err
@@ -198,6 +204,17 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 		job.Policy = *s.Policy
 	}
 	return job, nil
+}
+
+// allowed says what is wrong when a job may not use the connections that its spec names.
+func (a *API) allowed(ctx context.Context, place string, job tasks.Job) error {
+	if a.o.Allow == nil {
+		return nil
+	}
+	if err := a.o.Allow(job, principalOf(ctx).Tenants != nil); err != nil {
+		return invalid(place, tasks.HintOf(err), "%v", err)
+	}
+	return nil
 }
 
 // adapt goes on with a job that was asked for in other words. What differs changes nothing in the sink's ledger, so one that has
@@ -242,8 +259,12 @@ func (a *API) goOn(ctx context.Context, done *wire.Submitted) (*wire.Submitted, 
 		return nil, err
 	}
 	a.hand(h)
-	done.State = tasks.State(h.State)
-	return done, nil
+	done.State, done.Held = tasks.State(h.State), h.Held
+	job, _, err := a.store.Job(ctx, done.ID)
+	if err != nil {
+		return nil, err
+	}
+	return done, a.letIn(ctx, job, done)
 }
 
 type listInput struct {
@@ -341,7 +362,11 @@ func (a *API) listRejects(ctx context.Context, in *rejectsInput) (*body[wire.Rej
 	if !ok {
 		return nil, refused(http.StatusUnprocessableEntity, "only some kinds of jobs do, such as migrations", "a %s sets nothing aside", v.Kind)
 	}
-	page, next, err := r.Rejects(ctx, tasks.Job{ID: v.ID, Kind: v.Kind, Tenant: v.Tenant, Spec: v.Spec}, in.Cursor, in.Limit)
+	job := tasks.Job{ID: v.ID, Kind: v.Kind, Tenant: v.Tenant, Spec: v.Spec}
+	if err := a.allowed(ctx, "", job); err != nil {
+		return nil, problem(err)
+	}
+	page, next, err := r.Rejects(ctx, job, in.Cursor, in.Limit)
 	return answer(wire.Rejects{Rejects: page, Next: next}, remote(err))
 }
 
@@ -363,7 +388,25 @@ func (a *API) draft(ctx context.Context, in *struct{ Body wire.Submission }) (*b
 		return nil, refused(http.StatusUnprocessableEntity, "submit it", "a %s cannot be drafted", job.Kind)
 	}
 	out, err := d.Draft(ctx, job)
-	return answer(wire.Draft{Kind: job.Kind, Draft: out}, remote(err))
+	if err != nil {
+		return nil, problem(remote(err))
+	}
+	done := wire.Draft{Kind: job.Kind, Draft: out}
+	var sizes struct {
+		Stages []struct{ Rows, Bytes int64 } `json:"stages"`
+	}
+	if json.Unmarshal(out, &sizes) == nil && sizes.Stages != nil { // else the family has another form, which says nothing of rows
+		rate, err := a.store.Rate(ctx, job)
+		if err != nil {
+			return nil, problem(err)
+		}
+		var rows, bytes int64
+		for _, s := range sizes.Stages {
+			rows, bytes = rows+max(s.Rows, 0), bytes+max(s.Bytes, 0)
+		}
+		done.Estimate = estimate(rows, bytes, rate)
+	}
+	return answer(done, nil)
 }
 
 type controlInput struct {
@@ -390,8 +433,12 @@ func (a *API) control(ctx context.Context, verb store.Verb, in *controlInput) (*
 		return nil, problem(err)
 	}
 	a.hand(h)
-	if tasks.State(h.State).Ended() {
-		if err := errors.Join(a.store.Release(ctx, v.Tenant, v.ID), a.admit(ctx, v.Tenant)); err != nil {
+	if ended := tasks.State(h.State).Ended(); ended || h.Held != "" {
+		var err error
+		if ended {
+			err = a.store.Release(ctx, v.Tenant, v.ID)
+		}
+		if err := errors.Join(err, a.admit(ctx, v.Tenant)); err != nil {
 			a.log.WarnContext(ctx, "the tenant's next job was not let in; the sweep will", "tenant", v.Tenant, "err", err)
 		}
 	}

@@ -27,7 +27,7 @@ func stagesPart(r *wire.Report) part {
 			x = r.Stages[i]
 		}
 		c := st.Counters
-		moved.Rows = append(moved.Rows, []string{st.Name, st.State, steps(c), count(c.Read), count(c.Written), count(c.Quarantined), count(skipped(x)), count(c.Bytes), speed(st.Rate)})
+		moved.Rows = append(moved.Rows, []string{st.Name, st.State, steps(c), count(c.Read), count(c.Written), count(c.Quarantined), count(c.Skipped), count(c.Bytes), speed(st.Rate)})
 		took := ""
 		if x.DurationMS > 0 || st.EndedAt != nil {
 			took = length(x.DurationMS)
@@ -35,7 +35,7 @@ func stagesPart(r *wire.Report) part {
 		work.Rows = append(work.Rows, []string{st.Name, exactly(st.StartedAt), exactly(st.EndedAt), took, length(x.BusyMS), count(x.Failed), count(x.GivenBack), count(x.Lost + x.Revoked), speed(x.RowsPerBusySecond)})
 	}
 	c := r.Job.Counters
-	moved.Rows = append(moved.Rows, []string{"All", "", steps(c), count(c.Read), count(c.Written), count(c.Quarantined), count(skippedOfAll(r)), count(c.Bytes), ""})
+	moved.Rows = append(moved.Rows, []string{"All", "", steps(c), count(c.Read), count(c.Written), count(c.Quarantined), count(c.Skipped), count(c.Bytes), ""})
 	p.Tables = []table{moved, work}
 	return p
 }
@@ -53,23 +53,6 @@ func speed(perSecond float64) string {
 		return ""
 	}
 	return count(int64(math.Round(perSecond)))
-}
-
-// skipped is how many rows a stage left out on purpose.
-func skipped(st wire.StageReport) (n int64) {
-	if st.Proof != nil {
-		for _, s := range st.Proof.Skipped {
-			n += s.Rows
-		}
-	}
-	return n
-}
-
-func skippedOfAll(r *wire.Report) (n int64) {
-	for _, st := range r.Stages {
-		n += skipped(st)
-	}
-	return n
 }
 
 // proofPart says what the sink itself knows; nothing when the family has nothing to say.

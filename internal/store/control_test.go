@@ -131,7 +131,7 @@ func TestACancelledJobKeepsNothingThatCouldRun(t *testing.T) {
 		left = append(left, k)
 	}
 	slices.Sort(left)
-	if want := []string{activeKey, jobsKey, tenantJobsKey(""), eventsKey(b.job.ID), tallyKey(b.job.ID), stagesKey(b.job.ID), jobKey(b.job.ID)}; !sameSet(left, want) {
+	if want := []string{activeKey, jobsKey, tenantJobsKey(""), eventsKey(b.job.ID), outboxKey(b.job.ID), tallyKey(b.job.ID), stagesKey(b.job.ID), jobKey(b.job.ID)}; !sameSet(left, want) {
 		t.Errorf("left: %v", left)
 	}
 }

@@ -69,8 +69,12 @@ func (s *Store) CreateBy(ctx context.Context, job tasks.Job, by string) (h Hando
 	if err != nil {
 		return h, false, fmt.Errorf("create job: %w", err)
 	}
+	about, err := aboutOf(job)
+	if err != nil {
+		return h, false, err
+	}
 	v, err := s.createIndexed(ctx, job, held, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
-		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held, by)
+		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held, by, about)
 	code, h, _, err := parseReply(job.ID, v, err)
 	switch {
 	case err != nil:
@@ -180,18 +184,27 @@ const (
 	Admit   Verb = "admit"   // what held the job does so no more; only stint itself does this
 )
 
-// Control moves a job. match is the version (see Version) that the job must have, "" for any. ErrNotFound; ErrConflict (with
+// Control moves a job. One that is retried or begun anew gets into its tenant's line where that has a limit: see Admit, which the
+// caller calls then. match is the version (see Version) that the job must have, "" for any. ErrNotFound; ErrConflict (with
 // the state in its text) when the job is in no state for it; ErrChanged when it has another version.
 func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match string) (Handout, error) {
+	held := ""
 	if verb == Retry || verb == Restart {
-		if err := s.rdb.SAdd(ctx, activeKey, id).Err(); err != nil {
+		err := s.rdb.SAdd(ctx, activeKey, id).Err()
+		if err == nil {
+			held, err = s.lineUp(ctx, id)
+		}
+		if err != nil {
 			return Handout{}, fmt.Errorf("%s job: %w", verb, err)
 		}
 	}
-	v, err := control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who, match).Result()
+	v, err := control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who, match, held).Result()
 	code, h, _, err := parseReply(id, v, err)
 	if err == nil && (verb == Retry || verb == Restart) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate
+	}
+	if code == 0 {
+		h.Held = held
 	}
 	switch {
 	case err != nil:
@@ -250,16 +263,21 @@ func (s *Store) Active(ctx context.Context) ([]string, error) {
 }
 
 // Deactivate takes an ended or vanished job out of what the sweep looks through, and puts it back when it has been retried
-// or created since the sweep saw it. Who moves a job out of an ended state adds it after the move, so one of both does.
+// or created since the sweep saw it, or has something to tell. Who moves a job out of an ended state adds it after the move, so one of both does.
 func (s *Store) Deactivate(ctx context.Context, id string) error {
 	if err := s.rdb.SRem(ctx, activeKey, id).Err(); err != nil {
 		return fmt.Errorf("drop job from the sweep: %w", err)
 	}
-	state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
-	switch {
-	case errors.Is(err, redis.Nil) || err == nil && tasks.State(state).Ended():
+	var state *redis.StringCmd
+	var untold *redis.IntCmd
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		state, untold = p.HGet(ctx, jobKey(id), "state"), p.HLen(ctx, outboxKey(id))
 		return nil
-	case err == nil:
+	})
+	if errors.Is(err, redis.Nil) { // there is no such job any more
+		err = untold.Err()
+	}
+	if err == nil && (untold.Val() > 0 || state.Err() == nil && !tasks.State(state.Val()).Ended()) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err()
 	}
 	if err != nil {
@@ -282,11 +300,20 @@ func (s *Store) Forget(ctx context.Context, id string) error {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
+	untold, err := s.rdb.HLen(ctx, outboxKey(id)).Result()
+	if err != nil {
+		return fmt.Errorf("forget job: %w", err)
+	}
 	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.Del(ctx, append(keys, jobKey(id))...)
 		p.ZRem(ctx, jobsKey, id)
 		p.ZRem(ctx, tenantJobsKey(job.Tenant), id)
-		p.SRem(ctx, activeKey, id)
+		if untold > 0 { // the sweep still has to see them
+			p.Expire(ctx, outboxKey(id), untoldKept)
+			p.SAdd(ctx, activeKey, id)
+		} else {
+			p.SRem(ctx, activeKey, id)
+		}
 		return nil
 	})
 	return err

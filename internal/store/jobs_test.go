@@ -138,6 +138,9 @@ func TestForgettingAJobLeavesNothingOfIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.fail("0/2")
+	if _, err := b.Gather(b.ctx(), b.job.ID, nil); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.Forget(b.ctx(), b.job.ID); err != nil {
 		t.Fatal(err)
 	}

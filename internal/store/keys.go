@@ -58,6 +58,10 @@ func aboutKey(id string) string { return prefix + "{" + id + "}:about" }
 // eventsKey: stream, capped. What happened to the job, for people and for watchers.
 func eventsKey(id string) string { return prefix + "{" + id + "}:events" }
 
+// outboxKey: hash, number -> json of a note: what became of the job, for webhooks. The sweep empties it; it outlives the job by
+// a day when the job is removed before that.
+func outboxKey(id string) string { return prefix + "{" + id + "}:outbox" }
+
 // jobsKey: sorted set, job id -> created in ms. Every job that is known.
 const jobsKey = prefix + "jobs"
 
@@ -136,6 +140,30 @@ func scheduleTicksKey(name string) string { return prefix + "{schedules}:ticks:"
 
 // scheduleHistoryKey: hash, tick id -> json of the tick, for each member of scheduleTicksKey.
 func scheduleHistoryKey(name string) string { return prefix + "{schedules}:history:" + name }
+
+// The keys of webhooks share the hash tag {webhooks}. All but the definitions expire messagesKept after the last message.
+
+// webhooksKey: hash, name -> json of the definition, without address and secrets. The field "" marks that they were written.
+const webhooksKey = prefix + "{webhooks}:defs"
+
+// webhookDueKey: sorted set, delivery id -> when it is to be tried next, ms of Redis' clock; under a lease, when that ends.
+func webhookDueKey(name string) string { return prefix + "{webhooks}:due:" + name }
+
+// webhookListKey: sorted set, delivery id -> created in ms; at most keptDeliveries, the newest.
+func webhookListKey(name string) string { return prefix + "{webhooks}:list:" + name }
+
+// webhookStatsKey: hash. What came of the deliveries of a webhook: delivered, gave_up, the last answer, since when it fails, and
+// the sum of the address that answered 410.
+func webhookStatsKey(name string) string { return prefix + "{webhooks}:stats:" + name }
+
+// webhookRowPrefix: hashes, one per delivery (suffix id). What is sent, its state, and what came of the last attempt.
+const webhookRowPrefix = prefix + "{webhooks}:d:"
+
+// ratesKey: hash, "<kind> <sum of the target>" -> json {rows, seconds, jobs}, decayed; at most keptRates.
+const ratesKey = prefix + "{rates}:of"
+
+// ratesUsedKey: sorted set, the fields of ratesKey by when they were last written, ms of Redis' clock.
+const ratesUsedKey = prefix + "{rates}:used"
 
 // Step keys. A step is "<stage index>/<step id>"; planning is "p"; the split of page n of stage i is "x<i>.<n>".
 

@@ -82,6 +82,24 @@ func (s *Store) hold(ctx context.Context, job tasks.Job, limits wire.Limits, mai
 	return held, err
 }
 
+// lineUp puts a job that is about to go on after its end into the line of its tenant, if that has a limit, and says why it is held.
+// Without, whoever has many ended jobs could start them all at once. One that cannot go on comes out of the line by itself: whoever
+// lets it in finds that nothing holds it, and Reconcile that it has ended.
+func (s *Store) lineUp(ctx context.Context, id string) (held string, err error) {
+	job, _, err := s.Job(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil // Control says so
+	}
+	if err != nil {
+		return "", err
+	}
+	l, err := s.LimitsOf(ctx, job.Tenant)
+	if err != nil {
+		return "", err
+	}
+	return s.hold(ctx, job, l, false)
+}
+
 // putInLine notes where those who let jobs in find one that is held. Doing it again changes nothing.
 func putInLine(ctx context.Context, p redis.Pipeliner, job tasks.Job, held string) {
 	switch held {

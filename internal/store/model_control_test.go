@@ -163,7 +163,7 @@ func (m *model) finish() {
 		m.rt.Fatalf("%d dead steps in a job that has succeeded", dead)
 	}
 	id := m.b.job.ID
-	allowed := []string{jobKey(id), stagesKey(id), eventsKey(id), tallyKey(id)}
+	allowed := []string{jobKey(id), stagesKey(id), eventsKey(id), outboxKey(id), tallyKey(id)}
 	if dead > 0 {
 		allowed = append(allowed, deadKey(id), stepsKey(id), savedKey(id), failsKey(id))
 	}

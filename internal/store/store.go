@@ -135,7 +135,7 @@ func RandomID() string {
 type Handout struct {
 	State   string
 	Queue   string // full name of the job's queue; "" when there is no such job
-	Held    string // of a job that was just created: why nothing of it is started; "" when nothing holds it
+	Held    string // of a job that was just created, retried or begun anew: why nothing of it is started; "" when nothing holds it
 	Enqueue []Ref
 }
 

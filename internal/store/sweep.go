@@ -29,6 +29,7 @@ type Swept struct {
 	Lost    map[string]string // step key -> the worker that vanished with it
 	Unbegun []Ref             // out for a while without anybody having begun them
 	Old     []Lease           // leases of living workers that are old enough to be looked at
+	Untold  bool              // there are notes for webhooks; of a job that is gone, too
 }
 
 // Lease is a step in the hands of an attempt.
@@ -55,13 +56,14 @@ func (s *Store) Sweep(ctx context.Context, job string, look Look) (Swept, error)
 	if err != nil {
 		return Swept{}, fmt.Errorf("sweep job %s: %w", job, err)
 	}
+	untold := len(raw) > 8 && toInt(raw[8]) > 0
 	switch code {
 	case 1:
-		return Swept{}, ErrNotFound
+		return Swept{Untold: untold}, ErrNotFound
 	case 2:
 		return Swept{Handout: h}, ErrNewer
 	}
-	w := Swept{Handout: h, Lost: map[string]string{}}
+	w := Swept{Handout: h, Lost: map[string]string{}, Untold: untold}
 	list := texts(raw[5])
 	for i := 0; i+1 < len(list); i += 2 {
 		w.Lost[list[i]] = list[i+1]

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sort"
 	"strconv"
@@ -30,7 +29,7 @@ func (a viewed) view(id string) (*wire.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	addStages(v, a.stages.Val(), int(toInt(a.job.Val()["stages"])))
+	addStages(v, a.stages.Val(), int(toInt(a.job.Val()["stages"])), time.Now())
 	addOut(v, a.out.Val())
 	return v, nil
 }
@@ -197,11 +196,11 @@ func msTime(s string) *time.Time {
 	return &t
 }
 
-func addStages(v *wire.Job, h map[string]string, n int) {
-	now := time.Now()
+func addStages(v *wire.Job, h map[string]string, n int, now time.Time) {
 	if v.State.Ended() && v.EndedAt != nil { // a stage that was left open does not slow down for ever
 		now = *v.EndedAt
 	}
+	var samples []string
 	for i := range n {
 		p := strconv.Itoa(i) + ":"
 		st := wire.Stage{Name: h[p+"name"], State: h[p+"state"], After: []string{}, Rows: toInt(h[p+"rows"]),
@@ -214,10 +213,8 @@ func addStages(v *wire.Job, h map[string]string, n int) {
 				st.After = append(st.After, h[k+":name"])
 			}
 		}
-		st.Rate, st.ETA = pace(st, now)
-		if v.State.Ended() {
-			st.ETA = nil
-		}
+		st.Rate = pace(st, now)
+		samples = append(samples, h[p+"sample"])
 		c := &v.Counters
 		c.StepsKnown += st.Counters.StepsKnown
 		c.StepsDone += st.Counters.StepsDone
@@ -225,25 +222,7 @@ func addStages(v *wire.Job, h map[string]string, n int) {
 		c.Counters = c.Counters.Add(st.Counters.Counters)
 		v.Stages = append(v.Stages, st)
 	}
-}
-
-// pace says how many rows a second a stage has read so far, and, of an open one, when it will have read its estimated rows at
-// that rate; nil when that is unknown.
-func pace(st wire.Stage, now time.Time) (perSecond float64, eta *time.Time) {
-	read := st.Counters.Read
-	if st.StartedAt == nil || read == 0 {
-		return 0, nil
-	}
-	if st.EndedAt != nil && st.State == "done" {
-		now = *st.EndedAt
-	}
-	took := max(now.Sub(*st.StartedAt), time.Millisecond)
-	perSecond = math.Round(float64(read)/took.Seconds()*10) / 10
-	if st.State != "open" || st.Rows <= read {
-		return perSecond, nil
-	}
-	t := now.Add(time.Duration(float64(took) * float64(st.Rows-read) / float64(read))).UTC().Truncate(time.Second)
-	return perSecond, &t
+	forecast(v, samples, now)
 }
 
 func addOut(v *wire.Job, h map[string]string) {

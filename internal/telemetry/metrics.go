@@ -32,6 +32,8 @@ type Metrics struct {
 	tickLag      metric.Float64Histogram
 	tickMissed   metric.Int64Counter
 	sweep        metric.Float64Histogram
+	messages     metric.Int64Counter
+	messageTime  metric.Float64Histogram
 	request      metric.Float64Histogram
 }
 
@@ -69,6 +71,8 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 		tickLag:      duration("stint.scheduler.lag", "From the due time of a tick until it fired.", waitBuckets),
 		tickMissed:   count("stint.schedule.missed", "{tick}", "Ticks that were left out because they were found too late."),
 		sweep:        duration("stint.sweep.duration", "How long looks for lost workers and tasks took.", requestBuckets),
+		messages:     count("stint.webhook.messages", "{attempt}", "Attempts at messages of webhooks, by what came of them."),
+		messageTime:  duration("stint.webhook.duration", "How long receivers of webhooks took to answer.", requestBuckets),
 		request:      duration("stint.http.request.duration", "How long requests to the API took.", requestBuckets),
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -161,6 +165,24 @@ func (m *Metrics) TickMissed(ctx context.Context, schedule string, n int) {
 func (m *Metrics) SweepEnded(ctx context.Context, d time.Duration) {
 	if m != nil {
 		m.sweep.Record(ctx, d.Seconds())
+	}
+}
+
+// WebhookSent counts an attempt at a message of a webhook that took d. The outcome is delivered, pending (it is tried again) or
+// gave_up.
+func (m *Metrics) WebhookSent(ctx context.Context, webhook, outcome string, d time.Duration) {
+	if m == nil {
+		return
+	}
+	name := attribute.String("webhook", webhook)
+	m.messages.Add(ctx, 1, metric.WithAttributes(name, attribute.String("outcome", outcome)))
+	m.messageTime.Record(ctx, d.Seconds(), metric.WithAttributes(name))
+}
+
+// WebhookGaveUp counts n messages of a webhook that were given up because too many wait.
+func (m *Metrics) WebhookGaveUp(ctx context.Context, webhook string, n int) {
+	if m != nil && n > 0 {
+		m.messages.Add(ctx, int64(n), metric.WithAttributes(attribute.String("webhook", webhook), attribute.String("outcome", "gave_up")))
 	}
 }
 

@@ -39,6 +39,8 @@ func happen(ctx context.Context, m *telemetry.Metrics) {
 	m.TickLag(ctx, "nightly", time.Second)
 	m.TickMissed(ctx, "nightly", 1)
 	m.SweepEnded(ctx, time.Millisecond)
+	m.WebhookSent(ctx, "crm", "delivered", time.Millisecond)
+	m.WebhookGaveUp(ctx, "crm", 2)
 	m.HTTPRequest(ctx, "/v1/jobs/{id}", http.MethodGet, 200, time.Millisecond)
 }
 

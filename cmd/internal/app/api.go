@@ -12,7 +12,7 @@ import (
 // API makes the service that answers requests. Nothing listens yet.
 func (a *App) API() *api.API {
 	return api.New(api.Options{Store: a.Store, Producer: a.Producer, Families: a.Families(), Version: a.o.Version, LostAfter: a.o.LostAfter,
-		MaxBody: a.o.MaxBody, ReadTimeout: a.o.API.ReadTimeout, RequestsPerSecond: a.o.RequestsPerSecond, Log: a.o.Log,
+		MaxBody: a.o.MaxBody, ReadTimeout: a.o.API.ReadTimeout, RequestsPerSecond: a.o.RequestsPerSecond, Log: a.o.Log, Allow: a.Allow,
 		Telemetry: a.telemetry, Metrics: a.MetricsHandler()})
 }
 

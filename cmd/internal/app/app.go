@@ -49,7 +49,8 @@ type Options struct {
 	LostAfter    time.Duration
 
 	Schedules    config.Schedules
-	RemoveOthers bool                   // Schedules is all that the fleet's configuration has
+	Webhooks     config.Webhooks
+	RemoveOthers bool                   // Schedules and Webhooks are all that the fleet's configuration has
 	Limits       map[string]wire.Limits // of tenants, and of store.AnyTenant; written when a scheduler starts that has RemoveOthers
 
 	API               api.ServerOptions
@@ -108,8 +109,17 @@ func (a *App) StartScheduler(ctx context.Context) error {
 			}
 		}
 	}
+	hooks, err := webhooks(a.o.Webhooks)
+	if err != nil {
+		return err
+	}
+	if a.o.RemoveOthers {
+		if err := a.Store.SetWebhooks(ctx, scheduler.Definitions(hooks)); err != nil {
+			return err
+		}
+	}
 	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log,
-		Schedules: schedules(a.o.Schedules), RemoveOthers: a.o.RemoveOthers, Telemetry: a.telemetry})
+		Schedules: schedules(a.o.Schedules), RemoveOthers: a.o.RemoveOthers, Webhooks: hooks, Telemetry: a.telemetry})
 	s.Start()
 	a.scheduler = s
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
@@ -119,7 +129,7 @@ func (a *App) StartScheduler(ctx context.Context) error {
 // StartWorker claims and runs steps of every family until Stop, which drains it first.
 func (a *App) StartWorker(ctx context.Context) error {
 	w := worker.New(a.Redis, a.Store, worker.Options{ID: a.id, Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
-		Heartbeat: a.o.Heartbeat, Admin: admin.Address(a.admin.listener), Families: a.Families(), Log: a.o.Log, Telemetry: a.telemetry})
+		Heartbeat: a.o.Heartbeat, Admin: admin.Address(a.admin.listener), Families: a.Families(), Allow: func(job tasks.Job) error { return a.Allow(job, false) }, Log: a.o.Log, Telemetry: a.telemetry})
 	if err := a.startCleaning(); err != nil {
 		return err
 	}

@@ -126,6 +126,9 @@ func (c *command) getJob(cmd *cobra.Command, s *session, id string) error {
 	}
 	return c.print(v, func(w io.Writer) {
 		fmt.Fprintf(w, "job      %s\nkind     %s\nstate    %s\ncreated  %s\n", v.ID, v.Kind, stateText(v), v.CreatedAt.Format(time.RFC3339))
+		if v.ETA != nil {
+			fmt.Fprintf(w, "eta      %s\n", until(c.Now(), v.ETA))
+		}
 		if v.Error != nil {
 			fmt.Fprintf(w, "error    %s\n", printable(v.Error.Message))
 			if v.Error.Hint != "" {
@@ -137,7 +140,7 @@ func (c *command) getJob(cmd *cobra.Command, s *session, id string) error {
 		for _, s := range v.Stages {
 			eta := ""
 			if s.ETA != nil {
-				eta = short(s.ETA.Sub(c.Now()))
+				eta = until(c.Now(), s.ETA)
 			}
 			t.row(s.Name, s.State, fmt.Sprintf("%d/%d", s.Counters.StepsDone, s.Counters.StepsKnown), thousands(s.Counters.Read), thousands(s.Rows),
 				thousands(s.Counters.Written), thousands(s.Counters.Quarantined), thousands(s.Counters.Skipped), eta)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,19 +57,37 @@ func (c *command) withDraft(cmd *cobra.Command, sub wire.Submission, from, to da
 	}
 	defer c.leave(s, &err)
 	sub.Continue = false // nothing is to be gone on with
-	body, err := s.Draft(cmd.Context(), sub)
+	draft, err := s.Estimate(cmd.Context(), sub)
 	if err != nil {
 		return err
 	}
 	var p migration.Outline
-	if err := json.Unmarshal(body, &p); err != nil {
+	if err := json.Unmarshal(draft.Draft, &p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	p.Source, p.Target = from.name, to.name // as they were written: the plan has absolute paths, and hosts of the server's network
 	if !c.remote() {
 		p.Source, p.Target = from.at.Redacted(), to.at.Redacted()
 	}
-	return c.print(&p, func(w io.Writer) { people(w, &p) })
+	estimated := struct {
+		*migration.Outline
+		Estimate *wire.Estimate `json:"estimate"`
+	}{&p, draft.Estimate}
+	return c.print(estimated, func(w io.Writer) {
+		people(w, &p)
+		writeEstimate(w, draft.Estimate)
+	})
+}
+
+// writeEstimate says how much it is, as a comment: what stands before it may be YAML.
+func writeEstimate(w io.Writer, e *wire.Estimate) {
+	switch {
+	case e == nil:
+	case e.Seconds == nil:
+		fmt.Fprintf(w, "# %s rows; how long they take is not known before a first one into this target\n", thousands(e.Rows))
+	default:
+		fmt.Fprintf(w, "# %s rows, in about %s: %s\n", thousands(e.Rows), short(time.Duration(*e.Seconds*float64(time.Second))), e.Note)
+	}
 }
 
 func writePlan(w io.Writer, p *migration.Outline) {

@@ -67,11 +67,12 @@ func sums(v *wire.Job) (done, total int64, stage string) {
 	return done, total, stage
 }
 
-func remaining(done, total int64, rate float64) string {
-	if rate < 1 || total <= done {
+// until writes how long it takes to a moment that is expected; "-" when none is.
+func until(now time.Time, at *time.Time) string {
+	if at == nil {
 		return "-"
 	}
-	return short(time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second))
+	return short(max(0, at.Sub(now)).Round(time.Second))
 }
 
 // bar draws one bar for the whole job.
@@ -94,7 +95,7 @@ func (p *bar) show(v *wire.Job) {
 	done, total, stage := sums(v)
 	rate := p.pace.add(time.Now(), done)
 	p.stage = printable(stage)
-	p.text = fmt.Sprintf("%s of %s rows · %s rows/s · ETA %s", thousands(done), thousands(total), thousands(int64(rate)), remaining(done, total, rate))
+	p.text = fmt.Sprintf("%s of %s rows · %s rows/s · ETA %s", thousands(done), thousands(total), thousands(int64(rate)), until(time.Now(), v.ETA))
 	p.b.SetTotal(max(total, 1)+1, false)
 	p.b.SetCurrent(done)
 }
@@ -131,7 +132,7 @@ func (p *lines) show(v *wire.Job) {
 	if total > 0 {
 		percent = done * 100 / total
 	}
-	fmt.Fprintf(p.w, "%3d%%  %s  %s of %s rows  %s rows/s  eta %s\n", percent, printable(stage), thousands(done), thousands(total), thousands(int64(rate)), remaining(done, total, rate))
+	fmt.Fprintf(p.w, "%3d%%  %s  %s of %s rows  %s rows/s  eta %s\n", percent, printable(stage), thousands(done), thousands(total), thousands(int64(rate)), until(now, v.ETA))
 }
 
 func (p *lines) end() {}

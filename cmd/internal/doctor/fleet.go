@@ -65,6 +65,7 @@ func examineFleet(ctx context.Context, o Options) []Finding {
 	}
 	n.subject = "tokens"
 	n.tokens(ctx, o)
+	n.webhooks(ctx, o.Client)
 	return n.list
 }
 
@@ -287,4 +288,34 @@ func (n *notes) tokens(ctx context.Context, o Options) {
 		return
 	}
 	n.ok("tokens", "%s", plural(len(tokens), "token"))
+}
+
+// webhooks finds those whose messages do not arrive. Where there are none, there is nothing to say.
+func (n *notes) webhooks(ctx context.Context, api *client.Client) {
+	n.subject = "webhooks"
+	all, err := api.Webhooks(ctx)
+	var p *wire.Problem
+	if errors.As(err, &p) && p.Code == wire.CodeNotFound {
+		return // a server of a version that has none
+	}
+	if err != nil {
+		n.refusal("webhooks", err)
+		return
+	}
+	for _, w := range all {
+		n.subject = "webhook " + w.Name
+		if w.State == wire.WebhookActive {
+			n.ok("arrives", "%d messages have arrived, %d wait", w.Delivered, w.Pending)
+			continue
+		}
+		hint := "mend the receiver; then: stint webhooks test " + w.Name
+		if w.State == wire.WebhookEnded {
+			hint = "take it out of the configuration or, when the receiver takes messages again: stint webhooks test " + w.Name
+		}
+		since := "always"
+		if w.Failing != nil {
+			since = w.Failing.Format(time.RFC3339)
+		}
+		n.add(Warning, "arrives", hint, "messages do not arrive since %s (%s): %d wait, %d were given up", since, w.LastError, w.Pending, w.GaveUp)
+	}
 }

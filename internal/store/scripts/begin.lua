@@ -19,8 +19,10 @@ if n > 1 then begun_again(key, worker) end
 local extra = ''
 if key == 'p' then
   if state == 'accepted' then
+    local first = call('HEXISTS', JOB, 'started') == 0 -- one that was paused while it was planned begins to plan again
     call('HSET', JOB, 'state', 'planning', 'started', int(NOW))
     event('planning', 'worker', worker)
+    if first then note('started') end
   end
 elseif string.sub(key, 1, 1) == 'x' then
   extra = call('HGET', STAGES, stage_of(key) .. ':cursor') or ''

@@ -1,5 +1,5 @@
 -- control.lua: pause, resume, cancel, retry, restart of a job; admit lets in what was held.
--- ARGV: 1 verb, 2 who asked, 3 "<epoch>-<state>" that the job must have, or ""
+-- ARGV: 1 verb, 2 who asked, 3 "<epoch>-<state>" that the job must have, or "", 4 of retry and restart: why the job is held, or ""
 -- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 no such job · 2 nothing to do in this state (the state says which)
 --   · 3 it has another state or epoch than the caller thinks
 local verb, who = ARGV[1], ARGV[2]
@@ -14,9 +14,11 @@ end
 if verb == 'pause' then
   if state == 'paused' or ended(state) then return reply(2) end
   call('HSET', JOB, 'state', 'paused')
+  note('paused')
 elseif verb == 'resume' then
   if state ~= 'paused' then return reply(2) end
   call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
+  note('resumed')
 elseif verb == 'admit' then
   if call('HDEL', JOB, 'held') == 0 then return reply(2) end
 elseif verb == 'cancel' then
@@ -24,6 +26,7 @@ elseif verb == 'cancel' then
   wipe()
   call('HDEL', JOB, 'held')
   call('HSET', JOB, 'ended', int(NOW), 'state', 'cancelled')
+  note('cancelled')
 elseif verb == 'retry' then
   local dead = call('HGETALL', DEAD)
   if not ended(state) or state == 'cancelled' or #dead == 0 then return reply(2) end
@@ -41,6 +44,8 @@ elseif verb == 'retry' then
   call('DEL', DEAD)
   call('HDEL', JOB, 'error', 'hint', 'ended')
   call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
+  if ARGV[4] ~= '' then call('HSET', JOB, 'held', ARGV[4]) end
+  note('resumed')
 elseif verb == 'restart' then
   if not ended(state) then return reply(2) end
   wipe()
@@ -50,6 +55,7 @@ elseif verb == 'restart' then
   call('HSET', JOB, 'state', 'accepted')
   call('HINCRBY', JOB, 'epoch', 1)
   call('ZADD', LATER, int(NOW), 'p|1')
+  if ARGV[4] ~= '' then call('HSET', JOB, 'held', ARGV[4]) end
 else
   return redis.error_reply('control: unknown verb ' .. verb)
 end

@@ -6,7 +6,7 @@
 local JOB = KEYS[1]
 local STAGES, READY, LATER, STEPS, OUT = JOB .. ':stages', JOB .. ':ready:', JOB .. ':later', JOB .. ':steps', JOB .. ':out'
 local SAVED, FAILS, DEAD, FINDINGS, EVENTS = JOB .. ':saved', JOB .. ':fails', JOB .. ':dead', JOB .. ':findings', JOB .. ':events'
-local TALLY = JOB .. ':tally'
+local TALLY, OUTBOX = JOB .. ':tally', JOB .. ':outbox'
 local call = redis.call
 
 local function now_ms()
@@ -166,9 +166,26 @@ local function hand_out(list, entry)
   list[#list + 1] = n
 end
 
+-- note: puts what has just become of the job into its outbox, by the very call that moves it, so that no crash can come between.
+-- It holds all that a message says: the job may have moved on, or be gone, when somebody takes it out.
+local function note(what)
+  local j = call('HMGET', JOB, 'epoch', 'state', 'error', 'hint', 'started', 'ended', 'about', 'born', 'stages')
+  local sum = {}
+  local function add(name, n) sum[name] = (sum[name] or 0) + tonumber(n or '0') end
+  for i = -1, tonumber(j[9] or '0') - 1 do -- no stage has -1: so each counter is there, and the table is never taken for a list
+    for _, name in ipairs({'known', 'done', 'failed'}) do add('steps_' .. name, call('HGET', STAGES, i .. ':' .. name)) end
+    for _, name in ipairs(COUNTERS) do add(name == 'bytes' and name or 'rows_' .. name, call('HGET', STAGES, i .. ':' .. name)) end
+  end
+  for name, n in pairs(sum) do sum[name] = int(n) end
+  local seq = int(call('HINCRBY', JOB, 'notes', 1))
+  call('HSET', OUTBOX, seq, cjson.encode({event = what, epoch = j[1] or '0', state = j[2] or '', error = j[3] or '', hint = j[4] or '',
+    started = j[5] or '', ended = j[6] or '', about = j[7] or '', born = j[8] or '', at = int(NOW), sums = sum}))
+end
+
 local function finish(state)
   call('HSET', JOB, 'state', state, 'ended', int(NOW))
   event(state)
+  note(state)
 end
 
 -- open: lets a stage be split and run; the next dispatch hands out its first split.

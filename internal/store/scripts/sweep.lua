@@ -2,14 +2,14 @@
 -- ARGV: 1 "1" when the list of living workers may be trusted, 2 the list is as of ms (leases that are younger are left alone; "0":
 --   none is), 3 a step is looked at when nobody began it for ms, 4 a lease is looked at when it is older than ms ("0": none is),
 --   5 the newest protocol that the caller can read, 6.. ids of living workers
--- Returns {code, state, epoch, to enqueue, queue, lost, unbegun, old}: 0 done · 1 no such job · 2 a job of a newer protocol: left alone
+-- Returns {code, state, epoch, to enqueue, queue, lost, unbegun, old, how many notes are in its outbox}: 0 done · 1 no such job · 2 a job of a newer protocol: left alone
 --   lost: flat list key, worker · unbegun: flat list key, delivery of steps that nobody has begun for that long
 --   old: flat list key, attempt, worker, since of leases of living workers
 local j = call('HMGET', JOB, 'state', 'protocol')
 local state = j[1]
 local function nothing(code)
   local r = reply(code)
-  r[6], r[7], r[8] = {}, {}, {}
+  r[6], r[7], r[8], r[9] = {}, {}, {}, call('HLEN', OUTBOX)
   return r
 end
 if not state then return nothing(1) end
@@ -41,6 +41,28 @@ if not ended(state) then
     end
   end
 end
+-- sample: smooths how fast each open stage reads, for forecasts: a mean at first, then one of which the last half minute counts most.
+-- The time in which nothing may move is left out. "<i>:sample" is "read|ms|rows a second|ms seen".
+local function sample()
+  local job = call('HMGET', JOB, 'sampled', 'open', 'held')
+  if NOW - tonumber(job[1] or '0') < 2000 then return end
+  call('HSET', JOB, 'sampled', int(NOW))
+  local moving = state == 'running' and not job[3]
+  for i in string.gmatch(job[2] or '', '[^,]+') do
+    local s = call('HMGET', STAGES, i .. ':read', i .. ':sample')
+    local read = tonumber(s[1] or '0')
+    local r0, t0, rate, seen = string.match(s[2] or '', '^(%d+)|(%d+)|([%d.]+)|(%d+)$')
+    rate, seen = tonumber(rate or '0'), tonumber(seen or '0')
+    if moving and r0 and NOW > tonumber(t0) then
+      local took = NOW - tonumber(t0)
+      seen = seen + took
+      local weight = math.max(1 - math.exp(-took / 30000), took / seen)
+      rate = rate + weight * (math.max(0, read - tonumber(r0)) * 1000 / took - rate)
+    end
+    call('HSET', STAGES, i .. ':sample', int(read) .. '|' .. int(NOW) .. '|' .. string.format('%.3f', rate) .. '|' .. int(seen))
+  end
+end
+if not ended(state) then sample() end
 local r = reply(0, dispatch())
-r[6], r[7], r[8] = lost, unbegun, old
+r[6], r[7], r[8], r[9] = lost, unbegun, old, call('HLEN', OUTBOX)
 return r
