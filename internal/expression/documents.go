@@ -285,19 +285,45 @@ func (c *compiler) rangeList(n *ast.BinaryNode) (code, error) {
 			return code{}, c.errorf(n, "", "a range goes from int to int, and %s", c.describe(b))
 		}
 	}
-	return c.strict(n, JSON, bounds[0], bounds[1], func(a, b Value) Value {
-		if a.n > b.n {
-			return newDocument([]any{}, 0)
-		}
-		if uint64(b.n)-uint64(a.n) >= maxRange {
-			return fail("54000", "%d..%d has more than %d elements", a.n, b.n, maxRange)
-		}
-		list := make([]any, 0, b.n-a.n+1)
-		for i := a.n; ; i++ {
-			list = append(list, i)
-			if i == b.n {
-				return newDocument(list, len(list))
+	from, upto, at := bounds[0].eval, bounds[1].eval, c.spot(n)
+	out := code{typ: JSON, nullable: bounds[0].nullable || bounds[1].nullable, node: n, eval: func(r *Row) Value {
+		a, b := from(r), upto(r)
+		for _, o := range [...]Value{a, b} {
+			if o.stops() {
+				return o
 			}
 		}
-	})
+		return at.mark(rangeOf(r, a.n, b.n))
+	}}
+	return c.fold(out, bounds...)
+}
+
+func rangeOf(r *Row, from, upto int64) Value {
+	if from > upto {
+		return newDocument([]any{}, 0)
+	}
+	if uint64(upto)-uint64(from) >= maxRange {
+		return fail("54000", "%d..%d has more than %d elements", from, upto, maxRange)
+	}
+	if !r.spend(int(upto - from + 1)) {
+		return tooMuch()
+	}
+	list := make([]any, 0, upto-from+1)
+	for i := from; ; i++ {
+		list = append(list, i)
+		if i == upto {
+			return newDocument(list, len(list))
+		}
+	}
+}
+
+// spend counts work that a few characters of source can multiply: elements of lists, and text by 256 bytes. It reports whether
+// the evaluation may go on.
+func (r *Row) spend(n int) bool {
+	r.steps += n
+	return r.steps <= maxSteps
+}
+
+func tooMuch() Value {
+	return fail("54000", "lists of lists: more than %d elements are gone through for one row", maxSteps)
 }

@@ -134,8 +134,11 @@ func TestWhatIsTooLargeIsAnErrorAndNoCrash(t *testing.T) {
 		}
 	}
 	for source, code := range map[string]string{
-		`pad_left("a", 2000000)`:                       "54000",
-		`count(1..100000, count(1..100000, true) > 0)`: "54000",
+		`pad_left("a", 2000000)`:                                                  "54000",
+		`count(1..100000, len(1..#) > 0)`:                                         "54000",
+		`count(1..100000, len(pad_left(text(#), 1000000)) > 0)`:                   "54000",
+		"let a = pad_left(name, 1000000); count(1..100000, len(a + text(#)) > 0)": "54000",
+		`count(1..100000, count(1..100000, true) > 0)`:                            "54000",
 		`1..1000000`: "54000",
 		"let a = 1..100000; let b = [a,a,a,a,a,a,a,a]; [b,b,b,b,b,b,b,b,b,b]":                                                "54000",
 		"let a = pad_left(\"\", 1000000); let b = a+a+a+a+a+a+a+a; let c = b+b+b+b+b+b+b+b; c+c+c+c":                         "54000",

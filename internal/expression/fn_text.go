@@ -228,7 +228,10 @@ func join(l, separator Value) Value {
 }
 
 func padder(front bool) impl {
-	pad := func(x, width, fill Value) Value {
+	pad := func(r *Row, x, width, fill Value) Value {
+		if !r.spend(int(min(max(width.n, 0), maxPad) >> 8)) {
+			return tooMuch()
+		}
 		if width.n > maxPad {
 			return fail("54000", "padding to %d characters is too much: at most %d", width.n, maxPad)
 		}
@@ -247,7 +250,12 @@ func padder(front bool) impl {
 		}
 		return OfText(x.s() + filling)
 	}
-	return impl{three: pad, two: func(x, width Value) Value { return pad(x, width, OfText(" ")) }}
+	return impl{many: func(r *Row, args []Value) Value {
+		if len(args) == 2 {
+			return pad(r, args[0], args[1], OfText(" "))
+		}
+		return pad(r, args[0], args[1], args[2])
+	}}
 }
 
 func stripControl(s string) string {
@@ -337,6 +345,9 @@ func concatAll(r *Row, separator string, args []Value) Value {
 			r.buf = nil
 			return tooLong()
 		}
+	}
+	if !r.spend(len(r.buf) >> 8) {
+		return tooMuch()
 	}
 	return OfText(string(r.buf))
 }

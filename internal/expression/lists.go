@@ -144,8 +144,8 @@ func (c *compiler) listFunction(n ast.Node, name string, args []ast.Node) (code,
 			s.value = OfDecimal(0, 0)
 		}
 		for i, e := range all {
-			if r.steps++; r.steps > maxSteps {
-				return fail("54000", "lists of lists: more than %d elements are gone through for one row", maxSteps)
+			if !r.spend(1) {
+				return tooMuch()
 			}
 			element := fromDocument(e)
 			if element.kind == failed {

@@ -83,7 +83,7 @@ type Row struct {
 	// key must not be kept, and nothing be evaluated on this row meanwhile.
 	Resolve func(stage string, key []Value) (Value, bool, error)
 
-	steps  int     // elements that list functions have gone through
+	steps  int     // what was spent, of maxSteps
 	locals []Value // let, and the elements of lists
 	stack  []Value // arguments of calls with more than three
 	buf    []byte
