@@ -158,9 +158,9 @@ func verdict(r *wire.Report) []string {
 	if n, known := differences(r); known {
 		add("%s compared: %s equal, %s in quarantine; %s found.", plural(v.Counters.Read, "row"), count(v.Counters.Written), count(v.Counters.Quarantined), plural(n, "difference"))
 	} else if c := v.Counters; c.Read > 0 {
-		left := c.Read - c.Written - c.Quarantined - skippedOfAll(r)
+		left := c.Read - c.Written - c.Quarantined - c.Skipped
 		text := fmt.Sprintf("%s read: %s written, %s set aside", plural(c.Read, "row"), count(c.Written), count(c.Quarantined))
-		if n := skippedOfAll(r); n > 0 {
+		if n := c.Skipped; n > 0 {
 			text += fmt.Sprintf(", %s left out on purpose", count(n))
 		}
 		if left == 0 {

@@ -347,7 +347,7 @@ func TestWebhooksWorkOnACluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		attempt := RandomID()
-		if b, err := st.Begin(ctx, h.Enqueue[0], attempt, "w"); err != nil || b.Code != Begun {
+		if b, err := st.Begin(ctx, h.Enqueue[0], attempt, "w", "v"); err != nil || b.Code != Begun {
 			t.Fatal(b, err)
 		}
 		if _, err := st.PlanDone(ctx, h.Enqueue[0], attempt, nil); err != nil {
