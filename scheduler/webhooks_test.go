@@ -458,7 +458,7 @@ func TestMessagesAreSentFromACluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		attempt := store.RandomID()
-		if b, err := st.Begin(context.Background(), h.Enqueue[0], attempt, "w"); err != nil || b.Code != store.Begun {
+		if b, err := st.Begin(context.Background(), h.Enqueue[0], attempt, "w", "v"); err != nil || b.Code != store.Begun {
 			t.Fatal(b, err)
 		}
 		if _, err := st.PlanDone(t.Context(), h.Enqueue[0], attempt, nil); err != nil {

@@ -190,7 +190,7 @@ func (h *house) fail(id string) {
 	}
 	var delivery int64
 	for n := int64(1); n < 20; n++ { // the delivery that is out
-		b, err := h.st.Begin(ctx, store.Ref{Job: id, Epoch: v.Epoch, Key: "p", Delivery: n}, "attempt", "w")
+		b, err := h.st.Begin(ctx, store.Ref{Job: id, Epoch: v.Epoch, Key: "p", Delivery: n}, "attempt", "w", "v")
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -334,7 +334,7 @@ func (h *house) past(target string, rows int64, took time.Duration) {
 	run := func(settle func(r store.Ref) (store.Handout, error)) {
 		h.t.Helper()
 		r := out.Enqueue[0]
-		if b, err := h.st.Begin(ctx, r, "attempt", "w"); err != nil || b.Code != store.Begun {
+		if b, err := h.st.Begin(ctx, r, "attempt", "w", "v"); err != nil || b.Code != store.Begun {
 			h.t.Fatal(b, err)
 		}
 		if out, err = settle(r); err != nil {
