@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,8 +219,9 @@ func TestAJobAndItsVerificationLeadToOneAnother(t *testing.T) {
 	if r.About == nil || r.About.ID != "mig-1" || r.About.Kind != "" {
 		t.Errorf("%+v", r.About)
 	}
-	h.run(tasks.Job{ID: "ver-4", Kind: "verification", Tenant: "acme", Spec: about}, "") // of a job that is gone: nothing is left behind of it
-	if keys := h.rdb.Keys(t.Context(), "stint:{mig-1}*").Val(); len(keys) != 0 {
+	h.run(tasks.Job{ID: "ver-4", Kind: "verification", Tenant: "acme", Spec: about}, "")                                                       // of a job that is gone: nothing is left behind of it
+	keys := slices.DeleteFunc(h.rdb.Keys(t.Context(), "stint:{mig-1}*").Val(), func(k string) bool { return strings.HasSuffix(k, ":outbox") }) // which expires
+	if len(keys) != 0 {
 		t.Errorf("left: %v", keys)
 	}
 }
