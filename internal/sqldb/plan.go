@@ -184,6 +184,19 @@ func (b *Batch) readIndex(encoded int) int {
 	return at
 }
 
+// nameAt returns the key by which a row goes into quarantine. Rows without a key of their own have the same one when they are the
+// same; the second of them, and those behind it, get their number as a further part. A batch never ends between them.
+func (b *Batch) nameAt(at int) RowKey {
+	key, n := b.keyAt(at, b.parts), 1
+	for before := at - 1; before >= 0 && b.keyAt(before, b.parts).Equal(key); before-- {
+		n++
+	}
+	if n > 1 {
+		key = append(key, int64(n))
+	}
+	return key
+}
+
 // keyAt returns the key of a row by its number among all rows of the batch.
 func (b *Batch) keyAt(at, parts int) RowKey {
 	start := 0
