@@ -30,7 +30,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 				m.Target.FullName())
 		}
 		c := codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()}
-		c.same = from == MySQL && to == MySQL && src.Type == dst.Type
+		c.same = sameMySQL(from, to, src, dst)
 		c.raw = from == Postgres && to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind &&
 			(src.Kind != KindOther || portable(src.Type))
 		if to == Postgres && dst.Kind == KindOther && !c.raw {
