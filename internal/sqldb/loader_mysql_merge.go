@@ -37,7 +37,7 @@ func newMySQLMerge(m *Mapping, o *LoaderOptions) *mysqlMerge {
 	columns := d.QuoteList(names)
 	own, staged := "stint_n bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY", columns
 	if m.KeepIDs {
-		own, staged = own+", stint_key longtext NOT NULL", columns+", stint_key"
+		own, staged = own+", stint_key longtext", columns+", stint_key"
 	}
 	const stage = "stint_stage"
 	join := stage + " s JOIN " + target + " t ON " + sameKey(d, o.Key)
