@@ -155,3 +155,31 @@ func TestWhatMariaDBHoldsArrivesInEachDialectAsItIs(t *testing.T) {
 		t.Log(types)
 	}
 }
+
+func TestAQueryOfMySQLHasTheTypesOfItsColumns(t *testing.T) {
+	t.Parallel()
+	src := mysqlDB(t, awkward...)
+	q, err := Describe(context.Background(), src, "q", "SELECT a, b, ti, bu, bits, d, f, db, c, vb, tx, e, y, da, dt, ts, tm, u FROM v WHERE a > 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range q.Columns {
+		got = append(got, c.Name+" "+string(c.Kind))
+	}
+	if want := "a int32, b text, ti int16, bu numeric, bits int64, d numeric, f float32, db float64, c text, vb bytes, tx text, e text, y int16, da date, dt timestamp, ts timestamptz, tm time, u text"; strings.Join(got, ", ") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
+	}
+	q.PrimaryKey = &Key{Columns: []string{"a", "b"}}
+	for _, name := range q.PrimaryKey.Columns {
+		q.Column(name).NotNull = true
+	}
+	rows, err := Read(context.Background(), src, q, WalkOf(q), RowKey{int64(6), "f"}, RowKey{int64(7), "f"})
+	if err != nil || !rows.Next() {
+		t.Fatal(err, rows)
+	}
+	defer rows.Close()
+	if v, err := rows.Values(); err != nil || v[0] != int64(6) || v[6] != 0.1 {
+		t.Errorf("%v, %v", v, err)
+	}
+}
