@@ -77,6 +77,9 @@ func describeSQL(ctx context.Context, db *DB, t *Table) error {
 }
 
 func describedColumn(d Dialect, typ *sql.ColumnType) Column {
+	if d == MySQL {
+		return describedMySQL(typ)
+	}
 	c := Column{Name: typ.Name(), Type: typ.DatabaseTypeName()}
 	c.Kind, c.Precision, c.Scale, c.Length = kindOfSQLite(c.Type)
 	if p, s, ok := typ.DecimalSize(); ok && c.Kind == KindNumeric {

@@ -98,6 +98,8 @@ type target interface {
 	namesKeys() bool
 	// strictReferences says that a foreign key needs the same types on both sides.
 	strictReferences() bool
+	// partialIndexes says that an index may cover a part of the rows.
+	partialIndexes() bool
 	// writeDefault writes a literal as the default of a column of this kind, "" when it cannot be one.
 	writeDefault(l literal, kind Kind) string
 
@@ -128,6 +130,8 @@ type target interface {
 	lockStage(ctx context.Context, q querier, job, stage string) error
 	// insertNew turns an INSERT into one that does nothing where the key is there; key is the column of the key.
 	insertNew(insert, key string) string
+	// lockingRead goes behind a SELECT whose row insertNew has written or found, so that it is seen.
+	lockingRead() string
 	// bigint casts an expression to an integer of 64 bits.
 	bigint(expression string) string
 

@@ -174,6 +174,7 @@ func (postgresDialect) mapRows(m *schemaMap, i int) {
 func (postgresDialect) hasSchemas() bool       { return true }
 func (postgresDialect) sharesNames() bool      { return true }
 func (postgresDialect) namesKeys() bool        { return true }
+func (postgresDialect) partialIndexes() bool   { return true }
 func (postgresDialect) strictReferences() bool { return true }
 
 // systemColumns are the names that PostgreSQL has taken in each table.
@@ -237,6 +238,7 @@ func (postgresDialect) lockStage(ctx context.Context, q querier, job, stage stri
 func (postgresDialect) insertNew(insert, key string) string {
 	return insert + " ON CONFLICT (" + key + ") DO NOTHING"
 }
+func (postgresDialect) lockingRead() string             { return "" }
 func (postgresDialect) bigint(expression string) string { return "CAST(" + expression + " AS bigint)" }
 func (postgresDialect) encoding() encoding              { return encodeCopy }
 

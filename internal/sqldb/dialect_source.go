@@ -26,6 +26,7 @@ func (sourceOnly) hasSchemas() bool                          { return false }
 func (sourceOnly) taken(name string, _ nameOf) string        { return name }
 func (sourceOnly) sharesNames() bool                         { return false }
 func (sourceOnly) namesKeys() bool                           { return false }
+func (sourceOnly) partialIndexes() bool                      { return false }
 func (sourceOnly) strictReferences() bool                    { return false }
 func (sourceOnly) writeDefault(literal, Kind) string         { return "" }
 func (sourceOnly) ownDefault(e string, _ literal) string     { return e }
@@ -45,6 +46,7 @@ func (sourceOnly) setSequence(context.Context, *DB, *Table, *Column) error  { re
 func (sourceOnly) ensureLedger(context.Context, *DB) error                  { return errSourceOnly }
 func (sourceOnly) lockStage(context.Context, querier, string, string) error { return errSourceOnly }
 func (sourceOnly) insertNew(insert, _ string) string                        { return insert }
+func (sourceOnly) lockingRead() string                                      { return "" }
 func (sourceOnly) bigint(expression string) string                          { return expression }
 func (sourceOnly) encoding() encoding                                       { return encodeValues }
 func (sourceOnly) sink(context.Context, *DB, *Mapping, LoaderOptions) (loadSink, error) {

@@ -152,6 +152,7 @@ func (sqliteDialect) mapRows(m *schemaMap, i int) {
 func (sqliteDialect) hasSchemas() bool       { return false }
 func (sqliteDialect) sharesNames() bool      { return true }
 func (sqliteDialect) namesKeys() bool        { return false }
+func (sqliteDialect) partialIndexes() bool   { return true }
 func (sqliteDialect) strictReferences() bool { return false }
 
 // taken avoids the names that SQLite keeps for itself.
@@ -219,6 +220,7 @@ func (sqliteDialect) lockStage(context.Context, querier, string, string) error {
 func (sqliteDialect) insertNew(insert, key string) string {
 	return insert + " ON CONFLICT (" + key + ") DO NOTHING"
 }
+func (sqliteDialect) lockingRead() string             { return "" }
 func (sqliteDialect) bigint(expression string) string { return "CAST(" + expression + " AS bigint)" }
 func (sqliteDialect) encoding() encoding              { return encodeValues }
 

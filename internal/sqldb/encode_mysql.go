@@ -10,6 +10,11 @@ import (
 	"unicode/utf8"
 )
 
+// sameMySQL reports whether the values of a column go through as they are.
+func sameMySQL(from, to Dialect, src, dst *Column) bool {
+	return from == MySQL && to == MySQL && src.Type == dst.Type
+}
+
 // addSQL appends a row as the VALUES of an INSERT have it.
 func (p *plan) addSQL(b *Batch, cells []cell) *BadValue {
 	start := len(b.data)
@@ -23,6 +28,9 @@ func (p *plan) addSQL(b *Batch, cells []cell) *BadValue {
 			b.data = data[:start]
 			return bad
 		}
+	}
+	if p.m.KeepIDs {
+		data = appendQuoted(append(data, ','), p.made.t.Key())
 	}
 	data = append(data, ')', ',')
 	b.data = data
@@ -42,6 +50,12 @@ func (c *codec) appendSQL(dst []byte, v *cell) ([]byte, *BadValue) {
 	p, bad := c.plain(v)
 	if bad != nil {
 		return dst, bad
+	}
+	switch p.kind { // what transformations make
+	case cellDecimal:
+		p = textCell(string(appendScaled(nil, p.int(), int(p.scale))))
+	case cellMicros:
+		p = textCell(string(c.writtenMoment(nil, &p)))
 	}
 	if c.same {
 		if c.dst.Kind == KindNumeric && p.kind == cellText {

@@ -164,7 +164,7 @@ func (s *postgresSink) quarantineInsert(b *Batch, bad []badRow) string {
 	if a := s.opts.Again; a != nil {
 		return requarantine(a, b, bad)
 	}
-	return quarantineInsert + quarantineValues(Postgres, &s.opts, s.m.Source.FullName(), b, b.parts, bad) +
+	return quarantineInsert + quarantineValues(Postgres, &s.opts, s.m.Source.FullName(), b, bad) +
 		"\nON CONFLICT (job, stage, step, row_key) DO UPDATE SET column_name = EXCLUDED.column_name, reason = EXCLUDED.reason, " +
 		"code = EXCLUDED.code, row_json = EXCLUDED.row_json;\n"
 }

@@ -61,8 +61,9 @@ func mysqlConfig(s string) (*mysql.Config, error) {
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
 	config.DBName = strings.TrimPrefix(u.Path, "/")
-	config.InterpolateParams = true // one round trip a query; literals mean the same, as our sessions have no backslash escapes
-	config.Logger = noLog{}         // errors are returned
+	config.InterpolateParams = true   // one round trip a query; literals mean the same, as our sessions have no backslash escapes
+	config.Logger = noLog{}           // errors are returned
+	config.MaxAllowedPacket = 1 << 30 // the server's own limit holds, see mysqlSink
 	host, port := u.Hostname(), u.Port()
 	if host == "" {
 		host = "127.0.0.1"
@@ -146,6 +147,9 @@ func explainMySQL(at Location, err error) error {
 	if !errors.As(err, &said) {
 		if isAway(err) {
 			return tasks.RetryAfter(explainConnecting(at, err), aWhile())
+		}
+		if isTLS(err) || errors.Is(err, mysql.ErrNoTLS) {
+			return tasks.WithHint(cause(err), "say tls=false, preferred, skip-verify or true in the URL, as the server wants it", "no encrypted connection to %s", at)
 		}
 		return explainConnecting(at, err)
 	}

@@ -84,33 +84,15 @@ func loadTable(t *testing.T, src, dst *DB, m *Mapping) {
 	}
 	var from RowKey
 	for i := 0; i <= len(borders); i++ {
-		var to RowKey
+		c := Chunk{From: from}
 		if i < len(borders) {
-			to = borders[i]
+			c.To = borders[i]
 		}
-		batches, err := NewBatcher(ctx, src, m, w, dst.Dialect, from, to, Limits{Rows: 3})
-		if err != nil {
-			t.Fatal(err)
+		o := LoaderOptions{Job: "job", Stage: m.Source.FullName(), Step: fmt.Sprint(i), Worker: "w", Attempt: "a"}
+		if err := attemptOnce(ctx, src, dst, m, c, o, Limits{Rows: 3}); err != nil {
+			t.Fatalf("%s to %s, table %s: %v", src.Dialect, dst.Dialect, m.Source.Name, err)
 		}
-		l, err := NewLoader(ctx, dst, m, LoaderOptions{Job: "job", Stage: m.Source.Name, Step: fmt.Sprint(i), Worker: "w", Attempt: "a"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			b, err := batches.Next()
-			if err != nil {
-				break
-			}
-			if _, err := l.Load(ctx, b); err != nil {
-				t.Fatalf("%s to %s, table %s: %v", src.Dialect, dst.Dialect, m.Source.Name, err)
-			}
-			b.Release()
-		}
-		l.Close()
-		if err := batches.Close(); err != nil {
-			t.Fatal(err)
-		}
-		from = to
+		from = c.To
 	}
 }
 
@@ -171,5 +153,33 @@ func TestWhatMariaDBHoldsArrivesInEachDialectAsItIs(t *testing.T) {
 			types[c.Name] = c.Type
 		}
 		t.Log(types)
+	}
+}
+
+func TestAQueryOfMySQLHasTheTypesOfItsColumns(t *testing.T) {
+	t.Parallel()
+	src := mysqlDB(t, awkward...)
+	q, err := Describe(context.Background(), src, "q", "SELECT a, b, ti, bu, bits, d, f, db, c, vb, tx, e, y, da, dt, ts, tm, u FROM v WHERE a > 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range q.Columns {
+		got = append(got, c.Name+" "+string(c.Kind))
+	}
+	if want := "a int32, b text, ti int16, bu numeric, bits int64, d numeric, f float32, db float64, c text, vb bytes, tx text, e text, y int16, da date, dt timestamp, ts timestamptz, tm time, u text"; strings.Join(got, ", ") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
+	}
+	q.PrimaryKey = &Key{Columns: []string{"a", "b"}}
+	for _, name := range q.PrimaryKey.Columns {
+		q.Column(name).NotNull = true
+	}
+	rows, err := Read(context.Background(), src, q, WalkOf(q), RowKey{int64(6), "f"}, RowKey{int64(7), "f"})
+	if err != nil || !rows.Next() {
+		t.Fatal(err, rows)
+	}
+	defer rows.Close()
+	if v, err := rows.Values(); err != nil || v[0] != int64(6) || v[6] != 0.1 {
+		t.Errorf("%v, %v", v, err)
 	}
 }

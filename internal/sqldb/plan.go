@@ -93,7 +93,7 @@ func (p *plan) transformed() error {
 // addCodec adds the codec of a column, and completes it.
 func (p *plan) addCodec(c codec) {
 	src, dst := c.src, c.dst
-	c.same = c.from == MySQL && p.to == MySQL && src.Type == dst.Type
+	c.same = sameMySQL(c.from, p.to, src, dst)
 	c.raw = c.from == Postgres && p.to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind && (src.Kind != KindOther || portable(src.Type))
 	if p.to == Postgres && dst.Kind == KindOther && !c.raw {
 		p.text = true
@@ -265,6 +265,19 @@ func (b *Batch) readIndex(encoded int) int {
 		at++
 	}
 	return at
+}
+
+// nameAt returns the key by which a row goes into quarantine. Rows without a key of their own have the same one when they are the
+// same; the second of them, and those behind it, get their number as a further part. A batch never ends between them.
+func (b *Batch) nameAt(at int) RowKey {
+	key, n := b.keyAt(at, b.parts), 1
+	for before := at - 1; before >= 0 && b.keyAt(before, b.parts).Equal(key); before-- {
+		n++
+	}
+	if n > 1 {
+		key = append(key, int64(n))
+	}
+	return key
 }
 
 // keyAt returns the key of a row by its number among all rows of the batch.

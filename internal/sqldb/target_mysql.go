@@ -30,11 +30,12 @@ func (mysqlDialect) mapColumn(m *schemaMap, i, j int) {
 	case c.Kind == KindTimestampTZ:
 		m.note("Column %s of table %s becomes datetime(6), in UTC.", c.Name, t.FullName())
 	}
-	if c.Type != "longtext" && c.Type != "longblob" || !inKey(&m.src.Tables[i], src.Name) {
+	length := keyLength(&m.src.Tables[i], src.Name)
+	sized := strings.HasPrefix(c.Type, "varchar(") && c.Length <= length
+	if sized || c.Kind != KindText && c.Kind != KindBytes && c.Kind != KindJSON || !inKey(&m.src.Tables[i], src.Name) {
 		return
 	}
-	// A key holds no text without a length.
-	length := keyLength(&m.src.Tables[i], src.Name)
+	// A key holds no text without a length, and none that is longer than its share.
 	if src.Length > 0 {
 		length = min(length, src.Length)
 	}
@@ -137,6 +138,7 @@ func (mysqlDialect) mapRows(m *schemaMap, i int) {
 func (mysqlDialect) hasSchemas() bool       { return false }
 func (mysqlDialect) sharesNames() bool      { return false }
 func (mysqlDialect) namesKeys() bool        { return true }
+func (mysqlDialect) partialIndexes() bool   { return false }
 func (mysqlDialect) strictReferences() bool { return true }
 
 // taken avoids what no name there can be: one that ends in a blank, or has characters beyond the basic plane.
@@ -362,12 +364,15 @@ func (mysqlDialect) setSequence(ctx context.Context, db *DB, t *Table, c *Column
 // is part of the primary key, its place is taken by a hash, which tells keys apart as well.
 var ledgerWords = strings.NewReplacer("@TIME", "timestamp(6)", "@NOW", "current_timestamp(6)",
 	"job text", "job varchar(255)", "stage text", "stage varchar(255)", "step text", "step varchar(255)", "table_name text", "table_name varchar(255)",
-	"PRIMARY KEY (job, stage, step, from_key)", "stint_id binary(32) NOT NULL, PRIMARY KEY (stint_id), KEY stint_step (job, stage, step)",
-	"PRIMARY KEY (job, stage, step, row_key)", "stint_id binary(32) NOT NULL, PRIMARY KEY (stint_id), KEY stint_step (job, stage, step)",
-	// A primary key cannot be computed, a unique key can; the other is how references are found.
-	"PRIMARY KEY (scope, entity, source_key)", "stint_id binary(32) AS (UNHEX(SHA2(CONCAT_WS(CHAR(0), scope, entity, source_key), 256))) STORED, "+
-		"UNIQUE KEY stint_id (stint_id), KEY stint_key (scope(100), entity(100), source_key(150))",
+	"PRIMARY KEY (job, stage, step, from_key)", hashedKey("from_key"), "PRIMARY KEY (job, stage, step, row_key)", hashedKey("row_key"),
+	"PRIMARY KEY (scope, entity, source_key)", "stint_id binary(32) NOT NULL DEFAULT (unhex(sha2(concat_ws(char(10), scope, entity, source_key), 256))), "+
+		"PRIMARY KEY (stint_id), KEY stint_key (scope(100), entity(100), source_key(150))",
 	" text NOT NULL", " longtext NOT NULL")
+
+func hashedKey(column string) string {
+	return "stint_id binary(32) NOT NULL DEFAULT (unhex(sha2(concat_ws(char(10), job, stage, step, " + column + "), 256))), PRIMARY KEY (stint_id), " +
+		"KEY stint_step (job, stage, step)"
+}
 
 func (mysqlDialect) ensureLedger(ctx context.Context, db *DB) error {
 	var n int
@@ -391,6 +396,9 @@ func (mysqlDialect) lockStage(ctx context.Context, q querier, job, stage string)
 	}
 	return err
 }
+
+// lockingRead sees what others have committed since the transaction began.
+func (mysqlDialect) lockingRead() string { return " FOR UPDATE" }
 
 func (mysqlDialect) insertNew(insert, key string) string {
 	return insert + " ON DUPLICATE KEY UPDATE " + key + " = " + key

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"database/sql"
 	"fmt"
 	"strconv"
 	"strings"
@@ -84,6 +85,28 @@ func (m *mysqlColumn) setKind(c *Column) {
 	default:
 		c.Kind, c.Unordered = KindOther, true
 	}
+}
+
+// describedMySQL is a column of a query, of which the server tells less than of a column of a table: how wide a TINYINT or a BIT is,
+// and so whether it is a boolean, stays unknown.
+func describedMySQL(typ *sql.ColumnType) Column {
+	name, unsigned := strings.CutPrefix(strings.ToLower(typ.DatabaseTypeName()), "unsigned ")
+	m := mysqlColumn{data: name, full: name}
+	if unsigned {
+		m.full += " unsigned"
+	}
+	if p, s, ok := typ.DecimalSize(); ok && name == "decimal" {
+		m.precision, m.scale = p, s
+	}
+	if name == "bit" {
+		m.precision = 63
+	}
+	c := Column{Name: typ.Name(), Type: m.full}
+	m.setKind(&c)
+	if null, ok := typ.Nullable(); ok {
+		c.NotNull = !null
+	}
+	return c
 }
 
 // defaultOf returns a default as an expression. MariaDB tells expressions; MySQL tells plain values, unless it says otherwise.
