@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server, curl (the examples of docs/api.md are
-# run) and a C compiler (for the race detector). The tests start private servers of their own; no service has to run.
+# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server, Firebird 3.0 with its
+# example database, curl (the examples of docs/api.md are run) and a C compiler (for the race detector). The tests start
+# private servers of their own; no service has to run.
 #
 # usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
 #        scripts/install-test-deps.sh --check  only says what is missing; exit 1 if something is
@@ -18,11 +19,20 @@ have_postgres() {
   return 1
 }
 
+have_firebird() {
+  command -v isql-fb >/dev/null 2>&1 && [ -x /usr/sbin/firebird ] && [ -r /usr/share/firebird/3.0/security.sql ] || return 1
+  for example in /usr/share/doc/firebird*-examples/examples/employee.sql*; do
+    [ -r "$example" ] && return 0
+  done
+  return 1
+}
+
 have_compiler() { command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; }
 
 missing() {
   have_redis || echo redis
   have_postgres || echo postgres
+  have_firebird || echo firebird
   have_compiler || echo compiler
   command -v curl >/dev/null 2>&1 || echo curl
 }
@@ -32,6 +42,7 @@ package() {
   case "$1 $2" in
     "apt-get redis") echo redis-server ;;
     "apt-get postgres") echo postgresql ;;
+    "apt-get firebird") echo firebird3.0-server firebird3.0-utils firebird3.0-examples ;;
     "apt-get compiler") echo gcc libc6-dev ;;
     "apt-get curl") echo curl ;;
     "dnf redis") echo redis ;;
@@ -71,9 +82,11 @@ packages=
 for thing in $todo; do
   packages="$packages $(package "$manager" "$thing")"
 done
+# Firebird 3.0 is packaged for Debian and Ubuntu alone: elsewhere the rest is installed, and the end says what is missing.
+[ -n "$(echo "$packages" | tr -d ' ')" ] || manager=none
 
 as_root=
-if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ]; then
+if [ "$manager" != brew ] && [ "$manager" != none ] && [ "$(id -u)" -ne 0 ]; then
   if ! command -v sudo >/dev/null 2>&1; then
     echo "missing for the tests: $todo_line" >&2
     echo "installing needs root and there is no sudo; run as root: $manager install$packages" >&2
