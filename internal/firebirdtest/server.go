@@ -115,10 +115,18 @@ func (s *Server) prepare() error {
 			return fmt.Errorf("make the server's directory: %w", err)
 		}
 	}
-	for _, name := range []string{"plugins", "intl", "lib", "firebird.msg", "plugins.conf"} {
+	for _, name := range []string{"plugins", "lib", "firebird.msg", "plugins.conf"} {
 		if err := os.Symlink(filepath.Join(s.binaries.root, name), filepath.Join(s.dir, name)); err != nil {
 			return fmt.Errorf("make the server's directory: %w", err)
 		}
+	}
+	// The library of character sets is found by the path that it is loaded from: through a link it has none to offer.
+	const library = "libfbintl.so"
+	if err := os.Mkdir(filepath.Join(s.dir, "intl"), 0o755); err != nil {
+		return fmt.Errorf("make the server's directory: %w", err)
+	}
+	if err := copyFile(filepath.Join(s.dir, "intl", library), filepath.Join(s.binaries.root, "intl", library)); err != nil {
+		return fmt.Errorf("copy the character sets: %w", err)
 	}
 	if err := s.makeUsers(); err != nil {
 		return fmt.Errorf("make the server's users: %w", err)
