@@ -12,10 +12,7 @@ import (
 
 // EnsureTypes makes the enum types that tables need, where they are not there yet.
 func EnsureTypes(ctx context.Context, db *DB, enums []Enum) error {
-	if db.Dialect != Postgres {
-		return nil
-	}
-	for _, s := range CreateTypes(&Schema{Dialect: Postgres, Enums: enums}) {
+	for _, s := range db.Dialect.words().createTypes(&Schema{Dialect: db.Dialect, Enums: enums}) {
 		if err := db.exec(ctx, s.SQL); err != nil {
 			return fmt.Errorf("create type %s: %w", s.Name, Classify(err))
 		}
@@ -37,9 +34,10 @@ func EnsureTable(ctx context.Context, db *DB, t *Table) error {
 // CheckLoadable refuses a table that cannot take its rows in any order, or does something else with them: a table of PostgreSQL
 // that has foreign keys or triggers before its rows are loaded. Children may come before their parents, and would be set aside.
 func CheckLoadable(ctx context.Context, db *DB, t *Table) error {
-	if db.Dialect != Postgres {
-		return nil // foreign keys are not enforced in our sessions
-	}
+	return db.Dialect.words().checkLoadable(ctx, db, t)
+}
+
+func checkPostgresLoadable(ctx context.Context, db *DB, t *Table) error {
 	table := Postgres.QuoteTable(t.Schema, t.Name)
 	var found, undo []string
 	err := db.queryAll(ctx, `
@@ -88,9 +86,10 @@ type Orphans struct {
 // never deleted or changed for them. PostgreSQL keeps such a constraint unvalidated: it holds for new rows. It may be run
 // again.
 func ReferTable(ctx context.Context, db *DB, t *Table) ([]Orphans, error) {
-	if db.Dialect == SQLite {
-		return orphansOfSQLite(ctx, db, t)
-	}
+	return db.Dialect.words().refer(ctx, db, t)
+}
+
+func referPostgres(ctx context.Context, db *DB, t *Table) ([]Orphans, error) {
 	var found []Orphans
 	for i, fk := range AddForeignKeys(t) {
 		if err := db.exec(ctx, fk.Add); err != nil {

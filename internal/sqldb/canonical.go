@@ -29,17 +29,18 @@ const (
 	likeJSON                    // same document; the order of members and blanks do not count
 )
 
-// likenessOf decides by the richer of the two types: that of PostgreSQL, on the side of the target when both are.
+// likenessOf decides by the richer of the two types: that of a database which enforces its types, on the side of the target
+// when both do.
 func likenessOf(from, to Dialect, src, dst *Column) likeness {
 	c := dst
-	if to == SQLite {
-		if from == SQLite {
-			switch affinityOf(dst.Type) {
-			case affinityNumeric, affinityReal:
-				return likeNumber
-			}
-			return likeExact
+	switch {
+	case from == SQLite && to == SQLite:
+		switch affinityOf(dst.Type) {
+		case affinityNumeric, affinityReal:
+			return likeNumber
 		}
+		return likeExact
+	case !to.words().enforces():
 		c = src
 	}
 	switch c.Kind {

@@ -69,12 +69,12 @@ func keyWalk(k *Key) Walk { return Walk{Kind: WalkKey, Columns: slices.Clone(k.C
 func (w Walk) integers(d Dialect, t *Table) bool {
 	switch {
 	case w.Kind == WalkRowID:
-		return true
+		return d.words().integers(t, nil)
 	case w.Kind != WalkKey || len(w.Columns) != 1:
 		return false
 	}
 	c := t.Column(w.Columns[0])
-	return isRowIDAlias(t, c) || d == Postgres && c != nil && isIntKind(c.Kind)
+	return c != nil && d.words().integers(t, c)
 }
 
 func isIntKind(k Kind) bool { return k == KindInt16 || k == KindInt32 || k == KindInt64 }
@@ -133,24 +133,63 @@ func (w Walk) compare(d Dialect, t *Table, op string, key RowKey, args *[]any) (
 		return "ctid " + op + " $" + strconv.Itoa(len(*args)) + "::tid", nil
 	case WalkRowID:
 		*args = append(*args, key[0])
-		return t.RowID + " " + op + " ?", nil
+		return t.RowID + " " + op + " " + d.words().place(len(*args), &Column{}), nil
+	}
+	words := d.words()
+	place := func(i int) (string, error) {
+		c := t.Column(w.Columns[i])
+		if c == nil {
+			return "", fmt.Errorf("walk %s: no column %s", t.FullName(), w.Columns[i])
+		}
+		*args = append(*args, key[i])
+		return words.place(len(*args), c), nil
+	}
+	if len(key) > 1 && !words.rowValues() {
+		return w.expanded(d, op, place)
 	}
 	places := make([]string, len(key))
-	for i, v := range key {
-		*args = append(*args, v)
-		places[i] = "?"
-		if d == Postgres {
-			c := t.Column(w.Columns[i])
-			if c == nil {
-				return "", fmt.Errorf("walk %s: no column %s", t.FullName(), w.Columns[i])
-			}
-			places[i] = "$" + strconv.Itoa(len(*args)) + "::" + c.Type
+	for i := range key {
+		var err error
+		if places[i], err = place(i); err != nil {
+			return "", err
 		}
 	}
 	if len(key) == 1 {
 		return d.Quote(w.Columns[0]) + " " + op + " " + places[0], nil
 	}
 	return "(" + d.QuoteList(w.Columns) + ") " + op + " (" + strings.Join(places, ", ") + ")", nil
+}
+
+// expanded writes (a, b) >= (x, y) as a >= x AND (a > x OR a = x AND b >= y), for databases that have no row values, or do not
+// find them in an index. The first part is there for the index: it bounds the range to be read.
+func (w Walk) expanded(d Dialect, op string, place func(i int) (string, error)) (string, error) {
+	strict := op[:1]
+	var b strings.Builder
+	term := func(i int, op string) error {
+		p, err := place(i)
+		b.WriteString(d.Quote(w.Columns[i]) + " " + op + " " + p)
+		return err
+	}
+	err := term(0, strict+"=")
+	b.WriteString(" AND (")
+	for last := range w.Columns {
+		for i := 0; i <= last && err == nil; i++ {
+			switch {
+			case i < last:
+				err = term(i, "=")
+				b.WriteString(" AND ")
+			case i == len(w.Columns)-1:
+				err = term(i, op)
+			default:
+				err = term(i, strict)
+			}
+		}
+		if last < len(w.Columns)-1 {
+			b.WriteString(" OR ")
+		}
+	}
+	b.WriteString(")")
+	return b.String(), err
 }
 
 // where returns the WHERE clause of the range [from, to), with its arguments; "" where there is nothing to say.
@@ -198,30 +237,27 @@ func Boundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, row
 	if rows < 1 || limit < 1 {
 		return nil, fmt.Errorf("split %s: rows and limit must be positive", t.FullName())
 	}
-	var keys []RowKey
-	var err error
-	switch {
-	case w.Kind == WalkPlace:
-		keys, err = db.Files.Boundaries(ctx, t, after, rows, limit)
-	case w.Kind == WalkCTID:
-		keys, err = ctidBoundaries(ctx, db, t, after, rows, limit)
-	case w.integers(db.Dialect, t) && t.Rows > 0:
-		var dense bool
-		if keys, dense, err = denseBoundaries(ctx, db, t, w, after, rows, limit); err == nil && !dense {
-			keys, err = keysetBoundaries(ctx, db, t, w, after, rows, limit)
-		}
-	default:
-		keys, err = keysetBoundaries(ctx, db, t, w, after, rows, limit)
-	}
+	keys, err := db.Dialect.words().boundaries(ctx, db, t, w, after, rows, limit)
 	if err != nil {
 		return nil, fmt.Errorf("split %s: %w", t.FullName(), Classify(err))
 	}
 	return keys, nil
 }
 
+// denseOrKeyset finds borders without reading the table where that can be, and else by walking its key.
+func denseOrKeyset(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, rows, limit int) ([]RowKey, error) {
+	if keys, dense, err := denseBoundaries(ctx, db, t, w, after, rows, limit); err != nil || dense {
+		return keys, err
+	}
+	return keysetBoundaries(ctx, db, t, w, after, rows, limit)
+}
+
 // denseBoundaries computes the borders of a table whose integer keys have few gaps, without reading it: a range of n
-// integers holds at most n rows, so no chunk can be too large.
+// integers holds at most n rows, so no chunk can be too large. It says no where the keys are not so.
 func denseBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, rows, limit int) ([]RowKey, bool, error) {
+	if !w.integers(db.Dialect, t) || t.Rows == 0 {
+		return nil, false, nil
+	}
 	col := t.RowID
 	if w.Kind == WalkKey {
 		col = db.Dialect.Quote(w.Columns[0])
@@ -256,25 +292,22 @@ func denseBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey
 
 // keysetBoundaries walks the key: each border is found from the one before it.
 func keysetBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey, rows, limit int) ([]RowKey, error) {
-	if db.Dialect == Postgres {
-		return postgresBoundaries(ctx, db, t, w, after, rows, limit)
-	}
-	cols := t.RowID
-	if w.Kind == WalkKey {
-		parts := make([]string, len(w.Columns))
-		for i, c := range w.Columns {
-			parts[i] = "+" + SQLite.Quote(c) // an expression has no declared type, by which the driver would bend its values
-		}
-		cols = strings.Join(parts, ", ")
+	words := db.Dialect.words()
+	r := &Rows{table: t, walk: w}
+	r.addKey(db.Dialect)
+	parts := make([]string, len(r.cols))
+	for i := range r.cols {
+		parts[i] = words.expression(r.cols[i], t)
 	}
 	var keys []RowKey
 	for len(keys) < limit {
-		where, args, skip, err := w.behind(SQLite, t, after, rows)
+		where, args, skip, err := w.behind(db.Dialect, t, after, rows)
 		if err != nil {
 			return nil, err
 		}
-		sql := "SELECT " + cols + " FROM " + SQLite.QuoteTable("", t.Name) + walked + where + w.orderBy(SQLite, t) + " LIMIT 1 OFFSET " + strconv.Itoa(skip)
-		key, err := sqliteKey(ctx, db, sql, args, w.Parts())
+		head, tail := words.page(1, skip)
+		first := []string{head + parts[0]}
+		key, err := firstKey(ctx, db, r, append(first, parts[1:]...), " FROM "+words.from(t)+walked+where+w.orderBy(db.Dialect, t)+tail, args)
 		if err != nil || key == nil {
 			return keys, err
 		}
@@ -282,6 +315,24 @@ func keysetBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKe
 		after = key
 	}
 	return keys, nil
+}
+
+// firstKey returns the key of the first row of a query; nil when there is none.
+func firstKey(ctx context.Context, db *DB, r *Rows, expressions []string, rest string, args []any) (RowKey, error) {
+	src, err := db.Dialect.words().rows(ctx, db, expressions, rest, args, r.cols)
+	if err != nil {
+		return nil, err
+	}
+	one := &Rows{table: r.table, walk: r.walk, cols: r.cols, keyAt: r.keyAt, key: r.key, cells: make([]cell, len(r.cols)), src: src}
+	var key RowKey
+	if one.Next() {
+		key = one.Key()
+	}
+	err = one.err
+	if e := one.Close(); err == nil {
+		err = e
+	}
+	return key, err
 }
 
 // postgresBoundaries finds all borders of a page in one round trip, by recursion.

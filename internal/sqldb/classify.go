@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stint-run/stint/tasks"
-	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
 )
 
@@ -39,13 +38,10 @@ func Classify(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return classifyPostgres(err, pg)
-	}
-	var lite *sqlite.Error
-	if errors.As(err, &lite) {
-		return classifySQLite(err, lite.Code())
+	for _, d := range dialects {
+		if marked, ok := d.words().classify(err); ok {
+			return marked
+		}
 	}
 	if isAway(err) {
 		return tasks.RetryAfter(err, aWhile())
@@ -161,35 +157,9 @@ func classifySQLite(err error, code int) error {
 
 // rowFault reports whether an error is the fault of rows, so that isolating them helps. It returns the SQLSTATE and what to say.
 func rowFault(err error) (code, reason, column string, ok bool) {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		if len(pg.Code) != 5 {
-			return "", "", "", false
-		}
-		switch class := pg.Code[:2]; {
-		case pg.Code == "23503": // the target has a foreign key already; its rows may just not be there yet
-			return "", "", "", false
-		case class == "22" || class == "23" || class == "44": // data exception, integrity constraint, view's check option
-		case class == "54" && pg.Code != "54001": // program limit exceeded, such as an index entry that is too large
-		case pg.Code == "P0001" || class == "21": // RAISE in a trigger; cardinality
-		default:
-			return "", "", "", false
-		}
-		reason = pg.Message
-		if pg.Detail != "" {
-			reason += ": " + pg.Detail
-		}
-		return pg.Code, reason, pg.ColumnName, true
-	}
-	var lite *sqlite.Error
-	if errors.As(err, &lite) {
-		switch lite.Code() & 0xff {
-		case sqlitelib.SQLITE_CONSTRAINT:
-			return "SQLITE_CONSTRAINT", lite.Error(), "", true
-		case sqlitelib.SQLITE_MISMATCH:
-			return "SQLITE_MISMATCH", lite.Error(), "", true
-		case sqlitelib.SQLITE_TOOBIG:
-			return "SQLITE_TOOBIG", lite.Error(), "", true
+	for _, d := range dialects {
+		if code, reason, column, ok = d.words().rowFault(err); ok {
+			return code, reason, column, true
 		}
 	}
 	return "", "", "", false

@@ -172,7 +172,7 @@ func (c *comparison) columns(db *DB, t *Table, w Walk, name func(ColumnPair) str
 	for i, p := range c.m.Columns {
 		col := t.Column(name(p))
 		cols[i].column = col
-		cols[i].binary = db.Dialect == Postgres && (col.Kind == KindBytes || slices.Contains(w.Columns, col.Name) && col.Kind != KindOther)
+		cols[i].binary = db.Dialect.words().binary(col.Kind) && (col.Kind == KindBytes || slices.Contains(w.Columns, col.Name))
 	}
 	return cols
 }
@@ -368,15 +368,17 @@ func CountRows(ctx context.Context, db *DB, t *Table) (int64, error) {
 
 // keyList returns a condition that names rows by their keys.
 func keyList(d Dialect, t *Table, columns []string, keys []RowKey) (string, []any) {
+	words := d.words()
+	list, ok := words.valuesList()
+	if len(columns) > 1 && !ok {
+		return keyChoice(d, t, columns, keys)
+	}
 	var sql strings.Builder
 	args := make([]any, 0, len(keys)*len(columns))
 	if len(columns) == 1 {
 		sql.WriteString(d.Quote(columns[0]) + " IN (")
 	} else {
-		sql.WriteString("(" + d.QuoteList(columns) + ") IN (")
-		if d == SQLite {
-			sql.WriteString("VALUES ")
-		}
+		sql.WriteString("(" + d.QuoteList(columns) + ") IN (" + list)
 	}
 	for i, key := range keys {
 		if i > 0 {
@@ -390,15 +392,30 @@ func keyList(d Dialect, t *Table, columns []string, keys []RowKey) (string, []an
 				sql.WriteByte(',')
 			}
 			args = append(args, v)
-			if d == SQLite {
-				sql.WriteByte('?')
-			} else {
-				fmt.Fprintf(&sql, "$%d::%s", len(args), t.Column(columns[j]).Type)
-			}
+			sql.WriteString(words.place(len(args), t.Column(columns[j])))
 		}
 		if len(columns) > 1 {
 			sql.WriteByte(')')
 		}
+	}
+	sql.WriteByte(')')
+	return sql.String(), args
+}
+
+// keyChoice is keyList for databases that have no lists of rows: a = x AND b = y OR ...
+func keyChoice(d Dialect, t *Table, columns []string, keys []RowKey) (string, []any) {
+	var sql strings.Builder
+	args := make([]any, 0, len(keys)*len(columns))
+	for i, key := range keys {
+		sql.WriteString([]string{"((", " OR ("}[min(i, 1)])
+		for j, v := range key {
+			if j > 0 {
+				sql.WriteString(" AND ")
+			}
+			args = append(args, v)
+			sql.WriteString(d.Quote(columns[j]) + " = " + d.words().place(len(args), t.Column(columns[j])))
+		}
+		sql.WriteByte(')')
 	}
 	sql.WriteByte(')')
 	return sql.String(), args

@@ -183,7 +183,7 @@ func (b *Batch) encodedJSON(row int) string {
 		}
 		out = append(appendJSONString(out, strings.ToValidUTF8(p.m.Columns[i].Target, "\uFFFD")), ':')
 	}
-	if p.to == SQLite {
+	if p.encoding == encodeValues {
 		n := len(p.codecs)
 		for i, v := range b.values[row*n : (row+1)*n] {
 			name(i)

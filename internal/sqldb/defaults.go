@@ -19,19 +19,16 @@ func (m *schemaMap) mapDefaults(i int) {
 		if c.Identity {
 			c.Default = ""
 		}
-		if c.Default == "" || m.same() && m.to == Postgres {
+		if c.Default == "" {
 			continue
 		}
 		value := parseDefault(m.src.Dialect, c.Default)
 		if m.same() {
-			// SQLite takes "x", and even x, as a string in a default, but not within the parentheses that we write.
-			if value.kind == litText {
-				c.Default = SQLite.Literal(value.text)
-			}
+			c.Default = m.to.words().ownDefault(c.Default, value)
 			continue
 		}
 		was := c.Default
-		c.Default = value.in(m.to, c.Kind)
+		c.Default = m.to.words().writeDefault(value, c.Kind)
 		if c.Default == "" && value.kind != litNull {
 			m.note("The default of column %s of table %s is left out: %s.", c.Name, t.FullName(), was)
 		}
@@ -95,12 +92,13 @@ func parseDefault(from Dialect, expr string) literal {
 	case (e[0] == '\'' || e[0] == '"') && afterQuoted(e, 0) == len(e):
 		quote := e[:1]
 		return literal{litText, strings.ReplaceAll(e[1:len(e)-1], quote+quote, quote)}
-	case from == SQLite && wordText.MatchString(e):
-		return literal{litText, e}
 	case strings.HasPrefix(upper, "X'") && afterQuoted(e, 1) == len(e):
 		if _, err := hex.DecodeString(e[2 : len(e)-1]); err == nil {
 			return literal{litBytes, e[2 : len(e)-1]}
 		}
+	}
+	if l, ok := from.words().parseDefault(e); ok {
+		return l
 	}
 	return literal{}
 }
@@ -294,7 +292,7 @@ func (m *schemaMap) mapWhere(i int, where string) (string, bool) {
 			}
 			name = strings.ReplaceAll(name[1:len(name)-1], `""`, `"`)
 		}
-		if m.src.Dialect == SQLite {
+		if m.src.Dialect.words().foldsNames() {
 			name = columnNamed(&m.src.Tables[i], name)
 		}
 		names := m.names(i, []string{name})

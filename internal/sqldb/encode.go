@@ -16,6 +16,7 @@ import (
 type codec struct {
 	src, dst *Column
 	from, to Dialect
+	typed    bool     // the source enforces its types
 	oid      uint32   // PostgreSQL source: the type as it came
 	raw      bool     // both sides are the same type of PostgreSQL: bytes go through as they are
 	affinity affinity // SQLite target
@@ -414,7 +415,7 @@ func (c *codec) driverValue(v *cell) (driver.Value, *BadValue) {
 	}
 	switch p.kind {
 	case cellInt:
-		if c.from == Postgres && c.affinity == affinityReal && int64(float64(p.int())) != p.int() {
+		if c.typed && c.affinity == affinityReal && int64(float64(p.int())) != p.int() {
 			return nil, c.bad(&p, codeRange, "has more digits than a REAL column keeps")
 		}
 		return p.int(), nil
@@ -429,7 +430,7 @@ func (c *codec) driverValue(v *cell) (driver.Value, *BadValue) {
 		}
 		return []byte(p.s), nil
 	}
-	if c.from == Postgres && c.affinity != affinityText && c.affinity != affinityBlob && !c.keepsText(p.s) {
+	if c.typed && c.affinity != affinityText && c.affinity != affinityBlob && !c.keepsText(p.s) {
 		return nil, c.bad(&p, codeRange, "would be changed by the affinity of the column, "+c.dst.Type)
 	}
 	return strings.Clone(p.s), nil

@@ -13,16 +13,7 @@ import (
 // Tables of stint's own (stint_...), of the database itself and of extensions are never listed. What a migration leaves out
 // (views, triggers, checks, virtual tables) is named in Views and Notes, never dropped silently. Reading is one snapshot.
 func Introspect(ctx context.Context, db *DB, only []string) (*Schema, error) {
-	var s *Schema
-	var err error
-	switch db.Dialect {
-	case Postgres:
-		s, err = introspectPostgres(ctx, db, only)
-	case Files:
-		s, err = introspectFiles(ctx, db, only)
-	default:
-		s, err = introspectSQLite(ctx, db, only)
-	}
+	s, err := db.Dialect.words().introspect(ctx, db, only)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +62,7 @@ func selectTables(d Dialect, names, only []string) (map[string]bool, error) {
 	}
 	for _, name := range only {
 		found, ok := name, exact[name]
-		if !ok && d != Postgres {
+		if !ok && d.words().foldsNames() {
 			found, ok = folded[strings.ToLower(name)]
 		}
 		if !ok {

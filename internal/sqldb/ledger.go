@@ -14,7 +14,7 @@ import (
 // Progress again and goes on from there; its batch is void.
 var ErrTaken = errors.New("another attempt has committed this range")
 
-// ledgerTables are stint's own tables in a target, in words that both dialects understand.
+// ledgerTables are stint's own tables in a target, in words that the dialects translate.
 //
 // stint_ledger: one row for each batch, written in the batch's own transaction. It is the truth about what has taken effect:
 // its primary key lets only one attempt commit a batch that starts at from_key. Keys are in RowKey's JSON form; "" is the
@@ -44,37 +44,30 @@ const ledgerLock = 0x7374696e74 // "stint"
 
 // EnsureLedger makes stint's own tables in a target, where they are not there yet. Any number of processes may do so at once.
 func EnsureLedger(ctx context.Context, db *DB) error {
-	var sql, names strings.Builder
-	for i, t := range ledgerTables {
-		if i > 0 {
-			names.WriteString(", ")
-		}
-		names.WriteString("'" + t.name + "'")
-		cols := strings.NewReplacer("@TIME", "text", "@NOW", "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))").Replace(t.columns)
-		if db.Dialect == Postgres {
-			cols = strings.NewReplacer("@TIME", "timestamptz", "@NOW", "clock_timestamp()").Replace(t.columns)
-		}
-		sql.WriteString("CREATE TABLE IF NOT EXISTS " + t.name + " (" + cols + ");\n")
-	}
-	var err error
-	if db.Dialect == Postgres {
-		var n int
-		err = db.Pool.QueryRow(ctx, "SELECT count(to_regclass(name)) FROM unnest(ARRAY["+names.String()+"]) AS t(name)").Scan(&n)
-		if err == nil && n < len(ledgerTables) {
-			// Several statements in one message are one transaction.
-			_, err = db.Pool.Exec(ctx, fmt.Sprintf("DO $stint$ BEGIN PERFORM pg_advisory_xact_lock(%d);\n%sEND $stint$", ledgerLock, sql.String()))
-		}
-	} else {
-		var n int
-		err = db.SQL.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ("+names.String()+")").Scan(&n)
-		if err == nil && n < len(ledgerTables) {
-			_, err = db.SQL.ExecContext(ctx, "BEGIN IMMEDIATE;\n"+sql.String()+"COMMIT")
-		}
-	}
+	err := db.Dialect.words().ensureLedger(ctx, db)
 	if err != nil {
 		return fmt.Errorf("make the ledger: %w", Classify(err))
 	}
 	return nil
+}
+
+// ledgerNames lists the names of the ledger's tables as literals.
+func ledgerNames() string {
+	var names []string
+	for _, t := range ledgerTables {
+		names = append(names, quoteSingle(t.name))
+	}
+	return strings.Join(names, ", ")
+}
+
+// createLedger returns the statements that make the ledger's tables, one a line; translate puts their columns into the dialect's
+// own words.
+func createLedger(translate func(columns string) string) string {
+	var sql strings.Builder
+	for _, t := range ledgerTables {
+		sql.WriteString("CREATE TABLE IF NOT EXISTS " + t.name + " (" + translate(t.columns) + ");\n")
+	}
+	return sql.String()
 }
 
 // Progress reads what the ledger says of a step: how far it came (the border that the next batch starts at; nil when nothing
@@ -182,10 +175,8 @@ func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks
 	}
 	var held []Chunk
 	err := inTransaction(ctx, db, func(q querier) error {
-		if db.Dialect == Postgres {
-			if err := q.exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))", job+"/"+stage, int64(ledgerLock)); err != nil {
-				return err
-			}
+		if err := db.Dialect.words().lockStage(ctx, q, job, stage); err != nil {
+			return err
 		}
 		saved, err := readChunks(ctx, q, job, stage, chunks[0].Seq-2, len(chunks)+1)
 		if err != nil {
@@ -233,11 +224,11 @@ func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks
 // claim makes a job the only one that loads a table; a permanent error names the job that is so already.
 func claim(ctx context.Context, q querier, d Dialect, t *Table, job string) error {
 	name := t.FullName()
-	if d == SQLite {
+	if d.words().foldsNames() {
 		name = strings.ToLower(name) // as it compares names itself
 	}
 	// A rival that has not committed yet is waited for.
-	if err := q.exec(ctx, "INSERT INTO stint_tables (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING", name, job); err != nil {
+	if err := q.exec(ctx, d.words().insertNew("INSERT INTO stint_tables (table_name, job) VALUES ($1, $2)", "table_name"), name, job); err != nil {
 		return err
 	}
 	owner := ""

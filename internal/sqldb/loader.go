@@ -54,12 +54,7 @@ func NewLoader(ctx context.Context, dst *DB, m *Mapping, opts LoaderOptions) (*L
 	}
 	l := &Loader{dialect: dst.Dialect, target: m.Target}
 	var err error
-	if dst.Dialect == Postgres {
-		l.sink, err = newPostgresSink(ctx, dst, m, opts)
-	} else {
-		l.sink, err = newSQLiteSink(ctx, dst, m, opts)
-	}
-	if err != nil {
+	if l.sink, err = dst.Dialect.words().sink(ctx, dst, m, opts); err != nil {
 		return nil, fmt.Errorf("open the target %s: %w", m.Target.FullName(), Classify(err))
 	}
 	return l, nil

@@ -57,28 +57,38 @@ func (l Location) Params() url.Values { return l.params }
 // ParseURL reads the URL of a database: sqlite:FILE (relative to the working directory), sqlite:///FILE, postgres://... or
 // postgresql://... It connects to nothing. Its errors have hints, and never repeat the URL, which may hold a password.
 func ParseURL(s string) (Location, error) {
-	scheme, rest, found := strings.Cut(s, ":")
+	scheme, _, found := strings.Cut(s, ":")
 	switch {
 	case strings.TrimSpace(s) == "":
-		return Location{}, tasks.WithHint(nil, urlForms, "the database URL is empty")
+		return Location{}, tasks.WithHint(nil, urlForms(), "the database URL is empty")
 	case !found || strings.ContainsAny(scheme, `/\. `):
-		return Location{}, tasks.WithHint(nil, "for a file write sqlite:FILE; "+urlForms, "the database URL has no scheme")
-	case scheme == "sqlite":
-		return parseSQLite(rest)
-	case scheme == "postgres" || scheme == "postgresql":
-		return parsePostgres(s)
-	case slices.Contains(fileSchemes, scheme):
-		return parseFiles(scheme, rest)
+		return Location{}, tasks.WithHint(nil, "for a file write sqlite:FILE; "+urlForms(), "the database URL has no scheme")
 	}
-	hint := urlForms
-	if meant := nearest(strings.ToLower(scheme), append([]string{"sqlite", "postgres", "postgresql"}, fileSchemes...)); len(meant) > 0 {
-		hint = "did you mean " + meant[0] + ":? " + urlForms
+	var known []string
+	for _, d := range dialects {
+		schemes, _ := d.words().urls()
+		if slices.Contains(schemes, scheme) {
+			return d.words().parseURL(scheme, s)
+		}
+		known = append(known, schemes...)
+	}
+	hint := urlForms()
+	if meant := nearest(strings.ToLower(scheme), known); len(meant) > 0 {
+		hint = "did you mean " + meant[0] + ":? " + urlForms()
 	}
 	return Location{}, tasks.WithHint(nil, hint, "no database is known by the scheme %q", scheme)
 }
 
-// fileSchemes are the forms of files that can be read.
-var fileSchemes = []string{"csv", "tsv", "ndjson", "dbf"}
+// urlForms says how the URLs of databases are written.
+func urlForms() string {
+	var forms []string
+	for _, d := range dialects {
+		_, form := d.words().urls()
+		forms = append(forms, form)
+	}
+	last := len(forms) - 1
+	return "a database URL is " + strings.Join(forms[:last], ", ") + "; files are " + forms[last]
+}
 
 // parseFiles reads FORM:DIR?encoding=...; what the parameters may be is the reader's business.
 func parseFiles(scheme, rest string) (Location, error) {
@@ -100,8 +110,6 @@ func parseFiles(scheme, rest string) (Location, error) {
 	return Location{Dialect: Files, scheme: scheme, path: path, params: params, redacted: scheme + ":" + rest,
 		identity: scheme + "\n" + path + "\n" + params.Encode()}, nil
 }
-
-const urlForms = "a database URL is sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE; files are csv:DIR, tsv:DIR, ndjson:DIR or dbf:DIR"
 
 func parseSQLite(rest string) (Location, error) {
 	file := rest
@@ -130,14 +138,14 @@ func parsePostgres(s string) (Location, error) {
 	u, err := url.Parse(s)
 	if err != nil {
 		return Location{}, tasks.WithHint(nil, "characters like / ? # @ % in a user name or password must be percent-encoded "+
-			"(/ is %2F, @ is %40); "+urlForms, "the PostgreSQL URL cannot be read")
+			"(/ is %2F, @ is %40); "+urlForms(), "the PostgreSQL URL cannot be read")
 	}
 	if !strings.HasPrefix(s[strings.IndexByte(s, ':'):], "://") {
-		return Location{}, tasks.WithHint(nil, urlForms, "the PostgreSQL URL lacks the // after its scheme")
+		return Location{}, tasks.WithHint(nil, urlForms(), "the PostgreSQL URL lacks the // after its scheme")
 	}
 	config, err := pgxpool.ParseConfig(s)
 	if err != nil {
-		return Location{}, tasks.WithHint(redactedCause(err), "check its parameters, and the PG* variables of the environment; "+urlForms,
+		return Location{}, tasks.WithHint(redactedCause(err), "check its parameters, and the PG* variables of the environment; "+urlForms(),
 			"the PostgreSQL URL cannot be used")
 	}
 	var identity strings.Builder

@@ -26,7 +26,7 @@ func MapSchema(src *Schema, to Dialect) (*Schema, []string) {
 		m.mapColumns(i)
 	}
 	m.mapReferences()
-	if src.Dialect == SQLite && to == Postgres {
+	if !src.Dialect.words().enforces() && to.words().strictReferences() {
 		m.adoptTypes()
 	}
 	for i := range m.dst.Tables {
@@ -36,7 +36,7 @@ func MapSchema(src *Schema, to Dialect) (*Schema, []string) {
 	m.nameKeys()
 	m.checkReferences()
 	m.mapIndexes()
-	if to == Postgres {
+	if m.same() {
 		m.dst.Enums = slices.Clone(src.Enums)
 	}
 	return m.dst, m.notes
@@ -179,7 +179,7 @@ func (m *schemaMap) checkReferences() {
 			}
 			for k, name := range fk.Columns {
 				a, b := t.Column(name), parent.Column(fk.RefColumns[k])
-				if m.to == Postgres && a.Type != b.Type {
+				if m.to.words().strictReferences() && a.Type != b.Type {
 					m.note("The foreign key %s is left out: %s is %s and %s is %s.", fkWords(t, fk), a.Name, a.Type, b.Name, b.Type)
 					return true
 				}
@@ -202,31 +202,8 @@ func isKey(t *Table, columns []string) bool {
 
 // mapRows says how the target knows the rows of table i, and how it numbers them.
 func (m *schemaMap) mapRows(i int) {
-	t := &m.dst.Tables[i]
-	switch {
-	case m.same():
-	case m.to == Postgres:
-		t.RowID, t.Autoincr = "", false
-		if t.PrimaryKey != nil {
-			for _, name := range t.PrimaryKey.Columns {
-				t.Column(name).NotNull = true // SQLite has NULLs in keys; PostgreSQL has not
-			}
-		}
-	default:
-		t.RowID = freeRowID(t)
-		for j := range t.Columns {
-			c := &t.Columns[j]
-			if !c.Identity {
-				continue
-			}
-			if t.PrimaryKey != nil && len(t.PrimaryKey.Columns) == 1 && t.PrimaryKey.Columns[0] == c.Name {
-				c.Type, t.Autoincr = "INTEGER", true
-				continue
-			}
-			c.Identity, t.LastValue = false, nil
-			m.note("Column %s of table %s no longer gets its values by itself: SQLite does that for a key of one column only.",
-				c.Name, t.FullName())
-		}
+	if !m.same() {
+		m.to.words().mapRows(m, i)
 	}
 }
 

@@ -1,7 +1,7 @@
 package sqldb
 
 import (
-	"slices"
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -16,7 +16,7 @@ type nameSet struct {
 func newNameSet(d Dialect) *nameSet { return &nameSet{d, map[string]bool{}} }
 
 func (s *nameSet) fold(name string) string {
-	if s.dialect == SQLite {
+	if s.dialect.words().foldsNames() {
 		return strings.ToLower(name)
 	}
 	return name
@@ -35,16 +35,18 @@ func (s *nameSet) take(want string) string {
 	return name
 }
 
+// has reports whether a name has been given out.
+func (s *nameSet) has(name string) bool { return s.taken[s.fold(s.fit(name, ""))] }
+
 // reserve keeps a name from being given out.
 func (s *nameSet) reserve(name string) { s.taken[s.fold(s.fit(name, ""))] = true }
 
 // fit adds a suffix, and cuts the name so that both have room. Characters stay whole.
 func (s *nameSet) fit(name, suffix string) string {
-	if room := maxPostgresName - len(suffix); s.dialect == Postgres && len(name) > room {
-		for room > 0 && !utf8.RuneStart(name[room]) {
-			room--
-		}
-		name = name[:room]
+	most, characters, _ := s.dialect.words().longestName()
+	for most > 0 && nameLength(name, characters)+len(suffix) > most {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
 	}
 	return name + suffix
 }
@@ -68,11 +70,9 @@ func (m *schemaMap) nameTables() {
 			}
 			was := t.FullName()
 			want := t.Name
-			if m.to == SQLite {
-				if strings.HasPrefix(strings.ToLower(want), "sqlite_") {
-					want = "t_" + want
-				}
-				if t.Schema != "" && m.relationNames("").taken[strings.ToLower(want)] {
+			want = m.to.words().taken(want, nameOfTable)
+			if !m.to.words().hasSchemas() {
+				if t.Schema != "" && m.relationNames("").has(want) {
 					want = t.Schema + "_" + want
 				}
 				t.Schema = ""
@@ -92,25 +92,21 @@ func (m *schemaMap) nameColumns(i int) {
 	for j := range t.Columns {
 		c := &t.Columns[j]
 		was := c.Name
-		want := was
-		if m.to == Postgres && slices.Contains(systemColumns, want) {
-			want += "_"
-		}
-		if c.Name = names.take(want); c.Name != was {
+		if c.Name = names.take(m.to.words().taken(was, nameOfColumn)); c.Name != was {
 			m.note("Column %s of table %s becomes %s: %s.", was, t.FullName(), c.Name, m.whyRenamed(was))
 		}
 	}
 }
 
-// systemColumns are the names that PostgreSQL has taken in each table.
-var systemColumns = []string{"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
-
 func (m *schemaMap) whyRenamed(name string) string {
+	most, characters, words := m.to.words().longestName()
 	switch {
 	case name == "":
-		return "PostgreSQL has no empty names"
-	case m.to == Postgres && len(name) > maxPostgresName:
-		return "PostgreSQL keeps 63 bytes of a name"
+		return "a name cannot be empty there"
+	case most > 0 && nameLength(name, characters) > most && characters:
+		return fmt.Sprintf("%s %d characters of a name", words, most)
+	case most > 0 && nameLength(name, characters) > most:
+		return fmt.Sprintf("%s %d bytes of a name", words, most)
 	}
 	return "the name is taken there"
 }
@@ -122,7 +118,7 @@ func (m *schemaMap) nameKeys() {
 	for i := range m.dst.Tables {
 		t := &m.dst.Tables[i]
 		names := m.relationNames(t.Schema)
-		if k := t.PrimaryKey; k != nil && m.to == Postgres {
+		if k := t.PrimaryKey; k != nil && m.to.words().namesKeys() {
 			if k.Name == "" {
 				k.Name = t.Name + "_pkey"
 			}
@@ -143,7 +139,7 @@ func (m *schemaMap) nameKeys() {
 		for k := range t.Uniques {
 			u := &t.Uniques[k]
 			switch {
-			case m.to == SQLite: // inline constraints, whose names nobody compares
+			case !m.to.words().namesKeys(): // inline constraints, whose names nobody compares
 			case u.Name == "":
 				u.Name = m.relationNames(t.Schema).take(t.Name + "_" + strings.Join(u.Columns, "_") + "_key")
 			default:
@@ -153,7 +149,7 @@ func (m *schemaMap) nameKeys() {
 		}
 		for k := range t.ForeignKeys {
 			fk := &t.ForeignKeys[k]
-			if m.to == Postgres {
+			if m.to.words().namesKeys() {
 				if fk.Name == "" {
 					fk.Name = t.Name + "_" + strings.Join(fk.Columns, "_") + "_fkey"
 				}
@@ -165,11 +161,7 @@ func (m *schemaMap) nameKeys() {
 
 // nameIndex gives an index a name that is free in its schema.
 func (m *schemaMap) nameIndex(t *Table, was string) string {
-	want := was
-	if m.to == SQLite && strings.HasPrefix(strings.ToLower(want), "sqlite_") {
-		want = "i_" + want
-	}
-	name := m.relationNames(t.Schema).take(want)
+	name := m.relationNames(t.Schema).take(m.to.words().taken(was, nameOfIndex))
 	if name != was {
 		m.note("The index %s of table %s becomes %s: %s.", was, t.FullName(), name, m.whyRenamed(was))
 	}

@@ -19,7 +19,7 @@ func TestTypesOfSQLiteBecomeTypesThatLoseNothing(t *testing.T) {
 		var c Column
 		c.Type = declared
 		c.Kind, c.Precision, c.Scale, c.Length = kindOfSQLite(declared)
-		if toPostgresType(&c); c.Type != want {
+		if toPostgresType(&c, false); c.Type != want {
 			t.Errorf("%s becomes %s, want %s", declared, c.Type, want)
 		}
 	}

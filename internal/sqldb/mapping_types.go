@@ -8,44 +8,49 @@ import (
 
 // mapColumns gives the columns of table i their types in the target.
 func (m *schemaMap) mapColumns(i int) {
-	t, src := &m.dst.Tables[i], &m.src.Tables[i]
+	t := &m.dst.Tables[i]
 	for j := range t.Columns {
 		c := &t.Columns[j]
 		if c.Generated {
 			c.Generated = false
 			m.note("Column %s of table %s is computed in the source; it becomes a plain column and keeps its values.", c.Name, t.FullName())
 		}
-		switch {
-		case m.same():
-		case m.to == Postgres:
-			if !knownInSQLite(c.Type) {
-				m.note("Column %s of table %s has the type %s, which is not known here; it becomes text.", c.Name, t.FullName(), c.Type)
-			}
-			if c.Kind == KindJSON && isIndexed(src, src.Columns[j].Name) {
-				m.note("Column %s of table %s becomes text instead of json, as json cannot be indexed.", c.Name, t.FullName())
-				c.Kind = KindText
-			}
-			toPostgresType(c)
-		default:
-			if c.Kind == KindOther {
-				m.note("Column %s of table %s becomes text: SQLite has no %s.", c.Name, t.FullName(), c.Type)
-			}
-			toSQLiteType(c)
+		if !m.same() {
+			m.to.words().mapColumn(m, i, j)
 		}
 	}
 }
 
-// toPostgresType sets the type of a column that comes from SQLite. SQLite enforces neither lengths nor widths of integers,
-// so the target has none.
-func toPostgresType(c *Column) {
-	c.Length = 0
+// toPostgresType sets the type of a column that comes from elsewhere. A source that does not enforce lengths and widths of integers
+// holds values beyond them, so the target has none.
+func toPostgresType(c *Column, enforced bool) {
+	if !enforced {
+		c.Length = 0
+		switch c.Kind {
+		case KindInt16, KindInt32:
+			c.Kind = KindInt64
+		case KindFloat32:
+			c.Kind = KindFloat64
+		}
+	}
 	switch c.Kind {
 	case KindBool:
 		c.Type = "boolean"
-	case KindInt16, KindInt32, KindInt64:
-		c.Kind, c.Type = KindInt64, "bigint"
-	case KindFloat32, KindFloat64:
-		c.Kind, c.Type = KindFloat64, "double precision"
+	case KindInt16:
+		c.Type = "smallint"
+	case KindInt32:
+		c.Type = "integer"
+	case KindInt64:
+		c.Type = "bigint"
+	case KindFloat32:
+		c.Type = "real"
+	case KindFloat64:
+		c.Type = "double precision"
+	case KindText:
+		c.Type = "text"
+		if c.Length > 0 {
+			c.Type = fmt.Sprintf("character varying(%d)", c.Length)
+		}
 	case KindNumeric:
 		c.Type = "numeric"
 		if c.Precision > 0 && c.Precision <= 1000 && c.Scale >= 0 && c.Scale <= c.Precision {
@@ -68,11 +73,11 @@ func toPostgresType(c *Column) {
 	case KindJSON:
 		c.Type = "json" // not jsonb, which forgets the order of keys, doubled keys and the writing of numbers
 	default:
-		c.Kind, c.Type = KindText, "text"
+		c.Kind, c.Type, c.Length = KindText, "text", 0
 	}
 }
 
-// toSQLiteType sets the type of a column that comes from PostgreSQL. The affinity of a declared type rewrites values: what
+// toSQLiteType sets the type of a column that comes from elsewhere. The affinity of a declared type rewrites values: what
 // looks like a number becomes one. Types whose values may look so, and are not safe as a 64-bit number, have a name with
 // TEXT in it, which leaves them alone.
 func toSQLiteType(c *Column) {

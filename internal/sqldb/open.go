@@ -42,7 +42,7 @@ type Options struct {
 type DB struct {
 	Dialect  Dialect
 	Location Location
-	SQL      *sql.DB       // SQLite
+	SQL      *sql.DB       // all that have a driver of database/sql
 	Pool     *pgxpool.Pool // PostgreSQL
 	Files    Tabular       // files
 }
@@ -55,13 +55,7 @@ type DB struct {
 // Sessions of PostgreSQL speak UTC and ISO dates, and their statements take as long as they take, whatever the server's, the
 // role's and the URL's settings are. An error that passes by itself, such as a server that is not up, is a tasks.RetryAfter.
 func Open(ctx context.Context, at Location, opts Options) (*DB, error) {
-	switch at.Dialect {
-	case SQLite:
-		return openSQLite(ctx, at, opts)
-	case Postgres:
-		return openPostgres(ctx, at, opts)
-	}
-	return nil, tasks.WithHint(nil, urlForms, "cannot open a database without a location")
+	return at.Dialect.words().open(ctx, at, opts)
 }
 
 // Close closes all connections. Closing waits for those in use.
@@ -78,16 +72,7 @@ func (db *DB) Close() error {
 
 // Ping asks the database for a sign of life. Its errors are those of Open.
 func (db *DB) Ping(ctx context.Context) error {
-	if db.Pool != nil {
-		return explainPostgres(db.Location, db.Pool.Ping(ctx))
-	}
-	if db.Files != nil {
-		_, err := db.Files.Schema(ctx)
-		return err
-	}
-	// A ping alone does not touch the file; the schema version is in its first page.
-	var version int64
-	return explainSQLite(db.Location, db.SQL.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version))
+	return db.Dialect.words().ping(ctx, db)
 }
 
 func openSQLite(ctx context.Context, at Location, opts Options) (*DB, error) {
@@ -206,7 +191,7 @@ func explainSQLite(at Location, err error) error {
 func openPostgres(ctx context.Context, at Location, opts Options) (*DB, error) {
 	config, err := pgxpool.ParseConfig(at.dsn)
 	if err != nil {
-		return nil, tasks.WithHint(redactedCause(err), urlForms, "the PostgreSQL URL cannot be used")
+		return nil, tasks.WithHint(redactedCause(err), urlForms(), "the PostgreSQL URL cannot be used")
 	}
 	config.MaxConns = 4
 	if opts.MaxConns > 0 {

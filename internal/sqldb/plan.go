@@ -13,12 +13,13 @@ type plan struct {
 	m        *Mapping
 	selected []selected
 	codecs   []codec
+	encoding encoding
 	text     bool   // COPY in text form, for the sake of a type whose binary form we do not know
 	field    []byte // text form: the field before it is written
 }
 
 func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
-	p := &plan{from: from, to: to, m: m}
+	p := &plan{from: from, to: to, m: m, encoding: to.words().encoding()}
 	if len(m.Columns) == 0 {
 		return nil, fmt.Errorf("map %s: no columns", m.Source.FullName())
 	}
@@ -28,7 +29,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 			return nil, fmt.Errorf("map %s: there is no column %s or no column %s in %s", m.Source.FullName(), pair.Source, pair.Target,
 				m.Target.FullName())
 		}
-		c := codec{src: src, dst: dst, from: from, to: to}
+		c := codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()}
 		c.raw = from == Postgres && to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind &&
 			(src.Kind != KindOther || portable(src.Type))
 		if to == Postgres && dst.Kind == KindOther && !c.raw {
@@ -48,7 +49,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 		if p.text && c.src.Kind == KindOther {
 			c.raw = false
 		}
-		p.selected = append(p.selected, selected{column: c.src, binary: from == Postgres && (c.src.Kind != KindOther || c.raw)})
+		p.selected = append(p.selected, selected{column: c.src, binary: c.raw || from.words().binary(c.src.Kind)})
 	}
 	return p, nil
 }
@@ -93,7 +94,7 @@ func (p *plan) add(b *Batch, r *Rows) error {
 	b.keyEnds = append(b.keyEnds, len(b.keys))
 	b.RowsRead++
 	var bad *BadValue
-	if p.to == SQLite {
+	if p.encoding == encodeValues {
 		bad = p.addValues(b, r.cells)
 	} else {
 		bad = p.addCopy(b, r.cells)

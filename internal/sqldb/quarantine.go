@@ -2,14 +2,11 @@ package sqldb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stint-run/stint/tasks"
-	sqlitelib "modernc.org/sqlite/lib"
 )
 
 // Quarantined is a row that could not be loaded, as the target keeps it in stint_quarantine.
@@ -115,11 +112,7 @@ func ofJob(job string) string {
 // not be written. The query reads no other table.
 func queryQuarantine(ctx context.Context, db *DB, query string, args []any, row func(scan func(...any) error) error) error {
 	err := db.queryAll(ctx, query, args, row)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42P01" {
-		return nil
-	}
-	if sqliteCode(err) == sqlitelib.SQLITE_ERROR && strings.Contains(err.Error(), "no such table: stint_quarantine") {
+	if err != nil && db.Dialect.words().lacksTable(err, "stint_quarantine") {
 		return nil
 	}
 	return err
@@ -187,9 +180,9 @@ func QuarantineCount(ctx context.Context, db *DB, job, table string) (int64, err
 // StageTotals adds up what the ledger of a target says of a stage: what has taken effect, whatever the queue knows.
 func StageTotals(ctx context.Context, db *DB, job, stage string) (tasks.Counters, error) {
 	var c tasks.Counters
-	err := queryRow(ctx, db, "SELECT CAST(coalesce(sum(rows_read), 0) AS bigint), CAST(coalesce(sum(rows_written), 0) AS bigint), "+
-		"CAST(coalesce(sum(rows_quarantined), 0) AS bigint), CAST(coalesce(sum(bytes), 0) AS bigint) FROM stint_ledger "+
-		"WHERE job = $1 AND stage = $2", []any{job, stage}, &c.Read, &c.Written, &c.Quarantined, &c.Bytes)
+	sum := func(column string) string { return db.Dialect.words().bigint("coalesce(sum(" + column + "), 0)") }
+	err := queryRow(ctx, db, "SELECT "+sum("rows_read")+", "+sum("rows_written")+", "+sum("rows_quarantined")+", "+sum("bytes")+
+		" FROM stint_ledger WHERE job = $1 AND stage = $2", []any{job, stage}, &c.Read, &c.Written, &c.Quarantined, &c.Bytes)
 	if err != nil {
 		return c, fmt.Errorf("add up the ledger: %w", Classify(err))
 	}

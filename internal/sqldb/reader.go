@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"go.opentelemetry.io/otel/trace"
 )
@@ -48,7 +47,7 @@ func Read(ctx context.Context, db *DB, t *Table, w Walk, from, to RowKey) (*Rows
 	cols := make([]selected, len(t.Columns))
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		cols[i] = selected{column: c, binary: db.Dialect == Postgres && c.Kind != KindOther}
+		cols[i] = selected{column: c, binary: db.Dialect.words().binary(c.Kind)}
 	}
 	return readColumns(ctx, db, t, w, cols, from, to)
 }
@@ -92,18 +91,14 @@ func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, t
 	r := &Rows{table: t, walk: w, cols: append([]selected(nil), cols...), n: len(cols)}
 	r.addKey(db.Dialect)
 	r.cells = make([]cell, len(r.cols))
+	words := db.Dialect.words()
 	expressions := make([]string, len(r.cols))
 	for i := range r.cols {
-		expressions[i] = r.cols[i].expression(db.Dialect, t)
+		expressions[i] = words.expression(r.cols[i], t)
 	}
 	rest := " FROM " + t.from(db.Dialect) + walked + tail
 	var err error
-	if db.Dialect == SQLite {
-		r.src, err = openSQLiteRows(ctx, db, expressions, rest, args)
-	} else {
-		r.src, err = queryPostgres(ctx, db, "SELECT "+strings.Join(expressions, ", ")+rest, args, r.cols)
-	}
-	if err != nil {
+	if r.src, err = words.rows(ctx, db, expressions, rest, args, r.cols); err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.FullName(), err)
 	}
 	return r, nil
@@ -111,10 +106,7 @@ func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, t
 
 // from returns a table as FROM wants it, for its own rows alone.
 func (t *Table) from(d Dialect) string {
-	if t.Only && d == Postgres {
-		return "ONLY " + d.QuoteTable(t.Schema, t.Name)
-	}
-	return d.QuoteTable(t.Schema, t.Name)
+	return d.words().from(t)
 }
 
 // asItIs returns a table as it is in the target, which may be partitioned there, or have tables that inherit from it, whatever
@@ -122,11 +114,7 @@ func (t *Table) from(d Dialect) string {
 func asItIs(ctx context.Context, db *DB, t *Table) (*Table, error) {
 	there := *t
 	there.Only = false
-	if db.Dialect != Postgres {
-		return &there, nil
-	}
-	err := db.Pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'r')",
-		Postgres.QuoteTable(t.Schema, t.Name)).Scan(&there.Only)
+	err := db.Dialect.words().asItIs(ctx, db, &there)
 	return &there, err
 }
 
@@ -140,7 +128,7 @@ func (r *Rows) addKey(d Dialect) {
 	}
 	if r.walk.Kind != WalkKey {
 		r.keyAt = []int{len(r.cols)}
-		r.cols = append(r.cols, selected{binary: d == Postgres})
+		r.cols = append(r.cols, selected{binary: r.walk.Kind == WalkCTID})
 		r.key = make([]cell, r.walk.Parts())
 		return
 	}
@@ -158,25 +146,10 @@ func (r *Rows) addKey(d Dialect) {
 		if at < 0 {
 			c := r.table.Column(name)
 			at = len(r.cols)
-			r.cols = append(r.cols, selected{column: c, binary: d == Postgres && c.Kind != KindOther})
+			r.cols = append(r.cols, selected{column: c, binary: c != nil && d.words().binary(c.Kind)})
 		}
 		r.keyAt = append(r.keyAt, at)
 	}
-}
-
-// expression returns a column as a query names it.
-func (s selected) expression(d Dialect, t *Table) string {
-	switch {
-	case s.column == nil && d == SQLite:
-		return t.RowID
-	case s.column == nil:
-		return "ctid"
-	case d == SQLite:
-		return "+" + d.Quote(s.column.Name) // an expression has no declared type, by which the driver would bend its values
-	case s.binary:
-		return d.Quote(s.column.Name)
-	}
-	return d.Quote(s.column.Name) + "::text"
 }
 
 // Next goes to the next row. It returns false at the end and after an error; Err tells them apart.

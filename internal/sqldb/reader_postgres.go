@@ -129,11 +129,3 @@ func postgresKeys(ctx context.Context, db *DB, query string, args []any, cols []
 		keys = append(keys, key)
 	}
 }
-
-// queryRow runs a query of one row in either dialect and scans it.
-func queryRow(ctx context.Context, db *DB, query string, args []any, dest ...any) error {
-	if db.Dialect == Postgres {
-		return db.Pool.QueryRow(ctx, query, args...).Scan(dest...)
-	}
-	return db.SQL.QueryRowContext(ctx, query, args...).Scan(dest...)
-}

@@ -96,21 +96,3 @@ func (s *sqliteRows) close() error {
 	s.conn = nil
 	return err
 }
-
-// sqliteKey returns the first row of a query as a key of n parts; nil when there is none.
-func sqliteKey(ctx context.Context, db *DB, query string, args []any, n int) (RowKey, error) {
-	s, err := querySQLite(ctx, db, query, args)
-	if err != nil {
-		return nil, err
-	}
-	cells := make([]cell, n)
-	ok, err := s.next(cells)
-	var key RowKey
-	if ok {
-		key = keyOf(cells)
-	}
-	if e := s.close(); err == nil {
-		err = e
-	}
-	return key, err
-}

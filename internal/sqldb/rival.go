@@ -2,12 +2,10 @@ package sqldb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // maxAppName is how many bytes PostgreSQL keeps of a session's name.
@@ -52,9 +50,10 @@ func stepLock(job, stage, step string) int64 {
 //
 // For SQLite there is nothing to end, and it returns 0: its lock goes with the process, and a stopped one is not waited out.
 func EndRivals(ctx context.Context, db *DB, job, stage, step string) (int, error) {
-	if db.Dialect != Postgres {
-		return 0, nil
-	}
+	return db.Dialect.words().endRivals(ctx, db, job, stage, step)
+}
+
+func endPostgresRivals(ctx context.Context, db *DB, job, stage, step string) (int, error) {
 	lock := uint64(stepLock(job, stage, step))
 	var n int
 	err := db.Pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT pg_terminate_backend(l.pid) AS ended FROM pg_locks l "+
@@ -69,6 +68,5 @@ func EndRivals(ctx context.Context, db *DB, job, stage, step string) (int, error
 
 // IsLockTimeout reports whether an error says that a lock of somebody else was not had in time.
 func IsLockTimeout(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "55P03"
+	return slices.ContainsFunc(dialects, func(d Dialect) bool { return d.words().lockTimeout(err) })
 }

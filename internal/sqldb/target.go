@@ -11,15 +11,7 @@ import (
 
 // HasTable reports whether a database has a table of this name.
 func HasTable(ctx context.Context, db *DB, t *Table) (bool, error) {
-	var found bool
-	var err error
-	if db.Dialect == Postgres {
-		err = db.Pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p'))",
-			Postgres.QuoteTable(t.Schema, t.Name)).Scan(&found)
-	} else {
-		err = db.SQL.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE)",
-			t.Name).Scan(&found)
-	}
+	found, err := db.Dialect.words().hasTable(ctx, db, t)
 	if err != nil {
 		return false, fmt.Errorf("look for table %s: %w", t.FullName(), Classify(err))
 	}
@@ -40,26 +32,19 @@ func HasRows(ctx context.Context, db *DB, t *Table) (bool, error) {
 }
 
 func queryValue(ctx context.Context, db *DB, query string, value any) error {
-	if db.Dialect == Postgres {
-		return db.Pool.QueryRow(ctx, query).Scan(value)
-	}
-	return db.SQL.QueryRowContext(ctx, query).Scan(value)
+	return queryRow(ctx, db, query, nil, value)
 }
 
 // SetSequences lets the database go on numbering where the source stopped: after the greatest value of the column, and
 // after t.LastValue, the last number that the source gave out. It never goes back, and does nothing when run again. Tables
 // without such a column are left alone.
 func SetSequences(ctx context.Context, db *DB, t *Table) error {
-	var err error
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		switch {
-		case !c.Identity:
-		case db.Dialect == Postgres:
-			err = setPostgresSequence(ctx, db, t, c)
-		case t.Autoincr:
-			err = setSQLiteSequence(ctx, db, t, c)
+		if !c.Identity {
+			continue
 		}
+		err := db.Dialect.words().setSequence(ctx, db, t, c)
 		if err != nil {
 			return fmt.Errorf("set the sequence of %s.%s: %w", t.FullName(), c.Name, Classify(err))
 		}
@@ -134,7 +119,7 @@ func CheckTarget(ctx context.Context, db *DB, t *Table) error {
 	for i := range t.Columns {
 		want := &t.Columns[i]
 		c := have.Column(want.Name)
-		if c == nil && db.Dialect == SQLite {
+		if c == nil && db.Dialect.words().foldsNames() {
 			c = have.Column(columnNamed(have, want.Name))
 		}
 		switch {
@@ -148,7 +133,7 @@ func CheckTarget(ctx context.Context, db *DB, t *Table) error {
 	}
 	for i := range have.Columns {
 		c := &have.Columns[i]
-		if t.Column(c.Name) == nil && (db.Dialect == Postgres || t.Column(columnNamed(t, c.Name)) == nil) {
+		if t.Column(c.Name) == nil && (!db.Dialect.words().foldsNames() || t.Column(columnNamed(t, c.Name)) == nil) {
 			wrong = append(wrong, fmt.Sprintf("column %s (%s) is not in the source", c.Name, typeWords(c)))
 		}
 	}

@@ -16,10 +16,7 @@ import (
 
 // traceLoad begins the span of one batch on its way into a table.
 func traceLoad(ctx context.Context, d Dialect, t *Table) (context.Context, trace.Span) {
-	operation := "INSERT"
-	if d == Postgres {
-		operation = "COPY"
-	}
+	_, operation := d.words().system()
 	return traceStatement(ctx, d, operation, t)
 }
 
@@ -27,13 +24,7 @@ func traceStatement(ctx context.Context, d Dialect, operation string, t *Table) 
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return spans.Begin(ctx, "") // does nothing, and so needs no name
 	}
-	system := "sqlite"
-	switch d {
-	case Postgres:
-		system = "postgresql"
-	case Files:
-		system = "files"
-	}
+	system, _ := d.words().system()
 	ctx, span := spans.Begin(ctx, operation+" "+t.FullName())
 	span.SetAttributes(attribute.String("db.system.name", system), attribute.String("db.operation.name", operation),
 		attribute.String("db.collection.name", t.FullName()))

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// querier is a database or a transaction of either dialect. Places are written $1, $2, ..., which both understand.
+// querier is a database or a transaction of any dialect. Places are written $1, $2, ...; the same one may come twice.
 type querier interface {
 	exec(ctx context.Context, query string, args ...any) error
 	queryAll(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error
@@ -19,7 +19,7 @@ type pgxQuerier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-type sqlQuerier interface {
+type sqlConn interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
@@ -45,14 +45,15 @@ func (p postgresQuerier) queryAll(ctx context.Context, query string, args []any,
 	return rows.Err()
 }
 
-type sqliteQuerier struct{ q sqlQuerier }
+// sqlQuerier is a database or a transaction of database/sql, whose driver understands places as querier wants them.
+type sqlQuerier struct{ q sqlConn }
 
-func (s sqliteQuerier) exec(ctx context.Context, query string, args ...any) error {
+func (s sqlQuerier) exec(ctx context.Context, query string, args ...any) error {
 	_, err := s.q.ExecContext(ctx, query, args...)
 	return err
 }
 
-func (s sqliteQuerier) queryAll(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
+func (s sqlQuerier) queryAll(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
 	rows, err := s.q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -67,10 +68,7 @@ func (s sqliteQuerier) queryAll(ctx context.Context, query string, args []any, r
 }
 
 func (db *DB) querier() querier {
-	if db.Dialect == Postgres {
-		return postgresQuerier{db.Pool}
-	}
-	return sqliteQuerier{db.SQL}
+	return db.Dialect.words().querier(db)
 }
 
 func (db *DB) queryAll(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
@@ -81,22 +79,23 @@ func (db *DB) exec(ctx context.Context, query string, args ...any) error {
 	return db.querier().exec(ctx, query, args...)
 }
 
-// beginShort begins a transaction that the server ends when its client falls silent for a while: a worker that is stopped
-// between two statements must not hold its locks for ever.
-const beginShort = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
-
 // inTransaction runs a function in a transaction: all of it takes effect, or, on an error or a crash, nothing.
 func inTransaction(ctx context.Context, db *DB, do func(q querier) error) error {
-	if db.Dialect == Postgres {
-		return pgx.BeginTxFunc(ctx, db.Pool, pgx.TxOptions{BeginQuery: beginShort}, func(tx pgx.Tx) error { return do(postgresQuerier{tx}) })
+	return db.Dialect.words().transaction(ctx, db, do)
+}
+
+// queryRow runs a query of one row and scans it.
+func queryRow(ctx context.Context, db *DB, query string, args []any, dest ...any) error {
+	found := false
+	err := db.queryAll(ctx, query, args, func(scan func(...any) error) error {
+		if found {
+			return nil
+		}
+		found = true
+		return scan(dest...)
+	})
+	if err == nil && !found {
+		return sql.ErrNoRows
 	}
-	tx, err := db.SQL.BeginTx(ctx, nil) // the connection's _txlock makes it BEGIN IMMEDIATE
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := do(sqliteQuerier{tx}); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return err
 }

@@ -373,7 +373,7 @@ func TestSQLiteRefusesWhatItsAffinityWouldChange(t *testing.T) {
 		{KindInt64, "REAL", intCell(1<<53 + 1), false},
 		{KindInt64, "INTEGER", intCell(math.MaxInt64), true},
 	} {
-		c := codec{src: &Column{Name: "c", Kind: tc.kind}, dst: &Column{Name: "c", Type: tc.typ}, from: Postgres, to: SQLite, affinity: affinityOf(tc.typ)}
+		c := codec{src: &Column{Name: "c", Kind: tc.kind}, dst: &Column{Name: "c", Type: tc.typ}, from: Postgres, to: SQLite, typed: true, affinity: affinityOf(tc.typ)}
 		if _, bad := c.driverValue(&tc.value); (bad == nil) != tc.ok {
 			t.Errorf("%s %v into %s: %v", tc.kind, tc.value.value(), tc.typ, bad)
 		}
