@@ -145,6 +145,24 @@ const (
 	encodeValues                 // values: of SQLite's driver
 )
 
+// keyWriter is a dialect that writes keys into its queries, where others give them as arguments.
+type keyWriter interface {
+	// keyLiteral writes a value of a key as it is compared with a column; false where it has to be an argument.
+	keyLiteral(c *Column, v any) (string, bool)
+}
+
+// operand writes a value of a key as it is compared with a column of a query, and adds it to the arguments where it is one.
+func (d Dialect) operand(c *Column, v any, args *[]any) string {
+	words := d.words()
+	if w, ok := words.(keyWriter); ok {
+		if text, ok := w.keyLiteral(c, v); ok {
+			return text
+		}
+	}
+	*args = append(*args, v)
+	return words.place(len(*args), c)
+}
+
 // nameOf says what a name is for.
 type nameOf byte
 
@@ -161,12 +179,14 @@ func (d Dialect) words() dialect {
 		return sqliteDialect{}
 	case Postgres:
 		return postgresDialect{}
+	case Firebird:
+		return firebirdDialect{}
 	}
 	return filesDialect{}
 }
 
 // dialects are all there are, in the order in which people are told of them.
-var dialects = []Dialect{SQLite, Postgres, Files}
+var dialects = []Dialect{SQLite, Postgres, Firebird, Files}
 
 // Quote returns a name as an identifier that means exactly this name, whatever is in it. A NUL byte, which no name can hold
 // (see CheckName), becomes U+FFFD, so that the statement fails by naming nothing.

@@ -9,6 +9,7 @@ type Dialect string
 const (
 	SQLite   Dialect = "sqlite"
 	Postgres Dialect = "postgres"
+	Firebird Dialect = "firebird" // source only
 	Files    Dialect = "files" // folders of files, see Tabular: sources only
 )
 
@@ -61,7 +62,7 @@ type Table struct {
 	Indexes     []Index      `json:"indexes,omitempty"` // all other indexes
 	ForeignKeys []ForeignKey `json:"foreign_keys,omitempty"`
 	Rows        int64        `json:"rows,omitempty"`       // an estimate; exact where it is cheap
-	RowID       string       `json:"row_id,omitempty"`     // SQLite: a name by which the rowid can be read; "" for WITHOUT ROWID
+	RowID       string       `json:"row_id,omitempty"`     // a name by which the place of a row can be read: SQLite's rowid, "" for WITHOUT ROWID; Firebird's RDB$DB_KEY
 	Only        bool         `json:"only,omitempty"`       // PostgreSQL: not partitioned; its rows are its own, and not those of tables that inherit from it
 	Place       bool         `json:"place,omitempty"`      // files: the rows are named by where they stand
 	Autoincr    bool         `json:"autoincr,omitempty"`   // SQLite: AUTOINCREMENT
