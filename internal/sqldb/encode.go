@@ -136,7 +136,7 @@ func (c *codec) checkText(v *cell) *BadValue {
 		return c.bad(v, codeEncoding, "holds a NUL character, which text cannot")
 	}
 	if !utf8.ValidString(v.s) {
-		return c.bad(v, codeEncoding, "is not valid UTF-8")
+		return c.bad(v, codeEncoding, c.noText())
 	}
 	if n := c.dst.Length; n > 0 && len(v.s) > n && utf8.RuneCountInString(v.s) > n {
 		return c.bad(v, codeTooLong, fmt.Sprintf("is longer than the %d characters of the column", n))
@@ -429,6 +429,9 @@ func (c *codec) driverValue(v *cell) (driver.Value, *BadValue) {
 			return []byte{}, nil
 		}
 		return []byte(p.s), nil
+	}
+	if c.typed && !utf8.ValidString(p.s) { // SQLite itself would take it
+		return nil, c.bad(&p, codeEncoding, c.noText())
 	}
 	if c.typed && c.affinity != affinityText && c.affinity != affinityBlob && !c.keepsText(p.s) {
 		return nil, c.bad(&p, codeRange, "would be changed by the affinity of the column, "+c.dst.Type)

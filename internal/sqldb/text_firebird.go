@@ -154,3 +154,18 @@ func isASCII(b []byte) bool {
 	}
 	return true
 }
+
+// noText says why bytes are no text.
+func (c *codec) noText() string {
+	if c.from != Firebird {
+		return "is not valid UTF-8"
+	}
+	switch _, charset, readAs := fbTextOf(c.src.Type); {
+	case readAs != "":
+		return "holds bytes that are no text in " + readAs + ", as which the URL (charset=) wants it to be read"
+	case charset == "NONE":
+		return "is not valid UTF-8, in a column of CHARACTER SET NONE: say in the URL what it is (?charset=WIN1252)"
+	default:
+		return "holds bytes that are no text in " + charset
+	}
+}
