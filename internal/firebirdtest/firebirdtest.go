@@ -45,9 +45,20 @@ var employee struct {
 // same time by any number of tests, and fails the test when no server can be had.
 func New(t testing.TB, options ...string) string {
 	t.Helper()
-	s := sharedServer(t)
+	return sharedServer(t).NewDatabase(t, options...)
+}
+
+// NewDatabase is New on a server of one's own.
+func (s *Server) NewDatabase(t testing.TB, options ...string) string {
+	t.Helper()
+	return s.create(t, "", options...)
+}
+
+// create makes a database; before goes before the statement.
+func (s *Server) create(t testing.TB, before string, options ...string) string {
+	t.Helper()
 	file := s.file()
-	sql := fmt.Sprintf("CREATE DATABASE '%s:%s' USER '%s' PASSWORD '%s' %s;\n", s.address(), file, User, s.password, strings.Join(options, " "))
+	sql := fmt.Sprintf("%sCREATE DATABASE '%s:%s' USER '%s' PASSWORD '%s' %s;\n", before, s.address(), file, User, s.password, strings.Join(options, " "))
 	if out, err := s.isql("", sql); err != nil {
 		t.Fatalf("firebirdtest: make a database: %v\n%s", err, out)
 	}
@@ -59,14 +70,7 @@ func New(t testing.TB, options ...string) string {
 // NUMERIC of more than 9 digits is a double.
 func NewDialect1(t testing.TB) string {
 	t.Helper()
-	s := sharedServer(t)
-	file := s.file()
-	sql := fmt.Sprintf("SET SQL DIALECT 1;\nCREATE DATABASE '%s:%s' USER '%s' PASSWORD '%s';\n", s.address(), file, User, s.password)
-	if out, err := s.isql("", sql); err != nil {
-		t.Fatalf("firebirdtest: make a database: %v\n%s", err, out)
-	}
-	t.Cleanup(func() { _ = os.Remove(file) })
-	return s.URL(file)
+	return sharedServer(t).create(t, "SET SQL DIALECT 1;\n")
 }
 
 // Employee returns the URL of a copy of employee.fdb, the example that comes with Firebird: ten tables with circular foreign

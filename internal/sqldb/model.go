@@ -10,7 +10,7 @@ const (
 	SQLite   Dialect = "sqlite"
 	Postgres Dialect = "postgres"
 	Firebird Dialect = "firebird" // source only
-	Files    Dialect = "files" // folders of files, see Tabular: sources only
+	Files    Dialect = "files"    // folders of files, see Tabular: sources only
 )
 
 // Kind is what a column holds, in words that no dialect owns. It decides how values are converted and compared.
