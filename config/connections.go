@@ -12,7 +12,7 @@ import (
 type Connection struct {
 	// Name is letters, digits, _, - and .; case counts.
 	Name string `key:"name" jsonschema:"required"`
-	// URL is sqlite:, postgres:// or postgresql://.
+	// URL is sqlite:, postgres://, postgresql://, mysql:// or mariadb://.
 	URL URL `key:"url"`
 	// Password goes into URL; "" means the one in the URL.
 	Password Secret `key:"password"`
@@ -65,6 +65,14 @@ func (c Connection) check(k *checker) {
 		} else if c.Schema != "" && hasSearchPath(u.Query()) {
 			k.add(part("schema"), "leave one of them away", "the url has a search_path already")
 		}
+	case mysqlSchemes[scheme]:
+		u, err := url.Parse(c.URL.Reveal())
+		if err != nil || u.Opaque != "" || len(u.Path) < 2 {
+			k.add(key, "write "+form, "%s is no address of a database", c.URL)
+		}
+		if c.Schema != "" {
+			k.add(part("schema"), "name the database in the url", "only PostgreSQL has schemas")
+		}
 	default: // a file
 		if len(c.URL.Reveal()) == len(scheme)+1 {
 			k.add(key, "write "+form, "names no path")
@@ -85,12 +93,15 @@ func (c Connection) check(k *checker) {
 // connectionSchemes are those that can be opened, and how one is written.
 var connectionSchemes = map[string]string{
 	"sqlite": "sqlite:FILE", "postgres": "postgres://HOST/DATABASE", "postgresql": "postgresql://HOST/DATABASE",
+	"mysql": "mysql://HOST/DATABASE", "mariadb": "mariadb://HOST/DATABASE",
 }
 
 var postgresSchemes = map[string]bool{"postgres": true, "postgresql": true}
 
+var mysqlSchemes = map[string]bool{"mysql": true, "mariadb": true}
+
 // laterSchemes are planned and cannot be opened yet: whoever writes one has not mistyped.
-var laterSchemes = []string{"mysql", "sqlserver", "csv", "ndjson", "http", "https"}
+var laterSchemes = []string{"sqlserver", "csv", "ndjson", "http", "https"}
 
 // schemeList returns the forms of all schemes, for hints.
 func schemeList() string {

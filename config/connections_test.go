@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -67,14 +68,37 @@ func TestASchemaThatCannotCountIsRefused(t *testing.T) {
 func TestASchemeThatIsToComeIsNotTakenForAMistake(t *testing.T) {
 	t.Parallel()
 	for scheme, url := range map[string]string{
-		"mysql": "mysql://u@h/db", "sqlserver": "sqlserver://h?database=x", "csv": "csv:dir", "ndjson": "ndjson:dir",
+		"sqlserver": "sqlserver://h?database=x", "csv": "csv:dir", "ndjson": "ndjson:dir",
 		"http": "http://h/x", "https": "HTTPS://h/x",
 	} {
 		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "', schema: s, password: 'env:PW'}]\n"})
 		want := "stint.yaml:1:30: connections.c.url: the scheme \"" + scheme + "\" is not yet supported " +
-			"(write one of postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE)\n"
+			"(write one of mariadb://HOST/DATABASE, mysql://HOST/DATABASE, postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE)\n"
 		if got := problems(t, config.Options{File: file, Env: config.Env{"PW=x"}}); got != want {
 			t.Errorf("got %swant %s", got, want)
+		}
+	}
+}
+
+func TestAMySQLAddressNamesItsDatabase(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"mysql://u@h/db": "", "mariadb://u@h:3307/db?tls=true": "", "mysql://u@/db?socket=/run/mysqld/mysqld.sock": "",
+		"mysql:db":        "stint.yaml:3:10: connections.c.url: [redacted] is no address of a database (write mysql://HOST/DATABASE)\n",
+		"mysql://u@h:1/":  "stint.yaml:3:10: connections.c.url: mysql://u@h:1/ is no address of a database (write mysql://HOST/DATABASE)\n",
+		"mariadb://u@h:1": "stint.yaml:3:10: connections.c.url: mariadb://u@h:1 is no address of a database (write mariadb://HOST/DATABASE)\n",
+	} {
+		file := write(t, map[string]string{"stint.yaml": "connections:\n  - name: c\n    url: " + url + "\n    password: env:PW\n"})
+		options := config.Options{File: file, Env: config.Env{"PW=p@ss"}}
+		if want != "" {
+			if got := problems(t, options); got != want {
+				t.Errorf("got %swant %s", got, want)
+			}
+			continue
+		}
+		loaded, _ := load(t, options)
+		if got, want := loaded.Connections[0].DSN(), strings.Replace(url, "u@", "u:p%40ss@", 1); got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server, Firebird 3.0 with its
+# Installs what the tests need and this machine lacks: a Redis server, a PostgreSQL server, a MariaDB server, Firebird 3.0 with its
 # example database, curl (the examples of docs/api.md are run) and a C compiler (for the race detector). The tests start
 # private servers of their own; no service has to run.
 #
@@ -19,6 +19,8 @@ have_postgres() {
   return 1
 }
 
+have_mariadb() { command -v mariadb-install-db >/dev/null 2>&1 && { command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ]; }; }
+
 have_firebird() {
   command -v isql-fb >/dev/null 2>&1 && [ -x /usr/sbin/firebird ] && [ -r /usr/share/firebird/3.0/security.sql ] || return 1
   for example in /usr/share/doc/firebird*-examples/examples/employee.sql*; do
@@ -32,6 +34,7 @@ have_compiler() { command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev
 missing() {
   have_redis || echo redis
   have_postgres || echo postgres
+  have_mariadb || echo mariadb
   have_firebird || echo firebird
   have_compiler || echo compiler
   command -v curl >/dev/null 2>&1 || echo curl
@@ -42,15 +45,18 @@ package() {
   case "$1 $2" in
     "apt-get redis") echo redis-server ;;
     "apt-get postgres") echo postgresql ;;
+    "apt-get mariadb") echo mariadb-server ;;
     "apt-get firebird") echo firebird3.0-server firebird3.0-utils firebird3.0-examples ;;
     "apt-get compiler") echo gcc libc6-dev ;;
     "apt-get curl") echo curl ;;
     "dnf redis") echo redis ;;
     "dnf postgres") echo postgresql-server ;;
+    "dnf mariadb") echo mariadb-server ;;
     "dnf compiler") echo gcc glibc-devel ;;
     "dnf curl") echo curl ;;
     "brew redis") echo redis ;;
     "brew postgres") echo postgresql ;;
+    "brew mariadb") echo mariadb ;;
     "brew compiler") echo llvm ;;
     "brew curl") echo curl ;;
   esac
@@ -74,7 +80,7 @@ for m in apt-get dnf brew; do
 done
 if [ -z "$manager" ]; then
   echo "missing for the tests: $todo_line" >&2
-  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server and a C compiler by hand" >&2
+  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server, a MariaDB server and a C compiler by hand" >&2
   exit 1
 fi
 

@@ -101,7 +101,7 @@ var Rules = []Rule{
 }
 
 // testSupport are the packages that only tests use.
-var testSupport = []string{"cmd/internal/rig", "internal/enginetest", "internal/redistest", "internal/pgtest", "internal/firebirdtest", "internal/housetest", "tasks/taskstest", "internal/telemetry/telemetrytest"}
+var testSupport = []string{"cmd/internal/rig", "internal/enginetest", "internal/redistest", "internal/pgtest", "internal/firebirdtest", "internal/mariadbtest", "internal/housetest", "tasks/taskstest", "internal/telemetry/telemetrytest"}
 
 func isTestSupport(pkg string) bool {
 	return slices.ContainsFunc(testSupport, func(s string) bool { return inside(pkg, s) })

@@ -14,7 +14,7 @@ type WalkKind string
 // The ways to walk a table.
 const (
 	WalkKey   WalkKind = "key"   // by a primary key, or a unique key that is NOT NULL
-	WalkRowID WalkKind = "rowid" // SQLite: by the rowid, stable as long as nobody runs VACUUM; Firebird: by RDB$DB_KEY, until a restore
+	WalkRowID WalkKind = "rowid" // by the place of the row: SQLite's rowid, stable as long as nobody runs VACUUM; MySQL: a hash of the row; Firebird: RDB$DB_KEY
 	WalkCTID  WalkKind = "ctid"  // PostgreSQL: by the place of the row; stable as long as nobody updates or rewrites the table
 	WalkPlace WalkKind = "place" // files: by the name of the file and the position in it; stable as long as nobody changes the files
 )
@@ -94,7 +94,7 @@ func walkable(t *Table, k *Key) bool {
 		if c == nil {
 			return false
 		}
-		if !c.NotNull && !isRowIDAlias(t, c) {
+		if c.Unordered || !c.NotNull && !isRowIDAlias(t, c) {
 			return false
 		}
 	}
@@ -109,7 +109,7 @@ const walked = " AS stint_t"
 func (w Walk) orderBy(d Dialect, t *Table) string {
 	switch w.Kind {
 	case WalkRowID:
-		return " ORDER BY stint_t." + t.RowID
+		return " ORDER BY " + t.RowID
 	case WalkCTID:
 		return ""
 	}

@@ -59,6 +59,14 @@ func otherKey(codecs []codec, key []cell) (RowKey, bool) {
 			out[i] = v
 			continue
 		}
+		if c.to.words().encoding() == encodeSQL {
+			v, ok := c.sqlKey(&key[i])
+			if !ok {
+				return nil, false
+			}
+			out[i] = v
+			continue
+		}
 		if c.to.words().encoding() == encodeValues {
 			v, bad := c.driverValue(&key[i])
 			if bad != nil {

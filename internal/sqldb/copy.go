@@ -193,6 +193,16 @@ func (b *Batch) encodedJSON(row int) string {
 		return string(append(out, '}'))
 	}
 	data := b.row(row)
+	if p.encoding == encodeSQL {
+		data = data[1:]
+		for i := range p.codecs {
+			var v cell
+			v, data = cutLiteral(data)
+			name(i)
+			out = appendRowValue(out, &v)
+		}
+		return string(append(out, '}'))
+	}
 	if p.text {
 		line := textCell(strings.TrimSuffix(viewString(data), "\n"))
 		return string(append(appendRowValue(append(out, `"COPY":`...), &line), '}'))

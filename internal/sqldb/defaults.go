@@ -157,7 +157,7 @@ func (l literal) in(d Dialect, kind Kind) string {
 }
 
 func bytesLiteral(d Dialect, digits string) string {
-	if d == SQLite {
+	if d != Postgres {
 		return "X'" + digits + "'"
 	}
 	return `'\x` + digits + `'::bytea`
@@ -255,6 +255,9 @@ func (l literal) now(d Dialect, kind Kind) string {
 			return "CURRENT_TIMESTAMP"
 		}
 		return ""
+	}
+	if d == MySQL {
+		return map[Kind]string{KindDate: "(utc_date())", KindTime: "(utc_time(6))", KindTimestamp: "(utc_timestamp(6))", KindTimestampTZ: "(utc_timestamp(6))"}[kind]
 	}
 	const utc = "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
 	format := map[string]string{"timestamp": "YYYY-MM-DD HH24:MI:SS", "date": "YYYY-MM-DD", "time": "HH24:MI:SS"}[l.text]

@@ -109,6 +109,8 @@ type target interface {
 	// createTable and createIndexes are CreateTable and CreateIndexes.
 	createTable(t *Table) []string
 	createIndexes(t *Table) []Statement
+	// made reports whether an error of createIndexes says that its work is done.
+	made(err error) bool
 	// asItIs is asItIs, for a table whose inheritance is not known.
 	asItIs(ctx context.Context, db *DB, t *Table) error
 	// hasTable is HasTable; its errors are not classified.
@@ -143,6 +145,7 @@ type encoding byte
 const (
 	encodeCopy   encoding = iota // data and ends: PostgreSQL's COPY
 	encodeValues                 // values: of SQLite's driver
+	encodeSQL                    // data and ends: rows as an INSERT of MySQL has them, each with a comma behind it
 )
 
 // keyWriter is a dialect that writes keys into its queries, where others give them as arguments.
@@ -179,6 +182,8 @@ func (d Dialect) words() dialect {
 		return sqliteDialect{}
 	case Postgres:
 		return postgresDialect{}
+	case MySQL:
+		return mysqlDialect{}
 	case Firebird:
 		return firebirdDialect{}
 	}
@@ -186,7 +191,7 @@ func (d Dialect) words() dialect {
 }
 
 // dialects are all there are, in the order in which people are told of them.
-var dialects = []Dialect{SQLite, Postgres, Firebird, Files}
+var dialects = []Dialect{SQLite, Postgres, MySQL, Firebird, Files}
 
 // Quote returns a name as an identifier that means exactly this name, whatever is in it. A NUL byte, which no name can hold
 // (see CheckName), becomes U+FFFD, so that the statement fails by naming nothing.

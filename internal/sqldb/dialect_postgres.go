@@ -193,6 +193,8 @@ func (postgresDialect) createTypes(s *Schema) []Statement  { return createPostgr
 func (postgresDialect) createTable(t *Table) []string      { return createPostgresTable(t) }
 func (postgresDialect) createIndexes(t *Table) []Statement { return createPostgresIndexes(t) }
 
+func (postgresDialect) made(error) bool { return false }
+
 func (postgresDialect) asItIs(ctx context.Context, db *DB, t *Table) error {
 	return db.Pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'r')",
 		Postgres.QuoteTable(t.Schema, t.Name)).Scan(&t.Only)

@@ -32,6 +32,7 @@ func (sourceOnly) ownDefault(e string, _ literal) string     { return e }
 func (sourceOnly) createTypes(*Schema) []Statement           { return nil }
 func (sourceOnly) createTable(*Table) []string               { return nil }
 func (sourceOnly) createIndexes(*Table) []Statement          { return nil }
+func (sourceOnly) made(error) bool                           { return false }
 func (sourceOnly) asItIs(context.Context, *DB, *Table) error { return nil }
 func (sourceOnly) hasTable(context.Context, *DB, *Table) (bool, error) {
 	return false, errSourceOnly

@@ -179,6 +179,7 @@ func (sqliteDialect) ownDefault(e string, l literal) string {
 func (sqliteDialect) createTypes(*Schema) []Statement           { return nil }
 func (sqliteDialect) createTable(t *Table) []string             { return createSQLiteTable(t) }
 func (sqliteDialect) createIndexes(t *Table) []Statement        { return createSQLiteIndexes(t) }
+func (sqliteDialect) made(error) bool                           { return false }
 func (sqliteDialect) asItIs(context.Context, *DB, *Table) error { return nil }
 
 func (sqliteDialect) hasTable(ctx context.Context, db *DB, t *Table) (found bool, err error) {

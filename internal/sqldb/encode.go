@@ -19,9 +19,11 @@ type codec struct {
 	typed    bool     // the source enforces its types
 	oid      uint32   // PostgreSQL source: the type as it came
 	raw      bool     // both sides are the same type of PostgreSQL: bytes go through as they are
+	same     bool     // both sides are the same type of MySQL: values go through as they are
 	affinity affinity // SQLite target
 	grain    int64    // target of times: the microseconds that its precision keeps apart; 0 means 1
 	scratch  []byte
+	numeric  []byte // MySQL target: a decimal on its way
 }
 
 // SQLSTATEs of values that cannot be held, as PostgreSQL would give them.

@@ -24,7 +24,7 @@ type Location struct {
 	scheme   string     // as it was written: files are csv, tsv, ndjson or dbf
 	path     string     // SQLite: the absolute path of the file; files: of the folder
 	params   url.Values // files: what the URL says of their form
-	dsn      string     // PostgreSQL: the URL with its password
+	dsn      string     // of a server: the URL with its password
 	redacted string
 	identity string
 }

@@ -1,9 +1,16 @@
 package sqldb
 
 import (
+	"os"
 	"testing"
 
+	"github.com/stint-run/stint/internal/mariadbtest"
 	"github.com/stint-run/stint/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	pgtest.Stop()
+	mariadbtest.Stop()
+	os.Exit(code)
+}

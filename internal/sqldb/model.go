@@ -1,5 +1,5 @@
 // Package sqldb knows SQL databases: it opens them, says what is in them, creates the same in another dialect, walks
-// tables by key and loads rows exactly once. Dialects so far: SQLite and PostgreSQL. Folders of files can be read too, through Tabular.
+// tables by key and loads rows exactly once. Dialects so far: SQLite, PostgreSQL and MySQL, which MariaDB is another server of. Folders of files can be read too, through Tabular.
 package sqldb
 
 // Dialect names a kind of database.
@@ -9,6 +9,7 @@ type Dialect string
 const (
 	SQLite   Dialect = "sqlite"
 	Postgres Dialect = "postgres"
+	MySQL    Dialect = "mysql"    // MariaDB too
 	Firebird Dialect = "firebird" // source only
 	Files    Dialect = "files"    // folders of files, see Tabular: sources only
 )
@@ -62,7 +63,7 @@ type Table struct {
 	Indexes     []Index      `json:"indexes,omitempty"` // all other indexes
 	ForeignKeys []ForeignKey `json:"foreign_keys,omitempty"`
 	Rows        int64        `json:"rows,omitempty"`       // an estimate; exact where it is cheap
-	RowID       string       `json:"row_id,omitempty"`     // a name by which the place of a row can be read: SQLite's rowid, "" for WITHOUT ROWID; Firebird's RDB$DB_KEY
+	RowID       string       `json:"row_id,omitempty"`     // an expression for the place of a row; SQLite: a name of the rowid, "" for WITHOUT ROWID
 	Only        bool         `json:"only,omitempty"`       // PostgreSQL: not partitioned; its rows are its own, and not those of tables that inherit from it
 	Place       bool         `json:"place,omitempty"`      // files: the rows are named by where they stand
 	Autoincr    bool         `json:"autoincr,omitempty"`   // SQLite: AUTOINCREMENT
@@ -77,11 +78,12 @@ type Column struct {
 	Kind      Kind   `json:"kind"`
 	Precision int    `json:"precision,omitempty"`
 	Scale     int    `json:"scale,omitempty"`
-	Length    int    `json:"length,omitempty"`
+	Length    int    `json:"length,omitempty"` // of text in characters; of MySQL's binary and varbinary in bytes
 	NotNull   bool   `json:"not_null,omitempty"`
 	Default   string `json:"default,omitempty"`   // an SQL expression in its own dialect; "" for none
 	Identity  bool   `json:"identity,omitempty"`  // the database gives values: identity, serial, INTEGER PRIMARY KEY
 	Generated bool   `json:"generated,omitempty"` // computed from other columns: created as a plain column, values are copied
+	Unordered bool   `json:"unordered,omitempty"` // it is sorted otherwise than its values compare as they are read: no part of a walk
 }
 
 // Key is a primary or unique key.

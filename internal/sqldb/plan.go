@@ -30,6 +30,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 				m.Target.FullName())
 		}
 		c := codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()}
+		c.same = from == MySQL && to == MySQL && src.Type == dst.Type
 		c.raw = from == Postgres && to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind &&
 			(src.Kind != KindOther || portable(src.Type))
 		if to == Postgres && dst.Kind == KindOther && !c.raw {
@@ -94,9 +95,12 @@ func (p *plan) add(b *Batch, r *Rows) error {
 	b.keyEnds = append(b.keyEnds, len(b.keys))
 	b.RowsRead++
 	var bad *BadValue
-	if p.encoding == encodeValues {
+	switch p.encoding {
+	case encodeValues:
 		bad = p.addValues(b, r.cells)
-	} else {
+	case encodeSQL:
+		bad = p.addSQL(b, r.cells)
+	default:
 		bad = p.addCopy(b, r.cells)
 	}
 	if bad == nil {

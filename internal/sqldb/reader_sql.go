@@ -16,6 +16,8 @@ type sqlRows struct {
 	scan []cellScanner
 	dest []any
 	end  func() error // gives the connection back, where it is ours
+	stop func()       // breaks the query off
+	done bool         // all rows were read
 }
 
 // querySQL starts a query on a connection of its own, which the rows give back. cols say what the columns of the result are;
@@ -25,12 +27,14 @@ func querySQL(ctx context.Context, db *DB, query string, args []any, cols []sele
 	if err != nil {
 		return nil, err
 	}
+	ctx, stop := context.WithCancel(ctx)
 	rows, err := readSQL(ctx, conn, query, args, cols, convert)
 	if err != nil {
+		stop()
 		_ = conn.Close()
 		return nil, err
 	}
-	rows.end = conn.Close
+	rows.end, rows.stop = conn.Close, stop
 	return rows, nil
 }
 
@@ -40,7 +44,7 @@ func readSQL(ctx context.Context, conn sqlConn, query string, args []any, cols [
 	if err != nil {
 		return nil, err
 	}
-	s := &sqlRows{rows: rows, scan: make([]cellScanner, len(cols)), dest: make([]any, len(cols))}
+	s := &sqlRows{rows: rows, stop: func() {}, scan: make([]cellScanner, len(cols)), dest: make([]any, len(cols))}
 	for i := range cols {
 		s.scan[i].column, s.scan[i].convert = cols[i].column, convert
 		s.dest[i] = &s.scan[i]
@@ -50,6 +54,7 @@ func readSQL(ctx context.Context, conn sqlConn, query string, args []any, cols [
 
 func (s *sqlRows) next(cells []cell) (bool, error) {
 	if !s.rows.Next() {
+		s.done = true
 		return false, s.rows.Err()
 	}
 	for i := range s.scan {
@@ -59,7 +64,14 @@ func (s *sqlRows) next(cells []cell) (bool, error) {
 }
 
 func (s *sqlRows) close() error {
+	if !s.done && s.rows.Next() {
+		s.stop() // breaks the connection, which is cheaper than to read what may be gigabytes
+	}
 	err := s.rows.Close()
+	if !s.done {
+		err = nil
+	}
+	s.stop()
 	if s.end != nil {
 		if e := s.end(); err == nil {
 			err = e

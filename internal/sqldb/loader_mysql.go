@@ -1,0 +1,383 @@
+package sqldb
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/stint-run/stint/tasks"
+	"go.opentelemetry.io/otel/trace"
+)
+
+const (
+	// statementBytes is how large one INSERT becomes: beyond that nothing is won.
+	statementBytes = 1 << 20
+	// rivalSlots is how many attempts at one step can be found at the same time.
+	rivalSlots = 16
+)
+
+// mysqlSink loads by INSERTs of many rows as text, whose literals the codecs have written. That is strict, where LOAD DATA makes
+// warnings of errors. A failed statement leaves nothing of itself behind.
+type mysqlSink struct {
+	opts   LoaderOptions
+	m      *Mapping
+	conn   *sql.Conn
+	plan   *plan // that insert was made for
+	insert string
+	packet int // the largest statement that the server takes
+}
+
+// lockName returns the name of a lock of MySQL, which is the server's and not a database's: at most 64 characters.
+func lockName(what, job, stage, step string) string {
+	h := fnv.New128a()
+	for _, part := range []string{what, job, stage, step} {
+		_, _ = h.Write([]byte(part + "\x00")) // a hash never fails
+	}
+	return fmt.Sprintf("stint/%x", h.Sum(nil))
+}
+
+// slotName returns the lock by which a session at a step can be found.
+func slotName(job, stage, step string, slot int) string {
+	return fmt.Sprintf("%s/%d", lockName("step", job, stage, step), slot)
+}
+
+func newMySQLSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions) (*mysqlSink, error) {
+	conn, err := db.SQL.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &mysqlSink{opts: opts, m: m, conn: conn}
+	patience := wholeSeconds(opts.LockTimeout)
+	_, err = conn.ExecContext(ctx, fmt.Sprintf("SET innodb_lock_wait_timeout = %d, lock_wait_timeout = %d", patience, patience))
+	if err == nil {
+		err = conn.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&s.packet)
+	}
+	if err == nil {
+		err = s.takeSlot(ctx)
+	}
+	if err != nil {
+		endSession(conn)
+		_ = conn.Close()
+		return nil, err
+	}
+	s.packet -= 1 << 10
+	return s, nil
+}
+
+// takeSlot takes the first lock of the step that is free. It keeps nobody out: it says who is there, for EndRivals.
+func (s *mysqlSink) takeSlot(ctx context.Context) error {
+	for slot := range rivalSlots {
+		got := 0
+		name := slotName(s.opts.Job, s.opts.Stage, s.opts.Step, slot)
+		if err := s.conn.QueryRowContext(ctx, "SELECT COALESCE(GET_LOCK(CONCAT(?, '/', CRC32(DATABASE())), 0), 0)", name).Scan(&got); err != nil || got == 1 {
+			return err
+		}
+	}
+	return tasks.RetryAfter(fmt.Errorf("%d attempts at this step are there already", rivalSlots), lockPatience)
+}
+
+// endMySQLRivals ends the sessions that hold a lock of the step. A session may always end those of its own user.
+func endMySQLRivals(ctx context.Context, db *DB, job, stage, step string) (int, error) {
+	n := 0
+	for slot := range rivalSlots {
+		var id *int64
+		err := queryRow(ctx, db, "SELECT IS_USED_LOCK(CONCAT($1, '/', CRC32(DATABASE())))", []any{slotName(job, stage, step, slot)}, &id)
+		if err == nil && id != nil {
+			err = db.exec(ctx, fmt.Sprintf("KILL CONNECTION %d", *id))
+			n++
+		}
+		if err != nil && mysqlNumber(err) != 1094 { // it has ended by itself
+			return n, fmt.Errorf("end the sessions of other attempts: %w", Classify(err))
+		}
+	}
+	return n, nil
+}
+
+func (mysqlDialect) endRivals(ctx context.Context, db *DB, job, stage, step string) (int, error) {
+	return endMySQLRivals(ctx, db, job, stage, step)
+}
+
+// close gives the connection back without its locks, or ends it.
+func (s *mysqlSink) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.rollback(ctx); err == nil {
+		releaseLocks(ctx, s.conn)
+	} else {
+		endSession(s.conn)
+	}
+	_ = s.conn.Close() // nothing to do about it
+}
+
+func (s *mysqlSink) run(ctx context.Context, query string, args ...any) error {
+	_, err := s.conn.ExecContext(ctx, query, args...)
+	return err
+}
+
+func (s *mysqlSink) rollback(ctx context.Context) error { return s.run(ctx, "ROLLBACK") }
+
+func (s *mysqlSink) load(ctx context.Context, b *Batch) (Loaded, error) {
+	if s.plan != b.plan {
+		s.plan = b.plan
+		s.insert = "INSERT INTO " + MySQL.QuoteTable(s.m.Target.Schema, s.m.Target.Name) + " (" + MySQL.QuoteList(b.plan.targetColumns()) + ") VALUES "
+	}
+	p := wholeBatch(b)
+	err := s.begin(ctx, p)
+	if err == nil {
+		err = s.quarantine(ctx, b, b.bad)
+	}
+	for row := 0; err == nil && row < b.RowsEncoded; {
+		end := s.statementEnd(b, row)
+		err = s.write(ctx, b, row, end)
+		row = end
+	}
+	if err == nil {
+		err = s.run(ctx, "COMMIT")
+	}
+	if err == nil {
+		return p.loaded(), nil
+	}
+	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if e := s.rollback(back); e != nil || errors.Is(err, ErrTaken) {
+		return Loaded{}, Classify(err)
+	}
+	if _, _, _, ok := rowFault(err); !ok || b.RowsEncoded == 0 {
+		return Loaded{}, Classify(err)
+	}
+	return s.isolate(ctx, b)
+}
+
+// begin begins the transaction with the row of the ledger, whose key a rival waits for.
+func (s *mysqlSink) begin(ctx context.Context, p part) error {
+	if err := s.run(ctx, "START TRANSACTION"); err != nil {
+		return err
+	}
+	o := &s.opts
+	err := s.run(ctx, strings.Replace(ledgerInsert, "attempt)", "attempt, stint_id)", 1)+"?,?,?,?,?,?,?,?,?,?,?,?,?,?)", o.Job, o.Stage, o.Step, p.from.String(),
+		p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.bytes, p.checksumText(), o.Worker, o.Attempt, ledgerID(o, p.from.String()))
+	if mysqlNumber(err) == 1062 {
+		return ErrTaken
+	}
+	return err
+}
+
+// ledgerID is the key of a row of the ledger or of the quarantine: a hash of what names it there.
+func ledgerID(o *LoaderOptions, key string) []byte {
+	h := sha256.New()
+	for _, part := range []string{o.Job, o.Stage, o.Step, key} {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return h.Sum(nil)
+}
+
+// statementEnd returns the end of the rows from one on that make a good statement.
+func (s *mysqlSink) statementEnd(b *Batch, row int) int {
+	start := 0
+	if row > 0 {
+		start = b.ends[row-1]
+	}
+	at, _ := slices.BinarySearch(b.ends[row:b.RowsEncoded], start+statementBytes)
+	return min(row+max(at, 1), b.RowsEncoded)
+}
+
+// write inserts the encoded rows [lo, hi) by one statement. What the server warns of is an error.
+func (s *mysqlSink) write(ctx context.Context, b *Batch, lo, hi int) error {
+	rows := b.span(lo, hi)
+	if size := len(s.insert) + len(rows); size > s.packet {
+		return &largeRowError{size, s.packet}
+	}
+	res, err := s.conn.ExecContext(ctx, s.insert+viewString(rows[:len(rows)-1]))
+	if err != nil {
+		return err
+	}
+	warnings := 0
+	if err := s.conn.QueryRowContext(ctx, "SELECT @@warning_count").Scan(&warnings); err != nil {
+		return err
+	}
+	if warnings > 0 {
+		return s.warning(ctx)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != int64(hi-lo) {
+		return tasks.Permanent(tasks.WithHint(err, "a trigger or the engine of the table drops rows; change it for the load",
+			"the target %s took %d of %d rows without an error", s.m.Target.FullName(), n, hi-lo))
+	}
+	return nil
+}
+
+func (s *mysqlSink) warning(ctx context.Context) error {
+	var level string
+	w := &warnedError{}
+	rows, err := s.conn.QueryContext(ctx, "SHOW WARNINGS LIMIT 1")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&level, &w.number, &w.message); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return w
+}
+
+// quarantine keeps bad rows, a few hundred at a time.
+func (s *mysqlSink) quarantine(ctx context.Context, b *Batch, bad []badRow) error {
+	o := &s.opts
+	const columns, each = 10, 200
+	for _, part := range batchesOf(bad, each) {
+		if len(part) == 0 {
+			continue
+		}
+		args := make([]any, 0, len(part)*columns)
+		for i := range part {
+			q := &part[i]
+			key := b.keyAt(q.at, b.parts).String()
+			for _, text := range []string{o.Job, o.Stage, o.Step, s.m.Source.FullName(), key, q.column, q.reason, q.code, q.json} {
+				args = append(args, strings.ToValidUTF8(text, "\uFFFD"))
+			}
+			args = append(args, ledgerID(o, key))
+		}
+		places := strings.TrimSuffix(strings.Repeat("(?,?,?,?,?,?,?,?,?,?),", len(part)), ",")
+		if err := s.run(ctx, strings.Replace(quarantineInsert, "row_json)", "row_json, stint_id)", 1)+places+" ON DUPLICATE KEY UPDATE column_name = VALUES(column_name), "+
+			"reason = VALUES(reason), code = VALUES(code), row_json = VALUES(row_json)", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isolate loads a batch of which the server rejected something: it finds the rows, quarantines them and loads the rest, in
+// transactions of a bounded time.
+func (s *mysqlSink) isolate(ctx context.Context, b *Batch) (Loaded, error) {
+	trace.SpanFromContext(ctx).AddEvent("isolating rejected rows")
+	sum := Loaded{To: b.From}
+	from, row := b.From, 0
+	for {
+		p, next, err := s.isolatePart(ctx, b, from, row)
+		if err != nil {
+			back, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			_ = s.rollback(back) // the error that counts is the first one
+			return sum, Classify(err)
+		}
+		sum = Loaded{To: p.to, Done: p.done, Counters: sum.Counters.Add(p.loaded().Counters)}
+		if next == b.RowsEncoded {
+			return sum, nil
+		}
+		from, row = p.to, next
+		if isClosed(s.opts.Draining) {
+			return sum, tasks.ErrDrained
+		}
+	}
+}
+
+// isolatePart commits one transaction of isolate, starting at an encoded row, and returns the row that the next one starts at.
+func (s *mysqlSink) isolatePart(ctx context.Context, b *Batch, from RowKey, row int) (part, int, error) {
+	first := 0
+	if row > 0 {
+		first = b.readIndex(row)
+	}
+	p := part{from: from, to: b.To, done: b.Last}
+	if err := s.begin(ctx, p); err != nil {
+		return part{}, 0, err
+	}
+	found, next, sum, size, err := s.isolateRows(ctx, b, row)
+	if err != nil {
+		return part{}, 0, err
+	}
+	end := b.RowsRead
+	if next < b.RowsEncoded {
+		end = b.readIndex(next)
+		p.to, p.done = b.keyAt(end, b.parts), false
+	}
+	bad := found
+	for _, q := range b.bad {
+		if q.at >= first && q.at < end {
+			bad = append(bad, q)
+		}
+	}
+	p.read, p.quarantined, p.bytes, p.checksum = end-first, len(bad), size, sum
+	p.written = next - row - len(found)
+	if err := s.quarantine(ctx, b, bad); err != nil {
+		return part{}, 0, err
+	}
+	err = s.run(ctx, "UPDATE stint_ledger SET to_key = ?, done = ?, rows_read = ?, rows_written = ?, rows_quarantined = ?, bytes = ?, checksum = ? WHERE stint_id = ?",
+		p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.bytes, p.checksumText(), ledgerID(&s.opts, from.String()))
+	if err == nil {
+		err = s.run(ctx, "COMMIT")
+	}
+	return p, next, err
+}
+
+// isolateRows loads encoded rows from row on until the end of the batch or of the budget. Where the server says in which row it
+// stopped, what is before it is loaded, and the row itself is tried alone, so that only a row that fails by itself is blamed.
+func (s *mysqlSink) isolateRows(ctx context.Context, b *Batch, row int) (found []badRow, next int, sum uint64, size int, err error) {
+	hash := xxhash.New()
+	deadline := time.Now().Add(isolationBudget)
+	start, width, suspect := row, b.RowsEncoded-row, false
+	for row < b.RowsEncoded {
+		over := time.Now().After(deadline) || isClosed(s.opts.Draining)
+		if over && row > start && b.canCutAt(b.readIndex(row)) { // never before it has moved: each part has a From of its own
+			break
+		}
+		end := min(row+width, s.statementEnd(b, row))
+		// A statement with warnings has taken effect.
+		if err := s.run(ctx, "SAVEPOINT stint"); err != nil {
+			return nil, 0, 0, 0, err
+		}
+		err := s.write(ctx, b, row, end)
+		if err == nil {
+			_, _ = hash.Write(b.span(row, end)) // a hash never fails
+			size += len(b.span(row, end))
+			row = end
+			width *= 8
+			if suspect {
+				width, suspect = 1, false
+			}
+			continue
+		}
+		code, reason, column, ok := rowFault(err)
+		if !ok {
+			return nil, 0, 0, 0, err
+		}
+		if err := s.run(ctx, "ROLLBACK TO stint"); err != nil {
+			return nil, 0, 0, 0, err
+		}
+		if end-row == 1 {
+			found = append(found, badRow{at: b.readIndex(row), column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
+			row++
+			width, suspect = 64, false
+			continue
+		}
+		switch line := rowIn(err); {
+		case line == 1 || end-row == 2:
+			width, suspect = 1, false
+		case line > 1 && line <= end-row:
+			width, suspect = line-1, true
+		default:
+			width, suspect = (end-row)/2, false
+		}
+	}
+	return found, row, hash.Sum64(), size, nil
+}
+
+// sourceColumn returns the source's name of a column of the target; "" for none.
+func (s *mysqlSink) sourceColumn(target string) string {
+	for _, c := range s.m.Columns {
+		if strings.EqualFold(c.Target, target) {
+			return c.Source
+		}
+	}
+	return ""
+}
