@@ -186,12 +186,14 @@ func (d Dialect) words() dialect {
 		return mysqlDialect{}
 	case Firebird:
 		return firebirdDialect{}
+	case SQLServer:
+		return sqlserverDialect{}
 	}
 	return filesDialect{}
 }
 
 // dialects are all there are, in the order in which people are told of them.
-var dialects = []Dialect{SQLite, Postgres, MySQL, Firebird, Files}
+var dialects = []Dialect{SQLite, Postgres, MySQL, Firebird, SQLServer, Files}
 
 // Quote returns a name as an identifier that means exactly this name, whatever is in it. A NUL byte, which no name can hold
 // (see CheckName), becomes U+FFFD, so that the statement fails by naming nothing.

@@ -7,11 +7,12 @@ type Dialect string
 
 // The dialects.
 const (
-	SQLite   Dialect = "sqlite"
-	Postgres Dialect = "postgres"
-	MySQL    Dialect = "mysql"    // MariaDB too
-	Firebird Dialect = "firebird" // source only
-	Files    Dialect = "files"    // folders of files, see Tabular: sources only
+	SQLite    Dialect = "sqlite"
+	Postgres  Dialect = "postgres"
+	MySQL     Dialect = "mysql"     // MariaDB too
+	Firebird  Dialect = "firebird"  // source only
+	SQLServer Dialect = "sqlserver" // source only
+	Files     Dialect = "files"     // folders of files, see Tabular: sources only
 )
 
 // Kind is what a column holds, in words that no dialect owns. It decides how values are converted and compared.
