@@ -190,7 +190,8 @@ stint.yaml:20:20: connections.e.url: names no path (write sqlite:FILE)
 stint.yaml:20:41: connections.e.password: a path has no password (remove it)
 stint.yaml:21:20: connections.f.url: postgres:x is no address (write postgres://HOST/DATABASE)
 `
-	forms := "mariadb://HOST/DATABASE, mysql://HOST/DATABASE, postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE"
+	forms := "firebird://HOST/PATH, mariadb://HOST/DATABASE, mysql://HOST/DATABASE, postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE, " +
+		"sqlserver://HOST?database=DATABASE"
 	if got := strings.ReplaceAll(problems(t, config.Options{File: file}), forms, "FORMS"); got != strings.Replace(want, "postgres:x", "[redacted]", 1) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -12,7 +12,7 @@ import (
 type Connection struct {
 	// Name is letters, digits, _, - and .; case counts.
 	Name string `key:"name" jsonschema:"required"`
-	// URL is sqlite:, postgres://, postgresql://, mysql:// or mariadb://.
+	// URL is sqlite:, postgres://, postgresql://, mysql://, mariadb://, firebird:// or sqlserver://; the last two are read only.
 	URL URL `key:"url"`
 	// Password goes into URL; "" means the one in the URL.
 	Password Secret `key:"password"`
@@ -73,6 +73,14 @@ func (c Connection) check(k *checker) {
 		if c.Schema != "" {
 			k.add(part("schema"), "name the database in the url", "only PostgreSQL has schemas")
 		}
+	case sourceSchemes[scheme]:
+		u, err := url.Parse(c.URL.Reveal())
+		if err != nil || u.Opaque != "" || u.Host == "" || scheme == "firebird" && len(u.Path) < 2 || scheme == "sqlserver" && !u.Query().Has("database") {
+			k.add(key, "write "+form, "%s is no address of a database", c.URL)
+		}
+		if c.Schema != "" {
+			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
+		}
 	default: // a file
 		if len(c.URL.Reveal()) == len(scheme)+1 {
 			k.add(key, "write "+form, "names no path")
@@ -94,14 +102,18 @@ func (c Connection) check(k *checker) {
 var connectionSchemes = map[string]string{
 	"sqlite": "sqlite:FILE", "postgres": "postgres://HOST/DATABASE", "postgresql": "postgresql://HOST/DATABASE",
 	"mysql": "mysql://HOST/DATABASE", "mariadb": "mariadb://HOST/DATABASE",
+	"firebird": "firebird://HOST/PATH", "sqlserver": "sqlserver://HOST?database=DATABASE",
 }
 
 var postgresSchemes = map[string]bool{"postgres": true, "postgresql": true}
 
 var mysqlSchemes = map[string]bool{"mysql": true, "mariadb": true}
 
+// sourceSchemes are those of servers that rows are only read from.
+var sourceSchemes = map[string]bool{"firebird": true, "sqlserver": true}
+
 // laterSchemes are planned and cannot be opened yet: whoever writes one has not mistyped.
-var laterSchemes = []string{"sqlserver", "csv", "ndjson", "http", "https"}
+var laterSchemes = []string{"csv", "ndjson", "http", "https"}
 
 // schemeList returns the forms of all schemes, for hints.
 func schemeList() string {
