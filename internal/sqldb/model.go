@@ -1,5 +1,5 @@
 // Package sqldb knows SQL databases: it opens them, says what is in them, creates the same in another dialect, walks
-// tables by key and loads rows exactly once. Dialects so far: SQLite, PostgreSQL and MySQL, which MariaDB is another server of. Folders of files can be read too, through Tabular.
+// tables by key and loads rows exactly once. Dialects: SQLite, PostgreSQL and MySQL, which MariaDB is another server of; Firebird and SQL Server, and folders of files (Tabular), can be read.
 package sqldb
 
 // Dialect names a kind of database.

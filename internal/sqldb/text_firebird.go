@@ -62,13 +62,16 @@ func fbKnown(name string) (string, bool) {
 
 // fbCoder turns bytes of one character set into UTF-8 and back. The zero value leaves them as they are.
 //
-// What is no character stays as it is among the characters, so that the text is not valid UTF-8, which no target takes
-// for text: and so that encode, which keys need, gives back the very bytes.
+// What is no character stays as it is, behind a mark that UTF-8 never holds: no target takes the text for one, and encode,
+// which keys need, gives back the very bytes. (Without the mark two such bytes may be one character of UTF-8.)
 type fbCoder struct {
 	one      *charmap.Charmap
 	wide     textenc.Encoding
 	controls bool // 0x80 to 0x9f are control characters; where Windows has gaps, the tables of the web have them too
 }
+
+// fbNoText marks a byte that is no character, or, of several bytes each, a text that holds one.
+const fbNoText = 0xff
 
 // fbCoderOf returns the coder for the type of a column, and false where the server has to decode.
 func fbCoderOf(typ string) (fbCoder, bool) {
@@ -97,7 +100,7 @@ func (f fbCoder) decode(b, buf []byte) (text, newBuf []byte) {
 			if r, ok := f.rune(c); ok {
 				out = utf8.AppendRune(out, r)
 			} else {
-				out = append(out, c)
+				out = append(out, fbNoText, c)
 			}
 		}
 		return out, out
@@ -106,7 +109,8 @@ func (f fbCoder) decode(b, buf []byte) (text, newBuf []byte) {
 	if err == nil && !slices.Contains([]rune(string(all)), utf8.RuneError) {
 		return all, buf
 	}
-	return append(append(out, 0xff), b...), out // never valid; encode takes the first byte away
+	out = append(append(out, fbNoText), b...)
+	return out, out
 }
 
 // rune returns the character of a byte, and false where there is none.
@@ -124,8 +128,8 @@ func (f fbCoder) encode(s string) []byte {
 		return []byte(s)
 	}
 	if f.wide != nil {
-		if rest, ok := strings.CutPrefix(s, "\xff"); ok {
-			return []byte(rest)
+		if len(s) > 0 && s[0] == fbNoText {
+			return []byte(s[1:])
 		}
 		out, err := f.wide.NewEncoder().String(s)
 		if err != nil {
@@ -135,11 +139,16 @@ func (f fbCoder) encode(s string) []byte {
 	}
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); {
+		if s[i] == fbNoText && i+1 < len(s) {
+			out = append(out, s[i+1])
+			i += 2
+			continue
+		}
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if c, ok := f.one.EncodeRune(r); ok && size > 0 && !(r == utf8.RuneError && size == 1) {
+		if c, ok := f.one.EncodeRune(r); ok {
 			out = append(out, c)
 		} else {
-			out = append(out, s[i:i+size]...)
+			out = append(out, s[i:i+size]...) // it is no text of this character set, and so equal to none that is
 		}
 		i += size
 	}
