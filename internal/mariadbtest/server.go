@@ -181,7 +181,7 @@ func (s *Server) launch() error {
 func (s *Server) launchOnce() error {
 	cmd, err := s.command("mariadbd", "--no-defaults", "--datadir="+s.data(), "--bind-address=127.0.0.1", "--port="+strconv.Itoa(s.port),
 		"--socket="+s.socket(), "--pid-file="+filepath.Join(s.dir, "pid"), "--skip-name-resolve", "--skip-log-bin", "--max-connections=300",
-		"--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
+		"--debug-no-sync", "--sync-frm=OFF", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
 		"--performance-schema=OFF", "--character-set-server=latin1", "--tmpdir="+s.dir)
 	if err != nil {
 		return err

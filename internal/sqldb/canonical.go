@@ -65,10 +65,15 @@ func likenessOf(from, to Dialect, src, dst *Column) likeness {
 	case KindJSON:
 		return likeJSON
 	}
-	if strings.HasPrefix(c.Type, "character(") || c.Type == "bpchar" || c.Type == "character" {
+	if isPadded(src) || isPadded(dst) {
 		return likePadded
 	}
 	return likeText
+}
+
+// isPadded reports whether PostgreSQL fills the values of a column up with blanks.
+func isPadded(c *Column) bool {
+	return strings.HasPrefix(c.Type, "character(") || c.Type == "bpchar" || c.Type == "character"
 }
 
 // The first byte of a canonical value: nothing that differs in it can be equal.

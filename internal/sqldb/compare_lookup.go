@@ -30,11 +30,11 @@ func keyCodecs(m *Mapping, from, to Dialect, columns []string, reverse bool) ([]
 		for _, p := range m.Columns {
 			a, b := m.Source.Column(p.Source), m.Target.Column(p.Target)
 			if !reverse && p.Source == name {
-				codecs = append(codecs, codec{src: a, dst: b, from: from, to: to, typed: from.words().enforces(), affinity: affinityOf(b.Type)})
+				codecs = append(codecs, codec{src: a, dst: b, from: from, to: to, typed: from.words().enforces(), same: sameMySQL(from, to, a, b), affinity: affinityOf(b.Type)})
 				likes = append(likes, likenessOf(from, to, a, b))
 				found = true
 			} else if reverse && p.Target == name {
-				codecs = append(codecs, codec{src: b, dst: a, from: from, to: to, typed: from.words().enforces(), affinity: affinityOf(a.Type)})
+				codecs = append(codecs, codec{src: b, dst: a, from: from, to: to, typed: from.words().enforces(), same: sameMySQL(from, to, b, a), affinity: affinityOf(a.Type)})
 				likes = append(likes, likenessOf(to, from, a, b))
 				found = true
 			}

@@ -286,15 +286,15 @@ func TestRowsAreCounted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	table := &Table{Name: "some rows"}
-	for _, db := range []*DB{sqliteFile(t), postgresDB(t)} {
+	for _, db := range []*DB{sqliteFile(t), postgresDB(t), mysqlDB(t)} {
 		if found, err := HasTable(ctx, db, table); found || err != nil {
 			t.Errorf("%s: %v, %v", db.Dialect, found, err)
 		}
-		run(t, db, `CREATE TABLE "some rows" (n int)`)
+		run(t, db, "CREATE TABLE "+db.Dialect.Quote("some rows")+" (n int)")
 		if found, err := HasRows(ctx, db, table); found || err != nil {
 			t.Errorf("%s: %v, %v", db.Dialect, found, err)
 		}
-		run(t, db, `INSERT INTO "some rows" VALUES (1), (2)`)
+		run(t, db, "INSERT INTO "+db.Dialect.Quote("some rows")+" VALUES (1), (2)")
 		found, err := HasRows(ctx, db, table)
 		n, err2 := CountRows(ctx, db, table)
 		exists, err3 := HasTable(ctx, db, table)

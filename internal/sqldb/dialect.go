@@ -128,6 +128,8 @@ type target interface {
 	lockStage(ctx context.Context, q querier, job, stage string) error
 	// insertNew turns an INSERT into one that does nothing where the key is there; key is the column of the key.
 	insertNew(insert, key string) string
+	// lockingRead goes behind a SELECT whose row insertNew has written or found, so that it is seen.
+	lockingRead() string
 	// bigint casts an expression to an integer of 64 bits.
 	bigint(expression string) string
 

@@ -237,6 +237,7 @@ func (postgresDialect) lockStage(ctx context.Context, q querier, job, stage stri
 func (postgresDialect) insertNew(insert, key string) string {
 	return insert + " ON CONFLICT (" + key + ") DO NOTHING"
 }
+func (postgresDialect) lockingRead() string             { return "" }
 func (postgresDialect) bigint(expression string) string { return "CAST(" + expression + " AS bigint)" }
 func (postgresDialect) encoding() encoding              { return encodeCopy }
 

@@ -45,6 +45,7 @@ func (sourceOnly) setSequence(context.Context, *DB, *Table, *Column) error  { re
 func (sourceOnly) ensureLedger(context.Context, *DB) error                  { return errSourceOnly }
 func (sourceOnly) lockStage(context.Context, querier, string, string) error { return errSourceOnly }
 func (sourceOnly) insertNew(insert, _ string) string                        { return insert }
+func (sourceOnly) lockingRead() string                                      { return "" }
 func (sourceOnly) bigint(expression string) string                          { return expression }
 func (sourceOnly) encoding() encoding                                       { return encodeValues }
 func (sourceOnly) sink(context.Context, *DB, *Mapping, LoaderOptions) (loadSink, error) {

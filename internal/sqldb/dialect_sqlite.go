@@ -219,6 +219,7 @@ func (sqliteDialect) lockStage(context.Context, querier, string, string) error {
 func (sqliteDialect) insertNew(insert, key string) string {
 	return insert + " ON CONFLICT (" + key + ") DO NOTHING"
 }
+func (sqliteDialect) lockingRead() string             { return "" }
 func (sqliteDialect) bigint(expression string) string { return "CAST(" + expression + " AS bigint)" }
 func (sqliteDialect) encoding() encoding              { return encodeValues }
 

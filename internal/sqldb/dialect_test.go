@@ -8,7 +8,7 @@ import (
 func TestANameWithAnythingInItIsStillOneName(t *testing.T) {
 	t.Parallel()
 	names := []string{"plain", "Mixed Case", `quo"ted`, `"`, "semi;colon--", "select", "ünïcode", "back\\slash", "new\nline", "'", "$1", "%s"}
-	for _, db := range []*DB{sqliteFile(t), postgresDB(t)} {
+	for _, db := range []*DB{sqliteFile(t), postgresDB(t), mysqlDB(t)} {
 		for _, name := range names {
 			run(t, db, "CREATE TABLE "+db.Dialect.Quote(name)+" ("+db.Dialect.Quote(name)+" text)",
 				"INSERT INTO "+db.Dialect.QuoteTable("", name)+" ("+db.Dialect.QuoteList([]string{name})+") VALUES ("+db.Dialect.Literal(name)+")")

@@ -10,6 +10,11 @@ import (
 	"unicode/utf8"
 )
 
+// sameMySQL reports whether the values of a column go through as they are.
+func sameMySQL(from, to Dialect, src, dst *Column) bool {
+	return from == MySQL && to == MySQL && src.Type == dst.Type
+}
+
 // addSQL appends a row as the VALUES of an INSERT have it.
 func (p *plan) addSQL(b *Batch, cells []cell) *BadValue {
 	start := len(b.data)

@@ -58,14 +58,38 @@ func tryRun(db *DB, statement string) error {
 	return err
 }
 
+// oneOfMySQL lets a test write || for the concatenation of texts, as it does elsewhere.
+func oneOfMySQL(db *DB, query string, v *string) error {
+	tx, err := db.SQL.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var mode string
+	if err := tx.QueryRow("SELECT @@sql_mode").Scan(&mode); err != nil {
+		return err
+	}
+	if _, err := tx.Exec("SET sql_mode = ?", mode+",PIPES_AS_CONCAT"); err != nil {
+		return err
+	}
+	err = tx.QueryRow(query).Scan(v)
+	if _, e := tx.Exec("SET sql_mode = ?", mode); err == nil {
+		err = e
+	}
+	return err
+}
+
 // one returns the only value of a query's only row, as text.
 func one(t *testing.T, db *DB, query string) string {
 	t.Helper()
 	var v string
 	var err error
-	if db.Pool != nil {
+	switch {
+	case db.Pool != nil:
 		err = db.Pool.QueryRow(context.Background(), query).Scan(&v)
-	} else {
+	case db.Dialect == MySQL:
+		err = oneOfMySQL(db, query, &v)
+	default:
 		err = db.SQL.QueryRowContext(context.Background(), query).Scan(&v)
 	}
 	if err != nil {

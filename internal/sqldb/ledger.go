@@ -232,7 +232,7 @@ func claim(ctx context.Context, q querier, d Dialect, t *Table, job string) erro
 		return err
 	}
 	owner := ""
-	err := q.queryAll(ctx, "SELECT job FROM stint_tables WHERE table_name = $1", []any{name}, func(scan func(...any) error) error { return scan(&owner) })
+	err := q.queryAll(ctx, "SELECT job FROM stint_tables WHERE table_name = $1"+d.words().lockingRead(), []any{name}, func(scan func(...any) error) error { return scan(&owner) })
 	if err != nil || owner == job {
 		return err
 	}

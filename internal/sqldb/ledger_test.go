@@ -17,6 +17,7 @@ func targets(t *testing.T, test func(t *testing.T, db *DB)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { t.Parallel(); test(t, sqliteFile(t)) })
 	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, postgresDB(t)) })
+	t.Run("mysql", func(t *testing.T) { t.Parallel(); test(t, mysqlDB(t)) })
 }
 
 func TestTheLedgerIsMadeByManyAtOnce(t *testing.T) {

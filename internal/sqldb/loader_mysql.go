@@ -2,7 +2,6 @@ package sqldb
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -161,21 +160,12 @@ func (s *mysqlSink) begin(ctx context.Context, p part) error {
 		return err
 	}
 	o := &s.opts
-	err := s.run(ctx, strings.Replace(ledgerInsert, "attempt)", "attempt, stint_id)", 1)+"?,?,?,?,?,?,?,?,?,?,?,?,?,?)", o.Job, o.Stage, o.Step, p.from.String(),
-		p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.bytes, p.checksumText(), o.Worker, o.Attempt, ledgerID(o, p.from.String()))
+	err := s.run(ctx, ledgerInsert+"?,?,?,?,?,?,?,?,?,?,?,?,?)", o.Job, o.Stage, o.Step, p.from.String(),
+		p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.bytes, p.checksumText(), o.Worker, o.Attempt)
 	if mysqlNumber(err) == 1062 {
 		return ErrTaken
 	}
 	return err
-}
-
-// ledgerID is the key of a row of the ledger or of the quarantine: a hash of what names it there.
-func ledgerID(o *LoaderOptions, key string) []byte {
-	h := sha256.New()
-	for _, part := range []string{o.Job, o.Stage, o.Step, key} {
-		fmt.Fprintf(h, "%d:%s", len(part), part)
-	}
-	return h.Sum(nil)
 }
 
 // statementEnd returns the end of the rows from one on that make a good statement.
@@ -234,7 +224,7 @@ func (s *mysqlSink) warning(ctx context.Context) error {
 // quarantine keeps bad rows, a few hundred at a time.
 func (s *mysqlSink) quarantine(ctx context.Context, b *Batch, bad []badRow) error {
 	o := &s.opts
-	const columns, each = 10, 200
+	const columns, each = 9, 200
 	for _, part := range batchesOf(bad, each) {
 		if len(part) == 0 {
 			continue
@@ -242,14 +232,12 @@ func (s *mysqlSink) quarantine(ctx context.Context, b *Batch, bad []badRow) erro
 		args := make([]any, 0, len(part)*columns)
 		for i := range part {
 			q := &part[i]
-			key := b.keyAt(q.at, b.parts).String()
-			for _, text := range []string{o.Job, o.Stage, o.Step, s.m.Source.FullName(), key, q.column, q.reason, q.code, q.json} {
+			for _, text := range []string{o.Job, o.Stage, o.Step, s.m.Source.FullName(), b.nameAt(q.at).String(), q.column, q.reason, q.code, q.json} {
 				args = append(args, strings.ToValidUTF8(text, "\uFFFD"))
 			}
-			args = append(args, ledgerID(o, key))
 		}
-		places := strings.TrimSuffix(strings.Repeat("(?,?,?,?,?,?,?,?,?,?),", len(part)), ",")
-		if err := s.run(ctx, strings.Replace(quarantineInsert, "row_json)", "row_json, stint_id)", 1)+places+" ON DUPLICATE KEY UPDATE column_name = VALUES(column_name), "+
+		places := strings.TrimSuffix(strings.Repeat("(?,?,?,?,?,?,?,?,?),", len(part)), ",")
+		if err := s.run(ctx, quarantineInsert+places+" ON DUPLICATE KEY UPDATE column_name = VALUES(column_name), "+
 			"reason = VALUES(reason), code = VALUES(code), row_json = VALUES(row_json)", args...); err != nil {
 			return err
 		}
@@ -312,8 +300,9 @@ func (s *mysqlSink) isolatePart(ctx context.Context, b *Batch, from RowKey, row 
 	if err := s.quarantine(ctx, b, bad); err != nil {
 		return part{}, 0, err
 	}
-	err = s.run(ctx, "UPDATE stint_ledger SET to_key = ?, done = ?, rows_read = ?, rows_written = ?, rows_quarantined = ?, bytes = ?, checksum = ? WHERE stint_id = ?",
-		p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.bytes, p.checksumText(), ledgerID(&s.opts, from.String()))
+	err = s.run(ctx, "UPDATE stint_ledger SET to_key = ?, done = ?, rows_read = ?, rows_written = ?, rows_quarantined = ?, bytes = ?, checksum = ? "+
+		"WHERE job = ? AND stage = ? AND step = ? AND from_key = ?", p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.bytes, p.checksumText(),
+		s.opts.Job, s.opts.Stage, s.opts.Step, from.String())
 	if err == nil {
 		err = s.run(ctx, "COMMIT")
 	}

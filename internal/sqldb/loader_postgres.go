@@ -132,7 +132,7 @@ func (s *postgresSink) quarantineInsert(b *Batch, bad []badRow) string {
 	if len(bad) == 0 {
 		return ""
 	}
-	return quarantineInsert + quarantineValues(Postgres, &s.opts, s.m.Source.FullName(), b, b.parts, bad) +
+	return quarantineInsert + quarantineValues(Postgres, &s.opts, s.m.Source.FullName(), b, bad) +
 		"\nON CONFLICT (job, stage, step, row_key) DO UPDATE SET column_name = EXCLUDED.column_name, reason = EXCLUDED.reason, " +
 		"code = EXCLUDED.code, row_json = EXCLUDED.row_json;\n"
 }

@@ -144,7 +144,7 @@ func (s *sqliteSink) tryLoad(ctx context.Context, b *Batch) (Loaded, error) {
 	for _, q := range append(bad, b.bad...) {
 		if _, err := s.conn.ExecContext(ctx, quarantineInsert+"(?,?,?,?,?,?,?,?,?) ON CONFLICT (job, stage, step, row_key) DO UPDATE SET "+
 			"column_name = excluded.column_name, reason = excluded.reason, code = excluded.code, row_json = excluded.row_json", o.Job, o.Stage,
-			o.Step, s.m.Source.FullName(), b.keyAt(q.at, b.parts).String(), q.column, q.reason, q.code, q.json); err != nil {
+			o.Step, s.m.Source.FullName(), b.nameAt(q.at).String(), q.column, q.reason, q.code, q.json); err != nil {
 			return Loaded{}, err
 		}
 	}

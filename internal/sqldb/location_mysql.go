@@ -147,6 +147,9 @@ func explainMySQL(at Location, err error) error {
 		if isAway(err) {
 			return tasks.RetryAfter(explainConnecting(at, err), aWhile())
 		}
+		if isTLS(err) || errors.Is(err, mysql.ErrNoTLS) {
+			return tasks.WithHint(cause(err), "say tls=false, preferred, skip-verify or true in the URL, as the server wants it", "no encrypted connection to %s", at)
+		}
 		return explainConnecting(at, err)
 	}
 	switch said.Number {

@@ -26,7 +26,7 @@ func MapSchema(src *Schema, to Dialect) (*Schema, []string) {
 		m.mapColumns(i)
 	}
 	m.mapReferences()
-	if !src.Dialect.words().enforces() && to.words().strictReferences() {
+	if !m.same() && to.words().strictReferences() {
 		m.adoptTypes()
 	}
 	for i := range m.dst.Tables {
@@ -130,7 +130,7 @@ func (m *schemaMap) target(schema, name string) *Table {
 }
 
 // adoptTypes gives a column that refers to another the type of that other: SQLite lets a TEXT column refer to an INTEGER
-// key, PostgreSQL does not. Chains of references take as many rounds as they are long; each column changes once, so that
+// key, and PostgreSQL an INTEGER to a BIGINT; not every database does. Chains of references take as many rounds as they are long; each column changes once, so that
 // a circle comes to rest.
 func (m *schemaMap) adoptTypes() {
 	adopted := map[*Column]bool{}
@@ -155,7 +155,7 @@ func (m *schemaMap) adoptTypes() {
 
 func (m *schemaMap) adopt(t *Table, c *Column, parent *Table, ref *Column) bool {
 	// A rowid key holds integers whatever it refers to; if it cannot refer, checkReferences drops the key.
-	if c.Type == ref.Type || c.Identity || c == ref {
+	if mayRefer(c, ref) || c.Identity || c == ref {
 		return false
 	}
 	m.note("Column %s of table %s becomes %s instead of %s, as it refers to %s of %s.", c.Name, t.FullName(), ref.Type, c.Type,
@@ -163,6 +163,9 @@ func (m *schemaMap) adopt(t *Table, c *Column, parent *Table, ref *Column) bool 
 	c.Type, c.Kind, c.Precision, c.Scale, c.Length = ref.Type, ref.Kind, ref.Precision, ref.Scale, ref.Length
 	return true
 }
+
+// mayRefer reports whether a column can refer to another where that needs the same type; texts may have different lengths.
+func mayRefer(c, ref *Column) bool { return c.Type == ref.Type || c.Kind == KindText && ref.Kind == KindText }
 
 // checkReferences drops the foreign keys that the target would refuse.
 func (m *schemaMap) checkReferences() {
@@ -179,7 +182,7 @@ func (m *schemaMap) checkReferences() {
 			}
 			for k, name := range fk.Columns {
 				a, b := t.Column(name), parent.Column(fk.RefColumns[k])
-				if m.to.words().strictReferences() && a.Type != b.Type {
+				if m.to.words().strictReferences() && !mayRefer(a, b) {
 					m.note("The foreign key %s is left out: %s is %s and %s is %s.", fkWords(t, fk), a.Name, a.Type, b.Name, b.Type)
 					return true
 				}

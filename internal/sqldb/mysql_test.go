@@ -84,33 +84,15 @@ func loadTable(t *testing.T, src, dst *DB, m *Mapping) {
 	}
 	var from RowKey
 	for i := 0; i <= len(borders); i++ {
-		var to RowKey
+		c := Chunk{From: from}
 		if i < len(borders) {
-			to = borders[i]
+			c.To = borders[i]
 		}
-		batches, err := NewBatcher(ctx, src, m, w, dst.Dialect, from, to, Limits{Rows: 3})
-		if err != nil {
-			t.Fatal(err)
+		o := LoaderOptions{Job: "job", Stage: m.Source.FullName(), Step: fmt.Sprint(i), Worker: "w", Attempt: "a"}
+		if err := attemptOnce(ctx, src, dst, m, c, o, Limits{Rows: 3}); err != nil {
+			t.Fatalf("%s to %s, table %s: %v", src.Dialect, dst.Dialect, m.Source.Name, err)
 		}
-		l, err := NewLoader(ctx, dst, m, LoaderOptions{Job: "job", Stage: m.Source.Name, Step: fmt.Sprint(i), Worker: "w", Attempt: "a"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			b, err := batches.Next()
-			if err != nil {
-				break
-			}
-			if _, err := l.Load(ctx, b); err != nil {
-				t.Fatalf("%s to %s, table %s: %v", src.Dialect, dst.Dialect, m.Source.Name, err)
-			}
-			b.Release()
-		}
-		l.Close()
-		if err := batches.Close(); err != nil {
-			t.Fatal(err)
-		}
-		from = to
+		from = c.To
 	}
 }
 

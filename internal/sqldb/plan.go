@@ -30,7 +30,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 				m.Target.FullName())
 		}
 		c := codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()}
-		c.same = from == MySQL && to == MySQL && src.Type == dst.Type
+		c.same = sameMySQL(from, to, src, dst)
 		c.raw = from == Postgres && to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind &&
 			(src.Kind != KindOther || portable(src.Type))
 		if to == Postgres && dst.Kind == KindOther && !c.raw {
@@ -182,6 +182,19 @@ func (b *Batch) readIndex(encoded int) int {
 		at++
 	}
 	return at
+}
+
+// nameAt returns the key by which a row goes into quarantine. Rows without a key of their own have the same one when they are the
+// same; the second of them, and those behind it, get their number as a further part. A batch never ends between them.
+func (b *Batch) nameAt(at int) RowKey {
+	key, n := b.keyAt(at, b.parts), 1
+	for before := at - 1; before >= 0 && b.keyAt(before, b.parts).Equal(key); before-- {
+		n++
+	}
+	if n > 1 {
+		key = append(key, int64(n))
+	}
+	return key
 }
 
 // keyAt returns the key of a row by its number among all rows of the batch.

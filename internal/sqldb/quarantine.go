@@ -76,7 +76,7 @@ func (p *plan) sourceJSON(r *Rows) (string, error) {
 }
 
 // quarantineValues returns the rows as the VALUES of an INSERT, for the simple protocol that COPY needs.
-func quarantineValues(d Dialect, o *LoaderOptions, table string, b *Batch, parts int, bad []badRow) string {
+func quarantineValues(d Dialect, o *LoaderOptions, table string, b *Batch, bad []badRow) string {
 	var sql strings.Builder
 	for i := range bad {
 		q := &bad[i]
@@ -84,7 +84,7 @@ func quarantineValues(d Dialect, o *LoaderOptions, table string, b *Batch, parts
 			sql.WriteString(",\n")
 		}
 		sql.WriteByte('(')
-		for j, s := range []string{o.Job, o.Stage, o.Step, table, b.keyAt(q.at, parts).String(), q.column, q.reason, q.code, q.json} {
+		for j, s := range []string{o.Job, o.Stage, o.Step, table, b.nameAt(q.at).String(), q.column, q.reason, q.code, q.json} {
 			if j > 0 {
 				sql.WriteByte(',')
 			}

@@ -129,6 +129,9 @@ func (mysqlDialect) mapRows(m *schemaMap, i int) {
 			c.Type, c.Length = "longtext", 0
 		}
 	}
+	if WalkOf(t).Kind != WalkKey {
+		t.RowID = rowHashOf(t)
+	}
 }
 
 func (mysqlDialect) hasSchemas() bool       { return false }
@@ -359,9 +362,13 @@ func (mysqlDialect) setSequence(ctx context.Context, db *DB, t *Table, c *Column
 // is part of the primary key, its place is taken by a hash, which tells keys apart as well.
 var ledgerWords = strings.NewReplacer("@TIME", "timestamp(6)", "@NOW", "current_timestamp(6)",
 	"job text", "job varchar(255)", "stage text", "stage varchar(255)", "step text", "step varchar(255)", "table_name text", "table_name varchar(255)",
-	"PRIMARY KEY (job, stage, step, from_key)", "stint_id binary(32) NOT NULL, PRIMARY KEY (stint_id), KEY stint_step (job, stage, step)",
-	"PRIMARY KEY (job, stage, step, row_key)", "stint_id binary(32) NOT NULL, PRIMARY KEY (stint_id), KEY stint_step (job, stage, step)",
+	"PRIMARY KEY (job, stage, step, from_key)", hashedKey("from_key"), "PRIMARY KEY (job, stage, step, row_key)", hashedKey("row_key"),
 	" text NOT NULL", " longtext NOT NULL")
+
+func hashedKey(column string) string {
+	return "stint_id binary(32) NOT NULL DEFAULT (unhex(sha2(concat_ws(char(10), job, stage, step, " + column + "), 256))), PRIMARY KEY (stint_id), " +
+		"KEY stint_step (job, stage, step)"
+}
 
 func (mysqlDialect) ensureLedger(ctx context.Context, db *DB) error {
 	var n int
@@ -385,6 +392,9 @@ func (mysqlDialect) lockStage(ctx context.Context, q querier, job, stage string)
 	}
 	return err
 }
+
+// lockingRead sees what others have committed since the transaction began.
+func (mysqlDialect) lockingRead() string { return " FOR UPDATE" }
 
 func (mysqlDialect) insertNew(insert, key string) string {
 	return insert + " ON DUPLICATE KEY UPDATE " + key + " = " + key

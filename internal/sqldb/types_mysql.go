@@ -156,7 +156,7 @@ func toMySQLType(c *Column) {
 	case KindInt64:
 		c.Type = "bigint"
 	case KindFloat32:
-		c.Type = "float"
+		c.Type, c.Unordered = "float", true
 	case KindFloat64:
 		c.Type = "double"
 	case KindNumeric:

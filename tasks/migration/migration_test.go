@@ -20,8 +20,6 @@ import (
 	"github.com/stint-run/stint/tasks/taskstest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
-
 // legacy is a small database with what migrations trip over: a self reference, a composite key, a table without any key, a text
 // key, NULLs, money, an index, a view, and two rows that PostgreSQL cannot hold.
 const legacy = `

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stint-run/stint/internal/mariadbtest"
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
@@ -42,8 +43,9 @@ func (w *world) open(t *testing.T, url string) *sqldb.DB {
 	return db
 }
 
-// inBoth runs a test with a target of each dialect.
-func inBoth(t *testing.T, test func(t *testing.T, to string)) {
+// inEach runs a test with a target of each dialect.
+func inEach(t *testing.T, test func(t *testing.T, to string)) {
+	t.Run("mysql", func(t *testing.T) { t.Parallel(); test(t, mariadbtest.New(t)) })
 	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, pgtest.New(t)) })
 	t.Run("sqlite", func(t *testing.T) { t.Parallel(); test(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db")) })
 }
@@ -64,7 +66,7 @@ func TestATableThatWasDroppedOrEmptiedAfterItsLoadIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	for _, damage := range []string{"DROP TABLE log", "DELETE FROM log"} {
 		t.Run(damage, func(t *testing.T) {
-			inBoth(t, func(t *testing.T, to string) {
+			inEach(t, func(t *testing.T, to string) {
 				w := newWorld(t, to)
 				job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", ChunkRows: 9})
 				drive(t, migration.New(w.dbs), job)
@@ -86,7 +88,7 @@ func TestATableThatWasDroppedOrEmptiedAfterItsLoadIsNoSuccess(t *testing.T) {
 
 func TestATableThatIsEmptiedDuringTheMigrationIsNoSuccess(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
 		f, job := migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"})
 		stages := runStages(t, f, job, "schema", "load:")
@@ -143,7 +145,7 @@ func attemptAt(job tasks.Job, st tasks.Stage, step tasks.Step, draining <-chan s
 
 func TestALedgerThatEndsElsewhereThanItsChunkIsNoSuccess(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
 		job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", ChunkRows: 9})
 		drive(t, migration.New(w.dbs), job)
@@ -155,7 +157,7 @@ func TestALedgerThatEndsElsewhereThanItsChunkIsNoSuccess(t *testing.T) {
 
 func TestTwoMigrationsThatShareATableDoNotBothLoadIt(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
 		f := migration.New(w.dbs)
 		all, some := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"}), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Tables: []string{"log"}})
@@ -204,7 +206,7 @@ func fromPostgres(t *testing.T, to string, statements ...string) *world {
 
 func TestRowsOfATableThatInheritsArriveOnce(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := fromPostgres(t, to, "CREATE TABLE animal (id int PRIMARY KEY, name text)", "CREATE TABLE cat (lives int) INHERITS (animal)", "ALTER TABLE cat ADD PRIMARY KEY (id)",
 			"INSERT INTO animal SELECT i, 'a' FROM generate_series(1, 30) i", "INSERT INTO cat SELECT i, 'c', 9 FROM generate_series(11, 55) i",
 			"CREATE TABLE note (t text)", "CREATE TABLE loud () INHERITS (note)", "INSERT INTO note SELECT 'n'||i FROM generate_series(1, 20) i", "INSERT INTO loud SELECT 'l'||i FROM generate_series(1, 15) i",
