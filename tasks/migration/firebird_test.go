@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stint-run/stint/internal/firebirdtest"
+	"github.com/stint-run/stint/internal/mariadbtest"
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks/migration"
@@ -38,6 +39,7 @@ func TestTheExampleDatabaseOfFirebirdArrivesWholeAndWithoutADifference(t *testin
 	for name, to := range map[string]func(t *testing.T) string{
 		"PostgreSQL": func(t *testing.T) string { return pgtest.New(t) },
 		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "new.db") },
+		"MariaDB":    func(t *testing.T) string { return mariadbtest.New(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
