@@ -127,7 +127,7 @@ func TestTheSchemaOfFirebirdIsReadWithAllThatIsLeftOut(t *testing.T) {
 		t.Errorf("noted\n%s\nwant\n%s", strings.Join(notes, "\n"), strings.Join(want, "\n"))
 	}
 	for _, table := range []string{"order", "line", "loose", "numbered"} { // what is not quoted is in any case
-		for _, dst := range []*DB{postgresDB(t), sqliteFile(t)} {
+		for _, dst := range []*DB{postgresDB(t), sqliteFile(t), mysqlDB(t)} {
 			name := map[string]string{"order": "order", "line": "LINE", "loose": "LOOSE", "numbered": "NUMBERED"}[table]
 			if tableIn(t, db, table).Name != name {
 				t.Fatalf("%s is not found", table)

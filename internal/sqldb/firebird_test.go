@@ -108,7 +108,7 @@ func TestTextOfFirebirdIsDecodedByTheCharacterSetOfItsColumn(t *testing.T) {
 	if want := "7||~|  blanks  |~|~|~|~|~|~|~"; got[6] != want {
 		t.Errorf("read %q, want %q", got[6], want)
 	}
-	for _, dst := range []*DB{postgresDB(t), sqliteFile(t)} {
+	for _, dst := range []*DB{postgresDB(t), sqliteFile(t), mysqlDB(t)} {
 		bad := migrated(t, db, dst, "TEXTS")
 		var reasons []string
 		for _, q := range bad {
@@ -163,7 +163,7 @@ INSERT INTO vals (id) VALUES (0);`, "")
 	if got := rowsOf(t, db, "VALS"); !slices.Equal(got, want) {
 		t.Errorf("read\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	for _, dst := range []*DB{postgresDB(t), sqliteFile(t)} {
+	for _, dst := range []*DB{postgresDB(t), sqliteFile(t), mysqlDB(t)} {
 		if bad := migrated(t, db, dst, "VALS"); len(bad) > 0 {
 			t.Errorf("%s: set aside %+v", dst.Dialect, bad)
 		}
@@ -274,7 +274,7 @@ func TestEveryKindOfKeyOfFirebirdComparesEqualInEachTarget(t *testing.T) {
 	beyond := map[string]string{"K_CHAR": "'longer tha'", "K_STAMP": "'2025-03-25 00:00:00.000123'", "K_NUMERIC": "'99999999999999.9999'", "K_TEXT": "'汉字'"}
 	for _, of := range s.Tables {
 		for name, target := range map[string]func(t *testing.T) *DB{"PostgreSQL": func(t *testing.T) *DB { return postgresDB(t) },
-			"SQLite": func(t *testing.T) *DB { return sqliteFile(t) }} {
+			"SQLite": func(t *testing.T) *DB { return sqliteFile(t) }, "MariaDB": func(t *testing.T) *DB { return mysqlDB(t) }} {
 			t.Run(of.Name+" in "+name, func(t *testing.T) {
 				t.Parallel()
 				dst := target(t)
@@ -290,7 +290,7 @@ func TestEveryKindOfKeyOfFirebirdComparesEqualInEachTarget(t *testing.T) {
 				if value == "" {
 					return
 				}
-				run(t, dst, `INSERT INTO "`+of.Name+`" VALUES (`+value+`, 1)`)
+				run(t, dst, "INSERT INTO "+dst.Dialect.Quote(of.Name)+" VALUES ("+value+", 1)")
 				m := pair(t, db, dst, of.Name)
 				extra, err := FindExtra(context.Background(), db, dst, m, WalkOf(m.Source), func(Difference) bool { return true })
 				if err != nil || extra != 1 {

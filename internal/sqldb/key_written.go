@@ -29,18 +29,7 @@ func (c *codec) writtenKey(v *cell) (any, bool) {
 	case KindNumeric:
 		return c.writtenNumber(&p)
 	case KindDate, KindTime, KindTimestamp, KindTimestampTZ:
-		var m moment
-		if p.kind != cellText {
-			return nil, false
-		}
-		if reason, _ := m.parse(p.s, c.dst.Kind); reason != "" {
-			return nil, false
-		}
-		// Four digits of a year are all there are, and in Firebird four behind the second.
-		if m.hasDay && p.s[4] != '-' || c.to == Firebird && m.us%100 != 0 {
-			return nil, false
-		}
-		return strings.Clone(p.s), true
+		return c.writtenMoment(&p)
 	case KindBytes:
 		return []byte(p.s), p.kind == cellBytes || p.kind == cellText
 	}
@@ -51,6 +40,40 @@ func (c *codec) writtenKey(v *cell) (any, bool) {
 		return strconv.FormatFloat(p.float(), 'g', -1, 64), true
 	}
 	return strings.Clone(p.s), true
+}
+
+// writtenMoment returns a day or a time without zeros at its end, which neither Firebird nor SQL Server reads beyond their own
+// precision, and false for one that is finer.
+func (c *codec) writtenMoment(v *cell) (any, bool) {
+	if v.kind != cellText {
+		return nil, false
+	}
+	var m moment
+	if reason, _ := m.parse(v.s, c.dst.Kind); reason != "" {
+		return nil, false
+	}
+	grain := int64(1)
+	switch {
+	case c.to == Firebird:
+		grain = 100
+	case c.dst.Type == "datetime":
+		grain = 1000
+	case c.dst.Type == "smalldatetime":
+		grain = 60_000_000
+	}
+	if m.hasDay && v.s[4] != '-' || m.us%grain != 0 { // four digits of a year are all there are
+		return nil, false
+	}
+	before, after, fraction := strings.Cut(v.s, ".")
+	if !fraction {
+		return strings.Clone(v.s), true
+	}
+	digits := strings.TrimLeft(after, "0123456789")
+	zone := after[len(after)-len(digits):]
+	if after = strings.TrimRight(after[:len(after)-len(digits)], "0"); after != "" {
+		after = "." + after
+	}
+	return before + after + zone, true
 }
 
 // writtenNumber returns a decimal as text without an exponent.

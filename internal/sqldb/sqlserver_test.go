@@ -286,3 +286,31 @@ func TestNothingIsWrittenToAFirebirdOrASQLServer(t *testing.T) {
 		}
 	}
 }
+
+func TestAMomentOfAKeyIsWrittenAsTheSourceReadsIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		to   Dialect
+		kind Kind
+		typ  string
+		text string
+		want any
+	}{
+		{Firebird, KindTimestamp, "TIMESTAMP", "2025-03-25 00:00:00.000100", "2025-03-25 00:00:00.0001"},
+		{Firebird, KindTimestamp, "TIMESTAMP", "2025-03-25 00:00:00.000123", nil},
+		{Firebird, KindTimestamp, "TIMESTAMP", "12025-03-25 00:00:00", nil},
+		{Firebird, KindTime, "TIME", "10:00:00.000000", "10:00:00"},
+		{Firebird, KindDate, "DATE", "2025-03-25", "2025-03-25"},
+		{Firebird, KindDate, "DATE", "infinity", nil},
+		{SQLServer, KindTimestamp, "datetime", "2025-03-25 10:20:30.003000", "2025-03-25 10:20:30.003"},
+		{SQLServer, KindTimestamp, "datetime", "2025-03-25 10:20:30.003300", nil},
+		{SQLServer, KindTimestamp, "smalldatetime", "2025-03-25 10:20:30", nil},
+		{SQLServer, KindTimestampTZ, "datetimeoffset(7)", "2025-03-25 10:20:30.120000+00", "2025-03-25 10:20:30.12+00"},
+	} {
+		codec := codec{dst: &Column{Kind: c.kind, Type: c.typ}, src: &Column{}, from: Postgres, to: c.to}
+		v := textCell(c.text)
+		if got, ok := codec.writtenKey(&v); ok != (c.want != nil) || ok && got != c.want {
+			t.Errorf("%s: %s is written %v, want %v", c.typ, c.text, got, c.want)
+		}
+	}
+}
