@@ -249,3 +249,41 @@ func TestAServerOfFirebirdThatIsGoneIsWaitedFor(t *testing.T) {
 		t.Errorf("the error of a server that was killed is %v, and not one that passes", err)
 	}
 }
+
+func TestAUserOfFirebirdWhoMayOnlyReadIsEnoughForASource(t *testing.T) {
+	t.Parallel()
+	url := firebirdtest.New(t)
+	firebirdtest.Script(t, url, `
+CREATE USER reader PASSWORD 'reads';
+CREATE ROLE looker;
+CREATE TABLE mine (id INTEGER NOT NULL PRIMARY KEY, x INTEGER);
+CREATE TABLE secret (id INTEGER NOT NULL PRIMARY KEY);
+CREATE GENERATOR g_mine;
+SET TERM !! ;
+CREATE TRIGGER t_mine FOR mine BEFORE INSERT AS BEGIN IF (NEW.id IS NULL) THEN NEW.id = GEN_ID(g_mine, 1); END !!
+SET TERM ; !!
+COMMIT;
+INSERT INTO mine VALUES (7, 1);
+GRANT SELECT ON mine TO ROLE looker;
+GRANT looker TO reader;
+COMMIT;`)
+	account, rest, _ := strings.Cut(strings.TrimPrefix(url, "firebird://"), "@")
+	if account == "" {
+		t.Fatal(url)
+	}
+	db := openAt(t, "firebird://READER:reads@"+rest+"?role=LOOKER", Options{ReadOnly: true})
+	of := tableIn(t, db, "mine")
+	if of.LastValue != nil || !of.Columns[0].Identity || !strings.Contains(strings.Join(of.Notes, " "), "GRANT USAGE ON SEQUENCE") || of.Rows != 1 {
+		t.Errorf("mine is %+v", of)
+	}
+	if bad := migrated(t, db, postgresDB(t), "MINE"); len(bad) > 0 {
+		t.Errorf("set aside %+v", bad)
+	}
+	_, err := Introspect(context.Background(), db, []string{"SECRET"})
+	if !tasks.IsPermanent(err) || !strings.Contains(tasks.HintOf(err), "GRANT SELECT") {
+		t.Errorf("a table that may not be read: %v (hint %q)", err, tasks.HintOf(err))
+	}
+	if _, err := Introspect(context.Background(), db, nil); !tasks.IsPermanent(err) {
+		t.Errorf("a table that may not be read was left out without a word: %v", err)
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/nakagami/firebirdsql"
 )
 
 // fbCounted is up to how many rows a table is counted: beyond, the index of its key is asked for an estimate.
@@ -75,14 +77,21 @@ func (r *fbReader) identities() error {
 		}
 		key := t.PrimaryKey != nil && len(t.PrimaryKey.Columns) == 1 && t.PrimaryKey.Columns[0] == x.column
 		c := t.Column(x.column)
-		if c == nil || c.Identity || !isIntKind(c.Kind) || x.trigger != "" && (!key || t.LastValue != nil) {
+		if c == nil || c.Identity || !isIntKind(c.Kind) || x.trigger != "" && !key {
 			continue
 		}
 		var last int64
-		if err := r.tx.QueryRowContext(r.ctx, "SELECT GEN_ID("+quoteDouble(x.generator)+", 0) FROM RDB$DATABASE").Scan(&last); err != nil {
+		err := r.tx.QueryRowContext(r.ctx, "SELECT GEN_ID("+quoteDouble(x.generator)+", 0) FROM RDB$DATABASE").Scan(&last)
+		switch {
+		case err == nil:
+			t.LastValue = &last
+		case fbHas(fbSaid(err), firebirdsql.ISCNoPriv):
+			t.Notes = append(t.Notes, fmt.Sprintf("The generator %s cannot be read by this user (GRANT USAGE ON SEQUENCE): numbers of %s.%s go on behind the greatest one.",
+				x.generator, x.table, x.column))
+		default:
 			return fmt.Errorf("generator %s: %w", x.generator, err)
 		}
-		c.Identity, t.LastValue = true, &last
+		c.Identity = true
 		r.numbers[x.generator] = x.table + "." + x.column
 		if x.trigger != "" {
 			t.Notes = append(t.Notes, fmt.Sprintf("Column %s of table %s is numbered by the database itself, no longer by the trigger %s and the generator %s.",
