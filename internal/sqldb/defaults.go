@@ -282,6 +282,9 @@ func (m *schemaMap) mapWhere(i int, where string) (string, bool) {
 	if where == "" || m.same() {
 		return where, true
 	}
+	if !m.to.words().partialIndexes() {
+		return "", false
+	}
 	var out []string
 	for _, w := range sqlWords(where) {
 		if !w.quoted && slices.Contains([]string{"IS", "NOT", "NULL", "AND", "OR", "(", ")"}, w.text) {

@@ -98,6 +98,8 @@ type target interface {
 	namesKeys() bool
 	// strictReferences says that a foreign key needs the same types on both sides.
 	strictReferences() bool
+	// partialIndexes says that an index may cover a part of the rows.
+	partialIndexes() bool
 	// writeDefault writes a literal as the default of a column of this kind, "" when it cannot be one.
 	writeDefault(l literal, kind Kind) string
 

@@ -174,6 +174,7 @@ func (postgresDialect) mapRows(m *schemaMap, i int) {
 func (postgresDialect) hasSchemas() bool       { return true }
 func (postgresDialect) sharesNames() bool      { return true }
 func (postgresDialect) namesKeys() bool        { return true }
+func (postgresDialect) partialIndexes() bool   { return true }
 func (postgresDialect) strictReferences() bool { return true }
 
 // systemColumns are the names that PostgreSQL has taken in each table.

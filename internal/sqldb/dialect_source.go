@@ -26,6 +26,7 @@ func (sourceOnly) hasSchemas() bool                          { return false }
 func (sourceOnly) taken(name string, _ nameOf) string        { return name }
 func (sourceOnly) sharesNames() bool                         { return false }
 func (sourceOnly) namesKeys() bool                           { return false }
+func (sourceOnly) partialIndexes() bool                      { return false }
 func (sourceOnly) strictReferences() bool                    { return false }
 func (sourceOnly) writeDefault(literal, Kind) string         { return "" }
 func (sourceOnly) ownDefault(e string, _ literal) string     { return e }

@@ -152,6 +152,7 @@ func (sqliteDialect) mapRows(m *schemaMap, i int) {
 func (sqliteDialect) hasSchemas() bool       { return false }
 func (sqliteDialect) sharesNames() bool      { return true }
 func (sqliteDialect) namesKeys() bool        { return false }
+func (sqliteDialect) partialIndexes() bool   { return true }
 func (sqliteDialect) strictReferences() bool { return false }
 
 // taken avoids the names that SQLite keeps for itself.

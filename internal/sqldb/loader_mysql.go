@@ -31,6 +31,8 @@ type mysqlSink struct {
 	plan   *plan // that insert was made for
 	insert string
 	packet int // the largest statement that the server takes
+	// How long the session waits for locks of rows and of tables, in seconds, before we set ours.
+	rowPatience, tablePatience int64
 }
 
 // lockName returns the name of a lock of MySQL, which is the server's and not a database's: at most 64 characters.
@@ -54,9 +56,9 @@ func newMySQLSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions) (
 	}
 	s := &mysqlSink{opts: opts, m: m, conn: conn}
 	patience := wholeSeconds(opts.LockTimeout)
-	_, err = conn.ExecContext(ctx, fmt.Sprintf("SET innodb_lock_wait_timeout = %d, lock_wait_timeout = %d", patience, patience))
+	err = conn.QueryRowContext(ctx, "SELECT @@max_allowed_packet, @@innodb_lock_wait_timeout, @@lock_wait_timeout").Scan(&s.packet, &s.rowPatience, &s.tablePatience)
 	if err == nil {
-		err = conn.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&s.packet)
+		err = s.setPatience(ctx, int64(patience), int64(patience))
 	}
 	if err == nil {
 		err = s.takeSlot(ctx)
@@ -107,7 +109,11 @@ func (mysqlDialect) endRivals(ctx context.Context, db *DB, job, stage, step stri
 func (s *mysqlSink) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := s.rollback(ctx); err == nil {
+	err := s.rollback(ctx)
+	if err == nil {
+		err = s.setPatience(ctx, s.rowPatience, s.tablePatience)
+	}
+	if err == nil {
 		releaseLocks(ctx, s.conn)
 	} else {
 		endSession(s.conn)
@@ -118,6 +124,10 @@ func (s *mysqlSink) close() {
 func (s *mysqlSink) run(ctx context.Context, query string, args ...any) error {
 	_, err := s.conn.ExecContext(ctx, query, args...)
 	return err
+}
+
+func (s *mysqlSink) setPatience(ctx context.Context, rows, tables int64) error {
+	return s.run(ctx, fmt.Sprintf("SET innodb_lock_wait_timeout = %d, lock_wait_timeout = %d", rows, tables))
 }
 
 func (s *mysqlSink) rollback(ctx context.Context) error { return s.run(ctx, "ROLLBACK") }

@@ -61,8 +61,9 @@ func mysqlConfig(s string) (*mysql.Config, error) {
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
 	config.DBName = strings.TrimPrefix(u.Path, "/")
-	config.InterpolateParams = true // one round trip a query; literals mean the same, as our sessions have no backslash escapes
-	config.Logger = noLog{}         // errors are returned
+	config.InterpolateParams = true   // one round trip a query; literals mean the same, as our sessions have no backslash escapes
+	config.Logger = noLog{}           // errors are returned
+	config.MaxAllowedPacket = 1 << 30 // the server's own limit holds, see mysqlSink
 	host, port := u.Hostname(), u.Port()
 	if host == "" {
 		host = "127.0.0.1"

@@ -165,7 +165,9 @@ func (m *schemaMap) adopt(t *Table, c *Column, parent *Table, ref *Column) bool 
 }
 
 // mayRefer reports whether a column can refer to another where that needs the same type; texts may have different lengths.
-func mayRefer(c, ref *Column) bool { return c.Type == ref.Type || c.Kind == KindText && ref.Kind == KindText }
+func mayRefer(c, ref *Column) bool {
+	return c.Type == ref.Type || c.Kind == KindText && ref.Kind == KindText
+}
 
 // checkReferences drops the foreign keys that the target would refuse.
 func (m *schemaMap) checkReferences() {
@@ -219,10 +221,10 @@ func (m *schemaMap) mapIndexes() {
 			if where, ok := m.mapWhere(i, ix.Where); ok {
 				ix.Where = where
 			} else if ix.Unique {
-				m.note("The unique index %s of table %s is left out, as its condition is not understood: %s.", ix.Name, t.FullName(), ix.Where)
+				m.note("The unique index %s of table %s is left out, as its condition %s: %s.", ix.Name, t.FullName(), m.whyNoPart(), ix.Where)
 				continue
 			} else {
-				m.note("The index %s of table %s covers all rows, as its condition is not understood: %s.", ix.Name, t.FullName(), ix.Where)
+				m.note("The index %s of table %s covers all rows, as its condition %s: %s.", ix.Name, t.FullName(), m.whyNoPart(), ix.Where)
 				ix.Where = ""
 			}
 			for k := range ix.Columns {
@@ -233,6 +235,13 @@ func (m *schemaMap) mapIndexes() {
 		}
 		t.Indexes = kept
 	}
+}
+
+func (m *schemaMap) whyNoPart() string {
+	if !m.to.words().partialIndexes() {
+		return "cannot be there"
+	}
+	return "is not understood"
 }
 
 func cloneTable(t *Table) *Table {

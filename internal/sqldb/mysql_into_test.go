@@ -89,3 +89,22 @@ func TestARowOfMySQLThatIsTooLongKeepsItsTextsElsewhere(t *testing.T) {
 		t.Errorf("%s columns are varchar", got)
 	}
 }
+
+func TestKeysAndIndexesOfMySQLHaveRoom(t *testing.T) {
+	t.Parallel()
+	src := postgresDB(t, `CREATE TABLE k (a varchar(255), b varchar(255), c varchar(255), d varchar(255), e bytea, f text, g varchar(3000), PRIMARY KEY (a, b, c, d), UNIQUE (e, f), UNIQUE (g))`,
+		"CREATE INDEX many ON k (f, g, a, b, c, d)", "CREATE UNIQUE INDEX part ON k (b) WHERE f IS NULL", "CREATE INDEX few ON k (c) WHERE f IS NULL",
+		"INSERT INTO k VALUES ('a', 'b', 'c', 'd', 'e', NULL, 'g'), ('a', 'b', 'c', 'D', 'e', 'f', repeat('g', 300)), (repeat('ü', 192), repeat('ü', 192), repeat('ü', 192), repeat('ü', 192), repeat('e', 255)::bytea, repeat('f', 255), repeat('ü', 255))")
+	dst := mysqlDB(t)
+	_, bad := migrate(t, src, dst)
+	if len(bad) != 1 || bad[0].Column != "g" || bad[0].Code != codeTooLong {
+		t.Errorf("%+v", bad)
+	}
+	_, notes := MapSchema(introspect(t, src), MySQL)
+	all := strings.Join(notes, "\n")
+	for _, want := range []string{"unique index part of table k is left out, as its condition cannot be there", "index few of table k covers all rows", "Column a of table k becomes varchar(192)"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not in\n%s", want, all)
+		}
+	}
+}

@@ -30,11 +30,12 @@ func (mysqlDialect) mapColumn(m *schemaMap, i, j int) {
 	case c.Kind == KindTimestampTZ:
 		m.note("Column %s of table %s becomes datetime(6), in UTC.", c.Name, t.FullName())
 	}
-	if c.Type != "longtext" && c.Type != "longblob" || !inKey(&m.src.Tables[i], src.Name) {
+	length := keyLength(&m.src.Tables[i], src.Name)
+	sized := strings.HasPrefix(c.Type, "varchar(") && c.Length <= length
+	if sized || c.Kind != KindText && c.Kind != KindBytes && c.Kind != KindJSON || !inKey(&m.src.Tables[i], src.Name) {
 		return
 	}
-	// A key holds no text without a length.
-	length := keyLength(&m.src.Tables[i], src.Name)
+	// A key holds no text without a length, and none that is longer than its share.
 	if src.Length > 0 {
 		length = min(length, src.Length)
 	}
@@ -137,6 +138,7 @@ func (mysqlDialect) mapRows(m *schemaMap, i int) {
 func (mysqlDialect) hasSchemas() bool       { return false }
 func (mysqlDialect) sharesNames() bool      { return false }
 func (mysqlDialect) namesKeys() bool        { return true }
+func (mysqlDialect) partialIndexes() bool   { return false }
 func (mysqlDialect) strictReferences() bool { return true }
 
 // taken avoids what no name there can be: one that ends in a blank, or has characters beyond the basic plane.

@@ -33,9 +33,12 @@ func examineConnection(ctx context.Context, c config.Connection, now func() time
 		return n.list
 	}
 	defer db.Close()
-	if db.Pool != nil {
+	switch db.Dialect {
+	case sqldb.Postgres:
 		err = n.postgres(ctx, db, now)
-	} else {
+	case sqldb.MySQL:
+		err = n.mysql(ctx, db, now)
+	default:
 		err = n.sqlite(ctx, db, at)
 	}
 	if err != nil {
