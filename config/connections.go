@@ -12,10 +12,15 @@ import (
 type Connection struct {
 	// Name is letters, digits, _, - and .; case counts.
 	Name string `key:"name" jsonschema:"required"`
-	// URL is sqlite:, postgres://, postgresql://, mysql://, mariadb://, firebird:// or sqlserver://; the last two are read only.
+	// URL is sqlite:, postgres://, postgresql://, mysql:// or mariadb://; to read from, firebird:// or sqlserver://, and files by csv:, tsv:, ndjson: or dbf:;
+	// an API by https:// or http://.
 	URL URL `key:"url"`
 	// Password goes into URL; "" means the one in the URL.
 	Password Secret `key:"password"`
+	// Token is what an API knows us by: a bearer token, or the value of Header; "" means user and password, if there are any.
+	Token Secret `key:"token"`
+	// Header is the header that takes Token, such as X-Api-Key; "" is Authorization, with Bearer in front.
+	Header string `key:"header"`
 	// Schema is where names without a schema are found and made, PostgreSQL only; "" means the URL's or the default.
 	Schema string `key:"schema"`
 	// Pool is the most connections that one process opens to it at a time; 0 means as many as its steps need.
@@ -53,8 +58,6 @@ func (c Connection) check(k *checker) {
 	switch {
 	case c.URL.IsZero():
 		k.add(key, "write one of "+schemeList(), "is missing")
-	case slices.Contains(laterSchemes, scheme):
-		k.add(key, "write one of "+schemeList(), "the scheme %q is not yet supported", scheme)
 	case !known:
 		k.add(key, "write one of "+schemeList(), "no connection is made by the scheme %q", scheme)
 	case postgresSchemes[scheme]:
@@ -81,6 +84,17 @@ func (c Connection) check(k *checker) {
 		if c.Schema != "" {
 			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
+	case apiSchemes[scheme]:
+		u, err := url.Parse(c.URL.Reveal())
+		if err != nil || u.Opaque != "" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			k.add(key, "write "+form, "%s is no address of an API", c.URL)
+		}
+		if c.Schema != "" {
+			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
+		}
+		if c.Header != "" && c.Token.IsZero() {
+			k.add(part("token"), "give the header's value as token", "is missing")
+		}
 	default: // a file
 		if len(c.URL.Reveal()) == len(scheme)+1 {
 			k.add(key, "write "+form, "names no path")
@@ -91,6 +105,9 @@ func (c Connection) check(k *checker) {
 		if c.Schema != "" {
 			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
+	}
+	if !apiSchemes[scheme] && (!c.Token.IsZero() || c.Header != "") {
+		k.add(part("token"), "remove it", "only APIs have tokens")
 	}
 	k.notNegative(part("pool"), c.Pool, "0 is as many as the steps need")
 	if c.ConnectTimeout < 0 {
@@ -103,7 +120,11 @@ var connectionSchemes = map[string]string{
 	"sqlite": "sqlite:FILE", "postgres": "postgres://HOST/DATABASE", "postgresql": "postgresql://HOST/DATABASE",
 	"mysql": "mysql://HOST/DATABASE", "mariadb": "mariadb://HOST/DATABASE",
 	"firebird": "firebird://HOST/PATH", "sqlserver": "sqlserver://HOST?database=DATABASE",
+	"csv": "csv:DIR", "tsv": "tsv:DIR", "ndjson": "ndjson:DIR", "dbf": "dbf:DIR",
+	"http": "http://HOST/BASE", "https": "https://HOST/BASE",
 }
+
+var apiSchemes = map[string]bool{"http": true, "https": true}
 
 var postgresSchemes = map[string]bool{"postgres": true, "postgresql": true}
 
@@ -111,9 +132,6 @@ var mysqlSchemes = map[string]bool{"mysql": true, "mariadb": true}
 
 // sourceSchemes are those of servers that rows are only read from.
 var sourceSchemes = map[string]bool{"firebird": true, "sqlserver": true}
-
-// laterSchemes are planned and cannot be opened yet: whoever writes one has not mistyped.
-var laterSchemes = []string{"csv", "ndjson", "http", "https"}
 
 // schemeList returns the forms of all schemes, for hints.
 func schemeList() string {

@@ -65,22 +65,6 @@ func TestASchemaThatCannotCountIsRefused(t *testing.T) {
 	}
 }
 
-func TestASchemeThatIsToComeIsNotTakenForAMistake(t *testing.T) {
-	t.Parallel()
-	for scheme, url := range map[string]string{
-		"csv": "csv:dir", "ndjson": "ndjson:dir",
-		"http": "http://h/x", "https": "HTTPS://h/x",
-	} {
-		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "', schema: s, password: 'env:PW'}]\n"})
-		want := "stint.yaml:1:30: connections.c.url: the scheme \"" + scheme + "\" is not yet supported " +
-			"(write one of firebird://HOST/PATH, mariadb://HOST/DATABASE, mysql://HOST/DATABASE, postgres://HOST/DATABASE, " +
-			"postgresql://HOST/DATABASE, sqlite:FILE, sqlserver://HOST?database=DATABASE)\n"
-		if got := problems(t, config.Options{File: file, Env: config.Env{"PW=x"}}); got != want {
-			t.Errorf("got %swant %s", got, want)
-		}
-	}
-}
-
 func TestAMySQLAddressNamesItsDatabase(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

@@ -110,12 +110,13 @@ type Counters struct {
 	Read        int64 `json:"rows_read"`
 	Written     int64 `json:"rows_written"`
 	Quarantined int64 `json:"rows_quarantined"`
+	Skipped     int64 `json:"rows_skipped"` // read, and left out on purpose: by a filter, or because there was nothing to do
 	Bytes       int64 `json:"bytes"`
 }
 
 // Add returns the sum of two counters.
 func (c Counters) Add(d Counters) Counters {
-	return Counters{c.Read + d.Read, c.Written + d.Written, c.Quarantined + d.Quarantined, c.Bytes + d.Bytes}
+	return Counters{c.Read + d.Read, c.Written + d.Written, c.Quarantined + d.Quarantined, c.Skipped + d.Skipped, c.Bytes + d.Bytes}
 }
 
 // Finding is something a person has to look at, found by a step that itself went well: a row that differs, a view left

@@ -94,9 +94,9 @@ func (w *Worker) countRows(ctx context.Context, r *run, c tasks.Counters) {
 	r.mu.Lock()
 	before, kind := r.told, r.toldOf
 	r.told = tasks.Counters{Read: max(before.Read, c.Read), Written: max(before.Written, c.Written), Quarantined: max(before.Quarantined, c.Quarantined),
-		Bytes: max(before.Bytes, c.Bytes)}
+		Skipped: max(before.Skipped, c.Skipped), Bytes: max(before.Bytes, c.Bytes)}
 	more := tasks.Counters{Read: r.told.Read - before.Read, Written: r.told.Written - before.Written, Quarantined: r.told.Quarantined - before.Quarantined,
-		Bytes: r.told.Bytes - before.Bytes}
+		Skipped: r.told.Skipped - before.Skipped, Bytes: r.told.Bytes - before.Bytes}
 	r.mu.Unlock()
 	w.o.Telemetry.Metrics.Rows(ctx, kind, more)
 }

@@ -18,6 +18,12 @@ type Mapping struct {
 	Source  *Table
 	Target  *Table
 	Columns []ColumnPair
+	// Make makes what the columns of the target are made by; nil when they are those of the source, as they are. With it
+	// Columns[i].Source is only a name for people, and Kinds[i] says what comes for Columns[i].
+	Make  func() Transform
+	Kinds []Kind
+	// KeepIDs says that the rows' keys (Transform.Key) are wanted with the rows, for the map of ids.
+	KeepIDs bool
 }
 
 // MapByName maps each column of the source to the column of the same name in the target, or, where there is none, to the only
@@ -85,6 +91,9 @@ type Batch struct {
 	keys    []byte   // the packed keys of the rows
 	keyEnds []int    // where each key ends
 	bad     []badRow // rows that the target cannot hold
+	origins []int    // with a Transform: of each encoded row, the number among all rows of the row that it was made of
+	skipped []int    // with a Transform: the numbers of the rows of which nothing was made
+	ids     []string // of each encoded row, what the map of ids knows its row by; empty when none are kept
 	parts   int      // of a key
 	pooled  bool
 }
@@ -110,7 +119,9 @@ func (b *Batch) Release() {
 	}
 	clear(b.values)
 	clear(b.bad)
-	kept := Batch{data: b.data[:0], ends: b.ends[:0], values: b.values[:0], keys: b.keys[:0], keyEnds: b.keyEnds[:0], bad: b.bad[:0], pooled: true}
+	clear(b.ids)
+	kept := Batch{data: b.data[:0], ends: b.ends[:0], values: b.values[:0], keys: b.keys[:0], keyEnds: b.keyEnds[:0], bad: b.bad[:0],
+		origins: b.origins[:0], skipped: b.skipped[:0], ids: b.ids[:0], pooled: true}
 	if cap(kept.data) > 2*DefaultBatchBytes {
 		kept.data = nil // one giant row must not stay for ever
 	}
@@ -142,19 +153,43 @@ func NewBatcher(ctx context.Context, src *DB, m *Mapping, w Walk, to Dialect, fr
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	rows, err := readColumns(ctx, src, m.Source, w, p.selected, from, end)
+	return startBatcher(ctx, cancel, p, rows, err, from, end, limits)
+}
+
+// NewKeyBatcher is NewBatcher for the rows of some keys, at most some hundred, wherever they are; those that are not there any more
+// are left out. All rows of a batch have from as their beginning in the ledger, and end as their end.
+func NewKeyBatcher(ctx context.Context, src *DB, m *Mapping, w Walk, to Dialect, keys []RowKey, from, end RowKey, limits Limits) (*Batcher, error) {
+	p, err := newPlan(src.Dialect, to, m)
+	if err != nil {
+		return nil, err
+	}
+	if w.Kind != WalkKey {
+		return nil, fmt.Errorf("read %s: its rows have no key by which one could be read alone", m.Source.FullName())
+	}
+	limits.Rows, limits.Bytes = len(keys)+1, max(limits.Bytes, 1<<30) // one batch
+	ctx, cancel := context.WithCancel(ctx)
+	cond, args := keyList(src.Dialect, m.Source, w.Columns, keys)
+	rows, err := readWhere(ctx, src, m.Source, w, p.selected, " WHERE "+cond+w.orderBy(src.Dialect, m.Source), args)
+	return startBatcher(ctx, cancel, p, rows, err, from, end, limits)
+}
+
+func startBatcher(ctx context.Context, cancel context.CancelFunc, p *plan, rows *Rows, err error, from, end RowKey, limits Limits) (*Batcher, error) {
+	if err != nil {
+		cancel()
+		return nil, Classify(err)
+	}
+	p.opened(rows.cols)
 	if limits.Rows <= 0 {
 		limits.Rows = DefaultBatchRows
 	}
 	if limits.Bytes <= 0 {
 		limits.Bytes = DefaultBatchBytes
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	rows, err := readColumns(ctx, src, m.Source, w, p.selected, from, end)
-	if err != nil {
-		cancel()
-		return nil, Classify(err)
+	if p.made != nil && p.made.t.Ahead() {
+		rows.src = &window{ctx: ctx, src: rows.src, x: p.made}
 	}
-	p.opened(rows.cols)
 	return &Batcher{cancel: cancel, rows: rows, plan: p, limits: limits, from: from, end: end}, nil
 }
 
@@ -218,6 +253,25 @@ func (b *Batcher) read() (*Batch, error) {
 			return nil, Classify(err)
 		}
 	}
+}
+
+// groupEnd returns the end of the encoded rows that were made of the same row of the source as the one before end.
+func (b *Batch) groupEnd(end int) int {
+	for len(b.origins) > 0 && end < b.RowsEncoded && b.origins[end] == b.origins[end-1] {
+		end++
+	}
+	return end
+}
+
+// skippedWithin counts the rows of which nothing was made among the rows [first, end) of all.
+func (b *Batch) skippedWithin(first, end int) int {
+	n := 0
+	for _, at := range b.skipped {
+		if at >= first && at < end {
+			n++
+		}
+	}
+	return n
 }
 
 // canCut reports whether the current row may start the next batch.

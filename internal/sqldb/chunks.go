@@ -260,8 +260,8 @@ func denseBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey
 	if w.Kind == WalkKey {
 		col = db.Dialect.Quote(w.Columns[0])
 	}
-	from := "(SELECT min(" + col + ") FROM " + t.from(db.Dialect) + ")"
-	to := "(SELECT max(" + col + ") FROM " + t.from(db.Dialect) + ")"
+	from := "(SELECT min(" + col + ") FROM " + t.from(db.Dialect) + walked + ")"
+	to := "(SELECT max(" + col + ") FROM " + t.from(db.Dialect) + walked + ")"
 	var lo, hi *int64
 	if err := queryRow(ctx, db, "SELECT "+from+", "+to, nil, &lo, &hi); err != nil {
 		return nil, false, err

@@ -360,7 +360,7 @@ func CountRows(ctx context.Context, db *DB, t *Table) (int64, error) {
 		return 0, fmt.Errorf("count %s: %w", t.FullName(), Classify(err))
 	}
 	var n int64
-	if err := queryRow(ctx, db, "SELECT count(*) FROM "+t.from(db.Dialect), nil, &n); err != nil {
+	if err := queryRow(ctx, db, "SELECT count(*) FROM "+t.from(db.Dialect)+walked, nil, &n); err != nil {
 		return 0, fmt.Errorf("count %s: %w", t.FullName(), Classify(err))
 	}
 	return n, nil

@@ -98,6 +98,20 @@ func (d *decimal) appendCanonical(dst []byte) []byte {
 	return strconv.AppendInt(append(dst, 'e'), int64(d.point), 10)
 }
 
+// setInt takes n / 10^scale.
+func (d *decimal) setInt(n int64, scale int) {
+	d.neg = n < 0
+	u := uint64(n)
+	if d.neg {
+		u = -u
+	}
+	d.digits, d.point = d.buf[:0], -scale
+	if u > 0 {
+		d.digits = strconv.AppendUint(d.digits, u, 10)
+		d.point = len(d.digits) - scale
+	}
+}
+
 // pow10 holds the powers of ten that a float64 holds exactly.
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6}
 
@@ -128,16 +142,9 @@ func (c *codec) appendNumeric(dst []byte, v *cell) ([]byte, *BadValue) {
 	var d decimal
 	switch v.kind {
 	case cellInt:
-		n := v.int()
-		d.neg = n < 0
-		u := uint64(n)
-		if d.neg {
-			u = -u
-		}
-		if u > 0 {
-			d.digits = strconv.AppendUint(d.buf[:0], u, 10)
-			d.point = len(d.digits)
-		}
+		d.setInt(v.int(), 0)
+	case cellDecimal:
+		d.setInt(v.int(), int(v.scale))
 	case cellFloat:
 		f := v.float()
 		if math.IsNaN(f) || math.IsInf(f, 0) {

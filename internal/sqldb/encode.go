@@ -1,7 +1,6 @@
 package sqldb
 
 import (
-	"database/sql/driver"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -54,6 +53,10 @@ func preview(v *cell) string {
 		return strconv.FormatInt(v.int(), 10)
 	case cellFloat:
 		return strconv.FormatFloat(v.float(), 'g', -1, 64)
+	case cellDecimal:
+		return string(appendScaled(nil, v.int(), int(v.scale)))
+	case cellMicros:
+		return string(appendTimestamp(nil, v.int()-microsTo2000, false))
 	case cellText:
 		if len(v.s) > most {
 			return fmt.Sprintf("%+q… (%d bytes)", v.s[:most], len(v.s))
@@ -148,12 +151,15 @@ func (c *codec) checkText(v *cell) *BadValue {
 
 func (c *codec) appendTextField(dst []byte, v *cell) ([]byte, *BadValue) {
 	t := *v
-	var num [32]byte
-	if v.kind == cellInt || v.kind == cellFloat {
+	var num [48]byte
+	if v.kind == cellInt || v.kind == cellFloat || v.kind == cellDecimal {
 		var b []byte
-		if v.kind == cellInt {
+		switch v.kind {
+		case cellInt:
 			b = strconv.AppendInt(num[:0], v.int(), 10)
-		} else {
+		case cellDecimal:
+			b = appendScaled(num[:0], v.int(), int(v.scale))
+		default:
 			b = strconv.AppendFloat(num[:0], v.float(), 'g', -1, 64)
 		}
 		start := len(dst)
@@ -163,6 +169,9 @@ func (c *codec) appendTextField(dst []byte, v *cell) ([]byte, *BadValue) {
 			return dst[:start], c.bad(v, codeTooLong, fmt.Sprintf("is longer than the %d characters of the column", n))
 		}
 		return sized(dst, start), nil
+	}
+	if v.kind == cellMicros {
+		return sized(c.writtenMoment(append(dst, 0, 0, 0, 0), v), len(dst)), nil
 	}
 	if bad := c.checkText(&t); bad != nil {
 		return dst, bad
@@ -185,6 +194,15 @@ func (c *codec) integer(v *cell) (int64, *BadValue) {
 			return 0, c.bad(v, codeRange, "is out of range for "+c.dst.Type)
 		}
 		return int64(f), nil
+	case cellDecimal:
+		n := v.int()
+		for range v.scale {
+			if n%10 != 0 {
+				return 0, c.bad(v, codeSyntax, "is not a whole number")
+			}
+			n /= 10
+		}
+		return n, nil
 	case cellText:
 		s := strings.Trim(v.s, " ")
 		if n, ok := parseInteger(s); ok {
@@ -270,6 +288,12 @@ func (c *codec) double(v *cell) (float64, *BadValue) {
 		f := float64(n)
 		if f >= 1<<63 || int64(f) != n {
 			return 0, c.bad(v, codeRange, "has more digits than "+c.dst.Type+" keeps")
+		}
+		return f, nil
+	case cellDecimal:
+		f, err := strconv.ParseFloat(string(appendScaled(c.scratch[:0], v.int(), int(v.scale))), 64)
+		if err != nil {
+			return 0, c.bad(v, codeRange, "is out of range for "+c.dst.Type)
 		}
 		return f, nil
 	case cellText:
@@ -369,6 +393,8 @@ func (c *codec) appendJSON(dst []byte, v *cell) ([]byte, *BadValue) {
 		dst = append(dst, 1)
 	}
 	switch v.kind {
+	case cellDecimal:
+		return sized(appendScaled(dst, v.int(), int(v.scale)), start), nil
 	case cellInt:
 		return sized(strconv.AppendInt(dst, v.int(), 10), start), nil
 	case cellFloat:
@@ -401,99 +427,4 @@ func escapesNUL(s string) bool {
 		}
 		s = s[i+2:]
 	}
-}
-
-// driverValue returns a value for SQLite's driver.
-func (c *codec) driverValue(v *cell) (driver.Value, *BadValue) {
-	if v.kind == cellNull {
-		if c.dst.NotNull {
-			return nil, c.bad(v, codeNull, "in a column that is NOT NULL")
-		}
-		return nil, nil
-	}
-	p, bad := c.plain(v)
-	if bad != nil {
-		return nil, bad
-	}
-	switch p.kind {
-	case cellInt:
-		if c.typed && c.affinity == affinityReal && int64(float64(p.int())) != p.int() {
-			return nil, c.bad(&p, codeRange, "has more digits than a REAL column keeps")
-		}
-		return p.int(), nil
-	case cellFloat:
-		if math.IsNaN(p.float()) {
-			return nil, c.bad(&p, codeSyntax, "would become NULL in SQLite")
-		}
-		return p.float(), nil
-	case cellBytes:
-		if len(p.s) == 0 {
-			return []byte{}, nil
-		}
-		return []byte(p.s), nil
-	}
-	if c.typed && !utf8.ValidString(p.s) { // SQLite itself would take it
-		return nil, c.bad(&p, codeEncoding, c.noText())
-	}
-	if c.typed && c.affinity != affinityText && c.affinity != affinityBlob && !c.keepsText(p.s) {
-		return nil, c.bad(&p, codeRange, "would be changed by the affinity of the column, "+c.dst.Type)
-	}
-	return strings.Clone(p.s), nil
-}
-
-// keepsText reports whether text that SQLite may turn into a number, by the affinity of the column, stays the same value. A
-// decimal must stay the same number, other text the same text.
-func (c *codec) keepsText(s string) bool {
-	var d, e decimal
-	if !d.parse(strings.Trim(s, " \t\n\r\f\v")) {
-		return true
-	}
-	if c.src.Kind != KindNumeric {
-		n, err := strconv.ParseInt(s, 10, 64)
-		return err == nil && c.affinity != affinityReal && strconv.FormatInt(n, 10) == s
-	}
-	if c.affinity != affinityReal {
-		if _, ok := parseInteger(s); ok {
-			return true
-		}
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return false
-	}
-	return e.parse(strconv.FormatFloat(f, 'f', -1, 64)) && d.equal(&e)
-}
-
-// affinity is what SQLite does to values of a column when it stores them.
-type affinity byte
-
-const (
-	affinityBlob affinity = iota
-	affinityText
-	affinityNumeric // also INTEGER, which stores the same
-	affinityReal
-)
-
-// affinityOf follows SQLite's rules for declared types, in their order.
-func affinityOf(typ string) affinity {
-	t := strings.ToUpper(typ)
-	has := func(words ...string) bool {
-		for _, w := range words {
-			if strings.Contains(t, w) {
-				return true
-			}
-		}
-		return false
-	}
-	switch {
-	case has("INT"):
-		return affinityNumeric
-	case has("CHAR", "CLOB", "TEXT"):
-		return affinityText
-	case t == "" || has("BLOB") || t == "ANY":
-		return affinityBlob
-	case has("REAL", "FLOA", "DOUB"):
-		return affinityReal
-	}
-	return affinityNumeric
 }

@@ -29,6 +29,9 @@ func (p *plan) addSQL(b *Batch, cells []cell) *BadValue {
 			return bad
 		}
 	}
+	if p.m.KeepIDs {
+		data = appendQuoted(append(data, ','), p.made.t.Key())
+	}
 	data = append(data, ')', ',')
 	b.data = data
 	b.ends = append(b.ends, len(data))
@@ -47,6 +50,12 @@ func (c *codec) appendSQL(dst []byte, v *cell) ([]byte, *BadValue) {
 	p, bad := c.plain(v)
 	if bad != nil {
 		return dst, bad
+	}
+	switch p.kind { // what transformations make
+	case cellDecimal:
+		p = textCell(string(appendScaled(nil, p.int(), int(p.scale))))
+	case cellMicros:
+		p = textCell(string(c.writtenMoment(nil, &p)))
 	}
 	if c.same {
 		if c.dst.Kind == KindNumeric && p.kind == cellText {

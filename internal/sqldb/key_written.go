@@ -16,6 +16,12 @@ func (c *codec) writtenKey(v *cell) (any, bool) {
 	if bad != nil {
 		return nil, false
 	}
+	switch p.kind {
+	case cellDecimal:
+		p = textCell(string(appendScaled(nil, p.int(), int(p.scale))))
+	case cellMicros:
+		p = textCell(string(c.writtenMoment(nil, &p)))
+	}
 	switch c.dst.Kind {
 	case KindInt16, KindInt32, KindInt64:
 		n, bad := c.integer(&p)
@@ -27,9 +33,9 @@ func (c *codec) writtenKey(v *cell) (any, bool) {
 		f, bad := c.double(&p)
 		return f, bad == nil
 	case KindNumeric:
-		return c.writtenNumber(&p)
+		return c.keyNumber(&p)
 	case KindDate, KindTime, KindTimestamp, KindTimestampTZ:
-		return c.writtenMoment(&p)
+		return c.keyMoment(&p)
 	case KindBytes:
 		return []byte(p.s), p.kind == cellBytes || p.kind == cellText
 	}
@@ -42,9 +48,9 @@ func (c *codec) writtenKey(v *cell) (any, bool) {
 	return strings.Clone(p.s), true
 }
 
-// writtenMoment returns a day or a time without zeros at its end, which neither Firebird nor SQL Server reads beyond their own
+// keyMoment returns a day or a time without zeros at its end, which neither Firebird nor SQL Server reads beyond their own
 // precision, and false for one that is finer.
-func (c *codec) writtenMoment(v *cell) (any, bool) {
+func (c *codec) keyMoment(v *cell) (any, bool) {
 	if v.kind != cellText {
 		return nil, false
 	}
@@ -76,8 +82,8 @@ func (c *codec) writtenMoment(v *cell) (any, bool) {
 	return before + after + zone, true
 }
 
-// writtenNumber returns a decimal as text without an exponent.
-func (c *codec) writtenNumber(v *cell) (any, bool) {
+// keyNumber returns a decimal as text without an exponent.
+func (c *codec) keyNumber(v *cell) (any, bool) {
 	switch v.kind {
 	case cellInt:
 		return v.int(), true

@@ -24,11 +24,14 @@ var ErrTaken = errors.New("another attempt has committed this range")
 //
 // stint_tables: which job loads a table; its key lets only one job decide chunks for it.
 //
-// stint_quarantine: the rows that could not be loaded, with the reason.
+// stint_quarantine: the rows that could not be loaded, with the reason. Those whose code is CodeDeferred wait for a row that they
+// refer to.
+//
+// stint_ids: what became of rows, where others refer to them.
 var ledgerTables = []struct{ name, columns string }{
 	{"stint_ledger", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
  done smallint NOT NULL, rows_read bigint NOT NULL, rows_written bigint NOT NULL, rows_quarantined bigint NOT NULL,
- bytes bigint NOT NULL, checksum text NOT NULL, worker text NOT NULL, attempt text NOT NULL,
+ rows_skipped bigint NOT NULL DEFAULT 0, bytes bigint NOT NULL, checksum text NOT NULL, worker text NOT NULL, attempt text NOT NULL,
  committed_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, from_key)`},
 	{"stint_chunks", `job text NOT NULL, stage text NOT NULL, seq bigint NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
  PRIMARY KEY (job, stage, seq)`},
@@ -36,6 +39,8 @@ var ledgerTables = []struct{ name, columns string }{
 	{"stint_quarantine", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, table_name text NOT NULL,
  row_key text NOT NULL, column_name text NOT NULL, reason text NOT NULL, code text NOT NULL, row_json text NOT NULL,
  created_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, row_key)`},
+	{"stint_ids", `scope text NOT NULL, entity text NOT NULL, source_key text NOT NULL, target_id text NOT NULL, job text NOT NULL,
+ PRIMARY KEY (scope, entity, source_key)`},
 }
 
 // ledgerLock is the advisory lock under which the tables are made: CREATE TABLE IF NOT EXISTS alone fails when two do it at
@@ -45,10 +50,35 @@ const ledgerLock = 0x7374696e74 // "stint"
 // EnsureLedger makes stint's own tables in a target, where they are not there yet. Any number of processes may do so at once.
 func EnsureLedger(ctx context.Context, db *DB) error {
 	err := db.Dialect.words().ensureLedger(ctx, db)
+	if err == nil {
+		err = addColumns(ctx, db)
+	}
 	if err != nil {
 		return fmt.Errorf("make the ledger: %w", Classify(err))
 	}
 	return nil
+}
+
+// UpdateLedger brings stint's own tables up to date where an older stint made them; where there are none it does nothing.
+func UpdateLedger(ctx context.Context, db *DB) error {
+	there, err := HasTable(ctx, db, &Table{Name: "stint_ledger"})
+	if err != nil || !there {
+		return err
+	}
+	return EnsureLedger(ctx, db)
+}
+
+// addColumns adds to stint's own tables what an older stint made them without.
+func addColumns(ctx context.Context, db *DB) error {
+	const missing = "SELECT rows_skipped FROM stint_ledger WHERE 1 = 0"
+	if db.exec(ctx, missing) == nil {
+		return nil
+	}
+	err := db.exec(ctx, "ALTER TABLE stint_ledger ADD COLUMN rows_skipped bigint NOT NULL DEFAULT 0")
+	if err != nil && db.exec(ctx, missing) == nil { // a rival was faster
+		err = nil
+	}
+	return err
 }
 
 // ledgerNames lists the names of the ledger's tables as literals.
@@ -80,12 +110,12 @@ func Progress(ctx context.Context, db *DB, job, stage, step string) (to RowKey, 
 	next := map[string]string{}
 	starts := map[string]bool{}
 	last, ended := "", false
-	err = db.queryAll(ctx, "SELECT from_key, to_key, done, rows_read, rows_written, rows_quarantined, bytes FROM stint_ledger "+
+	err = db.queryAll(ctx, "SELECT from_key, to_key, done, rows_read, rows_written, rows_quarantined, rows_skipped, bytes FROM stint_ledger "+
 		"WHERE job = $1 AND stage = $2 AND step = $3", []any{job, stage, step}, func(scan func(...any) error) error {
 		var from, to string
 		var isDone int16
 		var c tasks.Counters
-		if err := scan(&from, &to, &isDone, &c.Read, &c.Written, &c.Quarantined, &c.Bytes); err != nil {
+		if err := scan(&from, &to, &isDone, &c.Read, &c.Written, &c.Quarantined, &c.Skipped, &c.Bytes); err != nil {
 			return err
 		}
 		totals = totals.Add(c)
@@ -162,7 +192,7 @@ func readChunks(ctx context.Context, q querier, job, stage string, after int64, 
 // after the loss of the queue, gives the same chunks although its source has changed meanwhile. The caller goes on from
 // the last one returned.
 //
-// With its chunks the job claims the table: of two jobs that would load the same table at the same time, both of which have
+// With its chunks the job claims the table, unless that is nil, as it is for tables that several jobs may load: of two jobs that would load the same table at the same time, both of which have
 // found it empty, one gets a permanent error that names the other.
 func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks []Chunk) ([]Chunk, error) {
 	if len(chunks) == 0 {
@@ -195,8 +225,10 @@ func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks
 			held = saved[:min(len(saved), len(chunks))]
 			return nil
 		}
-		if err := claim(ctx, q, db.Dialect, t, job); err != nil {
-			return err
+		if t != nil {
+			if err := claim(ctx, q, db.Dialect, t, job); err != nil {
+				return err
+			}
 		}
 		held = chunks
 		for _, part := range batchesOf(chunks, 500) {
@@ -221,12 +253,17 @@ func SaveChunks(ctx context.Context, db *DB, t *Table, job, stage string, chunks
 	return held, nil
 }
 
+// claimedName is what stint_tables calls a table.
+func claimedName(d Dialect, t *Table) string {
+	if d.words().foldsNames() {
+		return strings.ToLower(t.FullName()) // as it compares names itself
+	}
+	return t.FullName()
+}
+
 // claim makes a job the only one that loads a table; a permanent error names the job that is so already.
 func claim(ctx context.Context, q querier, d Dialect, t *Table, job string) error {
-	name := t.FullName()
-	if d.words().foldsNames() {
-		name = strings.ToLower(name) // as it compares names itself
-	}
+	name := claimedName(d, t)
 	// A rival that has not committed yet is waited for.
 	if err := q.exec(ctx, d.words().insertNew("INSERT INTO stint_tables (table_name, job) VALUES ($1, $2)", "table_name"), name, job); err != nil {
 		return err

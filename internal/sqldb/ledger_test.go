@@ -146,7 +146,7 @@ func TestProgressFollowsTheChainOfBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		add := func(from, to string, done int) {
-			run(t, db, fmt.Sprintf("%s'j', 's', '1', '%s', '%s', %d, 10, 8, 2, 100, '', 'w', 'a')", ledgerInsert, from, to, done))
+			run(t, db, fmt.Sprintf("%s'j', 's', '1', '%s', '%s', %d, 10, 8, 2, 0, 100, '', 'w', 'a')", ledgerInsert, from, to, done))
 		}
 		check := func(wantTo RowKey, wantDone bool, batches int64) {
 			t.Helper()

@@ -17,6 +17,29 @@ type LoaderOptions struct {
 	// Draining, when it closes, makes Load end early while it is isolating bad rows, the only thing that can take it longer
 	// than a moment. What is committed by then stays.
 	Draining <-chan struct{}
+	// Mode is how rows meet those that are there: "" inserts, ModeUpsert and ModeReplace change the row of the same Key.
+	Mode string
+	Key  []string // of the target, for Mode and for ids that the target gives
+	// Rules says that foreign keys of the target are rules for rows: one that breaks them is set aside.
+	Rules bool
+	// Stop makes the first row that the target rejects an error, instead of setting it aside.
+	Stop bool
+	// IDs says where the ids of the rows are kept; it is used when the mapping has KeepIDs.
+	IDs KeepIDs
+	// Again, when set, says which rows are tried again: that they no longer are among those set aside commits with the batch.
+	Again *Again
+}
+
+// The modes of a Loader, besides inserting.
+const (
+	ModeUpsert  = "upsert"  // the columns of the mapping are overwritten
+	ModeReplace = "replace" // the row is deleted and inserted
+)
+
+// stopped is the error of the first row that is rejected under Stop.
+func (o *LoaderOptions) stopped(b *Batch, q *badRow) error {
+	return tasks.Permanent(tasks.WithHint(nil, "mend the row or the plan, then retry; or let rows be set aside with policy.on_reject: quarantine",
+		"row %s cannot be loaded: %s", b.keyAt(q.at, b.parts), q.reason))
 }
 
 // DefaultLockTimeout is how long a Loader waits for locks when it is not told.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/go-sql-driver/mysql"
 	"github.com/stint-run/stint/tasks"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -27,6 +28,7 @@ const (
 type mysqlSink struct {
 	opts   LoaderOptions
 	m      *Mapping
+	merge  *mysqlMerge // nil: rows go straight into the table
 	conn   *sql.Conn
 	plan   *plan // that insert was made for
 	insert string
@@ -62,6 +64,12 @@ func newMySQLSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions) (
 	}
 	if err == nil {
 		err = s.takeSlot(ctx)
+	}
+	if err == nil && (m.KeepIDs || opts.Mode != "") {
+		s.merge = newMySQLMerge(m, &s.opts)
+		if err = s.run(ctx, dropStage); err == nil {
+			err = s.run(ctx, s.merge.make)
+		}
 	}
 	if err != nil {
 		endSession(conn)
@@ -113,6 +121,9 @@ func (s *mysqlSink) close() {
 	if err == nil {
 		err = s.setPatience(ctx, s.rowPatience, s.tablePatience)
 	}
+	if err == nil && s.merge != nil {
+		err = s.run(ctx, dropStage)
+	}
 	if err == nil {
 		releaseLocks(ctx, s.conn)
 	} else {
@@ -134,8 +145,10 @@ func (s *mysqlSink) rollback(ctx context.Context) error { return s.run(ctx, "ROL
 
 func (s *mysqlSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 	if s.plan != b.plan {
-		s.plan = b.plan
-		s.insert = "INSERT INTO " + MySQL.QuoteTable(s.m.Target.Schema, s.m.Target.Name) + " (" + MySQL.QuoteList(b.plan.targetColumns()) + ") VALUES "
+		s.plan, s.insert = b.plan, "INSERT INTO "+MySQL.QuoteTable(s.m.Target.Schema, s.m.Target.Name)+" ("+MySQL.QuoteList(b.plan.targetColumns())+") VALUES "
+		if s.merge != nil {
+			s.insert = s.merge.fill
+		}
 	}
 	p := wholeBatch(b)
 	err := s.begin(ctx, p)
@@ -148,6 +161,9 @@ func (s *mysqlSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 		row = end
 	}
 	if err == nil {
+		err = s.settle(ctx, b, 0, b.RowsRead, b.bad)
+	}
+	if err == nil {
 		err = s.run(ctx, "COMMIT")
 	}
 	if err == nil {
@@ -158,7 +174,7 @@ func (s *mysqlSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 	if e := s.rollback(back); e != nil || errors.Is(err, ErrTaken) {
 		return Loaded{}, Classify(err)
 	}
-	if _, _, _, ok := rowFault(err); !ok || b.RowsEncoded == 0 {
+	if _, _, _, ok := s.rowFault(err); !ok || b.RowsEncoded == 0 {
 		return Loaded{}, Classify(err)
 	}
 	return s.isolate(ctx, b)
@@ -170,8 +186,8 @@ func (s *mysqlSink) begin(ctx context.Context, p part) error {
 		return err
 	}
 	o := &s.opts
-	err := s.run(ctx, ledgerInsert+"?,?,?,?,?,?,?,?,?,?,?,?,?)", o.Job, o.Stage, o.Step, p.from.String(),
-		p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.bytes, p.checksumText(), o.Worker, o.Attempt)
+	err := s.run(ctx, ledgerInsert+"?,?,?,?,?,?,?,?,?,?,?,?,?,?)", o.Job, o.Stage, o.Step, p.from.String(),
+		p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt)
 	if mysqlNumber(err) == 1062 {
 		return ErrTaken
 	}
@@ -185,7 +201,7 @@ func (s *mysqlSink) statementEnd(b *Batch, row int) int {
 		start = b.ends[row-1]
 	}
 	at, _ := slices.BinarySearch(b.ends[row:b.RowsEncoded], start+statementBytes)
-	return min(row+max(at, 1), b.RowsEncoded)
+	return b.groupEnd(min(row+max(at, 1), b.RowsEncoded))
 }
 
 // write inserts the encoded rows [lo, hi) by one statement. What the server warns of is an error.
@@ -194,22 +210,45 @@ func (s *mysqlSink) write(ctx context.Context, b *Batch, lo, hi int) error {
 	if size := len(s.insert) + len(rows); size > s.packet {
 		return &largeRowError{size, s.packet}
 	}
-	res, err := s.conn.ExecContext(ctx, s.insert+viewString(rows[:len(rows)-1]))
+	if s.merge != nil {
+		if err := s.run(ctx, "DELETE FROM stint_stage"); err != nil {
+			return err
+		}
+	}
+	n, err := s.change(ctx, s.insert+viewString(rows[:len(rows)-1]))
+	if err == nil && s.merge != nil {
+		n, err = s.merge.run(ctx, s)
+	}
+	if err == nil && n != int64(hi-lo) {
+		err = tasks.Permanent(tasks.WithHint(nil, "a trigger or the engine of the table drops rows; change it for the load",
+			"the target %s took %d of %d rows without an error", s.m.Target.FullName(), n, hi-lo))
+	}
+	return err
+}
+
+// change runs a statement that writes rows, and returns how many. A warning is an error.
+func (s *mysqlSink) change(ctx context.Context, query string) (int64, error) {
+	res, err := s.conn.ExecContext(ctx, query)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	warnings := 0
 	if err := s.conn.QueryRowContext(ctx, "SELECT @@warning_count").Scan(&warnings); err != nil {
-		return err
+		return 0, err
 	}
 	if warnings > 0 {
-		return s.warning(ctx)
+		return 0, s.warning(ctx)
 	}
-	if n, err := res.RowsAffected(); err != nil || n != int64(hi-lo) {
-		return tasks.Permanent(tasks.WithHint(err, "a trigger or the engine of the table drops rows; change it for the load",
-			"the target %s took %d of %d rows without an error", s.m.Target.FullName(), n, hi-lo))
+	return res.RowsAffected()
+}
+
+// rowFault is rowFault, where a foreign key of the target is a rule for rows like any other if the plan says so.
+func (s *mysqlSink) rowFault(err error) (code, reason, column string, ok bool) {
+	var said *mysql.MySQLError
+	if s.opts.Rules && errors.As(err, &said) && (said.Number == 1452 || said.Number == 1451) {
+		return codeReference, said.Message, "", true
 	}
-	return nil
+	return rowFault(err)
 }
 
 func (s *mysqlSink) warning(ctx context.Context) error {
@@ -234,6 +273,9 @@ func (s *mysqlSink) warning(ctx context.Context) error {
 // quarantine keeps bad rows, a few hundred at a time.
 func (s *mysqlSink) quarantine(ctx context.Context, b *Batch, bad []badRow) error {
 	o := &s.opts
+	if o.Again != nil {
+		return s.requarantine(ctx, b, bad)
+	}
 	const columns, each = 9, 200
 	for _, part := range batchesOf(bad, each) {
 		if len(part) == 0 {
@@ -294,6 +336,9 @@ func (s *mysqlSink) isolatePart(ctx context.Context, b *Batch, from RowKey, row 
 	if err != nil {
 		return part{}, 0, err
 	}
+	if s.opts.Stop && len(found) > 0 {
+		return part{}, 0, s.opts.stopped(b, &found[0])
+	}
 	end := b.RowsRead
 	if next < b.RowsEncoded {
 		end = b.readIndex(next)
@@ -305,14 +350,20 @@ func (s *mysqlSink) isolatePart(ctx context.Context, b *Batch, from RowKey, row 
 			bad = append(bad, q)
 		}
 	}
-	p.read, p.quarantined, p.bytes, p.checksum = end-first, len(bad), size, sum
-	p.written = next - row - len(found)
+	p.read, p.quarantined, p.skipped, p.bytes, p.checksum = end-first, setAside(bad), b.skippedWithin(first, end), size, sum
+	p.written = next - row
+	for _, q := range found {
+		p.written -= q.rows
+	}
 	if err := s.quarantine(ctx, b, bad); err != nil {
 		return part{}, 0, err
 	}
-	err = s.run(ctx, "UPDATE stint_ledger SET to_key = ?, done = ?, rows_read = ?, rows_written = ?, rows_quarantined = ?, bytes = ?, checksum = ? "+
-		"WHERE job = ? AND stage = ? AND step = ? AND from_key = ?", p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.bytes, p.checksumText(),
+	err = s.run(ctx, "UPDATE stint_ledger SET to_key = ?, done = ?, rows_read = ?, rows_written = ?, rows_quarantined = ?, rows_skipped = ?, bytes = ?, checksum = ? "+
+		"WHERE job = ? AND stage = ? AND step = ? AND from_key = ?", p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(),
 		s.opts.Job, s.opts.Stage, s.opts.Step, from.String())
+	if err == nil {
+		err = s.settle(ctx, b, first, end, bad)
+	}
 	if err == nil {
 		err = s.run(ctx, "COMMIT")
 	}
@@ -330,7 +381,7 @@ func (s *mysqlSink) isolateRows(ctx context.Context, b *Batch, row int) (found [
 		if over && row > start && b.canCutAt(b.readIndex(row)) { // never before it has moved: each part has a From of its own
 			break
 		}
-		end := min(row+width, s.statementEnd(b, row))
+		end := min(b.groupEnd(min(row+width, b.RowsEncoded)), s.statementEnd(b, row))
 		// A statement with warnings has taken effect.
 		if err := s.run(ctx, "SAVEPOINT stint"); err != nil {
 			return nil, 0, 0, 0, err
@@ -346,16 +397,16 @@ func (s *mysqlSink) isolateRows(ctx context.Context, b *Batch, row int) (found [
 			}
 			continue
 		}
-		code, reason, column, ok := rowFault(err)
+		code, reason, column, ok := s.rowFault(err)
 		if !ok {
 			return nil, 0, 0, 0, err
 		}
 		if err := s.run(ctx, "ROLLBACK TO stint"); err != nil {
 			return nil, 0, 0, 0, err
 		}
-		if end-row == 1 {
-			found = append(found, badRow{at: b.readIndex(row), column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
-			row++
+		if b.readIndex(row) == b.readIndex(end-1) {
+			found = append(found, badRow{at: b.readIndex(row), rows: end - row, column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
+			row = end
 			width, suspect = 64, false
 			continue
 		}

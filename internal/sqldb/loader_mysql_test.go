@@ -106,7 +106,7 @@ func TestARivalThatIsFrozenInMySQLIsNotWaitedForAndCanBeEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	frozen := l.sink.(*mysqlSink)
-	for _, sql := range []string{"START TRANSACTION", ledgerInsert + "'job', 'stage', '1', '', '', 1, 10, 10, 0, 0, '', 'frozen', 'a1')", "INSERT INTO t VALUES (1, 'half')"} {
+	for _, sql := range []string{"START TRANSACTION", ledgerInsert + "'job', 'stage', '1', '', '', 1, 10, 10, 0, 0, 0, '', 'frozen', 'a1')", "INSERT INTO t VALUES (1, 'half')"} {
 		if err := frozen.run(ctx, sql); err != nil {
 			t.Fatal(err)
 		}

@@ -27,6 +27,10 @@ type postgresSink struct {
 	pg   *pgconn.PgConn
 	plan *plan // that sql was made for
 	sql  string
+	// staged says that rows go into a temporary table first, and merge from there into the target.
+	staged bool
+	merge  string
+	used   bool // the temporary table may hold rows of this transaction
 }
 
 func newPostgresSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions) (*postgresSink, error) {
@@ -41,6 +45,13 @@ func newPostgresSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions
 		conn.Release()
 		return nil, err
 	}
+	if s.staged = m.KeepIDs || opts.Mode != ""; s.staged {
+		if err := s.run(ctx, s.stageTable()); err != nil {
+			s.close()
+			return nil, err
+		}
+		s.merge = s.mergeSQL()
+	}
 	return s, nil
 }
 
@@ -49,7 +60,7 @@ func (s *postgresSink) close() {
 	if !s.pg.IsClosed() && s.pg.TxStatus() == 'I' {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = s.run(ctx, "RESET application_name; SELECT pg_advisory_unlock_all()") // if this fails the connection is broken, and the pool drops it
+		_ = s.run(ctx, "DROP TABLE IF EXISTS pg_temp.stint_stage; RESET application_name; SELECT pg_advisory_unlock_all()") // if this fails the connection is broken, and the pool drops it
 	}
 	s.conn.Release()
 }
@@ -62,10 +73,16 @@ func (s *postgresSink) run(ctx context.Context, sql string) error {
 func (s *postgresSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 	if s.plan != b.plan {
 		s.plan, s.sql = b.plan, b.plan.copySQL()
+		if s.staged {
+			s.sql = b.plan.copyStageSQL()
+		}
 	}
 	part := wholeBatch(b)
-	sql := s.begin() + s.ledgerInsert(b, part) + s.quarantineInsert(b, b.bad)
+	sql := s.begin() + s.ledgerInsert(part) + s.quarantineInsert(b, b.bad)
 	err := s.copy(ctx, sql, b, 0, b.RowsEncoded)
+	if err == nil {
+		err = s.settled(ctx, b, 0, b.RowsRead, b.bad)
+	}
 	if err == nil {
 		err = s.commit(ctx)
 	}
@@ -78,7 +95,7 @@ func (s *postgresSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 	if isLedgerConflict(err) {
 		return Loaded{}, ErrTaken
 	}
-	if _, _, _, ok := rowFault(err); !ok || b.RowsEncoded == 0 {
+	if _, _, _, ok := s.rowFault(err); !ok || b.RowsEncoded == 0 {
 		return Loaded{}, Classify(err)
 	}
 	return s.isolate(ctx, b)
@@ -90,19 +107,31 @@ type part struct {
 	done        bool
 	read        int
 	written     int
-	quarantined int
+	quarantined int // those that are deferred are not
+	skipped     int
 	bytes       int
 	checksum    uint64
 }
 
 func wholeBatch(b *Batch) part {
-	return part{from: b.From, to: b.To, done: b.Last, read: b.RowsRead, written: b.RowsEncoded, quarantined: len(b.bad), bytes: len(b.data),
-		checksum: xxhash.Sum64(b.data)}
+	return part{from: b.From, to: b.To, done: b.Last, read: b.RowsRead, written: b.RowsEncoded, quarantined: setAside(b.bad), skipped: len(b.skipped),
+		bytes: len(b.data), checksum: xxhash.Sum64(b.data)}
+}
+
+// setAside counts the rows that are set aside for good: not those that are deferred.
+func setAside(bad []badRow) int {
+	n := 0
+	for i := range bad {
+		if bad[i].code != CodeDeferred {
+			n++
+		}
+	}
+	return n
 }
 
 func (p part) loaded() Loaded {
 	return Loaded{To: p.to, Done: p.done, Counters: tasks.Counters{Read: int64(p.read), Written: int64(p.written),
-		Quarantined: int64(p.quarantined), Bytes: int64(p.bytes)}}
+		Quarantined: int64(p.quarantined), Skipped: int64(p.skipped), Bytes: int64(p.bytes)}}
 }
 
 func (p part) checksumText() string { return fmt.Sprintf("%016x", p.checksum) }
@@ -114,23 +143,26 @@ func (p part) doneInt() int {
 	return 0
 }
 
-const ledgerInsert = "INSERT INTO stint_ledger (job, stage, step, from_key, to_key, done, rows_read, rows_written, rows_quarantined, " +
+const ledgerInsert = "INSERT INTO stint_ledger (job, stage, step, from_key, to_key, done, rows_read, rows_written, rows_quarantined, rows_skipped, " +
 	"bytes, checksum, worker, attempt) VALUES ("
 
 func (s *postgresSink) begin() string {
 	return "BEGIN; SET LOCAL lock_timeout = " + strconv.FormatInt(max(s.opts.LockTimeout.Milliseconds(), 1), 10) + ";\n"
 }
 
-func (s *postgresSink) ledgerInsert(b *Batch, p part) string {
+func (s *postgresSink) ledgerInsert(p part) string {
 	l := Postgres.Literal
 	return ledgerInsert + l(s.opts.Job) + "," + l(s.opts.Stage) + "," + l(s.opts.Step) + "," + l(p.from.String()) + "," + l(p.to.String()) +
-		fmt.Sprintf(",%d,%d,%d,%d,%d,", p.doneInt(), p.read, p.written, p.quarantined, p.bytes) + l(p.checksumText()) + "," +
+		fmt.Sprintf(",%d,%d,%d,%d,%d,%d,", p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes) + l(p.checksumText()) + "," +
 		l(s.opts.Worker) + "," + l(s.opts.Attempt) + ");\n"
 }
 
 func (s *postgresSink) quarantineInsert(b *Batch, bad []badRow) string {
 	if len(bad) == 0 {
 		return ""
+	}
+	if a := s.opts.Again; a != nil {
+		return requarantine(a, b, bad)
 	}
 	return quarantineInsert + quarantineValues(Postgres, &s.opts, s.m.Source.FullName(), b, bad) +
 		"\nON CONFLICT (job, stage, step, row_key) DO UPDATE SET column_name = EXCLUDED.column_name, reason = EXCLUDED.reason, " +
@@ -143,6 +175,9 @@ func (s *postgresSink) copy(ctx context.Context, before string, b *Batch, lo, hi
 	if lo == hi {
 		return s.run(ctx, before)
 	}
+	if s.used { // of this transaction: a COPY that was tried before
+		before += "DELETE FROM pg_temp.stint_stage;\n"
+	}
 	rows := newCopyReader(b.span(lo, hi), b.plan.text)
 	tag, err := s.pg.CopyFrom(ctx, rows, before+s.sql)
 	rows.stop()
@@ -150,12 +185,26 @@ func (s *postgresSink) copy(ctx context.Context, before string, b *Batch, lo, hi
 		err = tasks.Permanent(tasks.WithHint(nil, "a trigger or a rule of the table drops rows; disable it for the load",
 			"the target %s took %d of %d rows without an error", s.m.Target.FullName(), tag.RowsAffected(), hi-lo))
 	}
+	if err == nil && s.staged {
+		s.used = true
+		err = s.mergeStage(ctx, hi-lo)
+	}
 	return err
+}
+
+// rowFault is rowFault, where a foreign key of the target is a rule for rows like any other if the plan says so.
+func (s *postgresSink) rowFault(err error) (code, reason, column string, ok bool) {
+	var pg *pgconn.PgError
+	if s.opts.Rules && errors.As(err, &pg) && pg.Code == "23503" {
+		return pg.Code, pg.Message + ": " + pg.Detail, pg.ColumnName, true
+	}
+	return rowFault(err)
 }
 
 // commit ends the transaction, and takes the server's word only when it says COMMIT.
 func (s *postgresSink) commit(ctx context.Context) error {
 	results, err := s.pg.Exec(ctx, "COMMIT").ReadAll()
+	s.used = false
 	if err != nil {
 		return err
 	}
@@ -170,6 +219,7 @@ func (s *postgresSink) rollback(ctx context.Context) error {
 	if s.pg.IsClosed() {
 		return errors.New("the connection is closed")
 	}
+	s.used = false
 	if s.pg.TxStatus() == 'I' {
 		return nil
 	}
@@ -225,13 +275,16 @@ func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, r
 	}
 	planned := part{from: from, to: b.To, done: b.Last}
 	// A border that is checked only at COMMIT would not say which row it was.
-	before := s.begin() + "SET CONSTRAINTS ALL IMMEDIATE;\n" + s.ledgerInsert(b, planned)
+	before := s.begin() + "SET CONSTRAINTS ALL IMMEDIATE;\n" + s.ledgerInsert(planned)
 	if err := s.run(ctx, before); err != nil {
 		return part{}, 0, err
 	}
 	found, next, sum, size, err := s.isolateRows(ctx, b, row)
 	if err != nil {
 		return part{}, 0, err
+	}
+	if s.opts.Stop && len(found) > 0 {
+		return part{}, 0, s.opts.stopped(b, &found[0])
 	}
 	p := planned
 	end := b.RowsRead
@@ -245,12 +298,18 @@ func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, r
 			bad = append(bad, q)
 		}
 	}
-	p.read, p.quarantined, p.bytes, p.checksum = end-first, len(bad), size, sum
-	p.written = next - row - len(found)
+	p.read, p.quarantined, p.skipped, p.bytes, p.checksum = end-first, setAside(bad), b.skippedWithin(first, end), size, sum
+	p.written = next - row
+	for _, q := range found {
+		p.written -= q.rows
+	}
 	l := Postgres.Literal
 	err = s.run(ctx, s.quarantineInsert(b, bad)+fmt.Sprintf("UPDATE stint_ledger SET to_key = %s, done = %d, rows_read = %d, rows_written = %d, "+
-		"rows_quarantined = %d, bytes = %d, checksum = %s WHERE job = %s AND stage = %s AND step = %s AND from_key = %s", l(p.to.String()),
-		p.doneInt(), p.read, p.written, p.quarantined, p.bytes, l(p.checksumText()), l(s.opts.Job), l(s.opts.Stage), l(s.opts.Step), l(from.String())))
+		"rows_quarantined = %d, rows_skipped = %d, bytes = %d, checksum = %s WHERE job = %s AND stage = %s AND step = %s AND from_key = %s", l(p.to.String()),
+		p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, l(p.checksumText()), l(s.opts.Job), l(s.opts.Stage), l(s.opts.Step), l(from.String())))
+	if err == nil {
+		err = s.settled(ctx, b, first, end, bad)
+	}
 	if err == nil {
 		err = s.commit(ctx)
 	}
@@ -259,7 +318,7 @@ func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, r
 
 // isolateRows loads encoded rows from row on, each COPY under a savepoint, until the end of the batch or of the budget. The
 // server says in which line it stopped; what is before it is loaded, the line itself is tried alone, so that only a row that
-// fails by itself is blamed.
+// fails by itself is blamed. All that was made of one row of the source stands and falls together.
 func (s *postgresSink) isolateRows(ctx context.Context, b *Batch, row int) (found []badRow, next int, sum uint64, size int, err error) {
 	hash := xxhash.New()
 	deadline := time.Now().Add(isolationBudget)
@@ -270,7 +329,7 @@ func (s *postgresSink) isolateRows(ctx context.Context, b *Batch, row int) (foun
 		if over && row > start && b.canCutAt(b.readIndex(row)) { // never before it has moved: each part has a From of its own
 			break
 		}
-		end := min(row+width, b.RowsEncoded)
+		end := b.groupEnd(min(row+width, b.RowsEncoded))
 		err := s.copy(ctx, savepoint+"SAVEPOINT stint;\n", b, row, end)
 		if err == nil {
 			savepoint = "RELEASE stint;\n"
@@ -283,14 +342,15 @@ func (s *postgresSink) isolateRows(ctx context.Context, b *Batch, row int) (foun
 			}
 			continue
 		}
-		code, reason, column, ok := rowFault(err)
+		code, reason, column, ok := s.rowFault(err)
 		if !ok {
 			return nil, 0, 0, 0, err
 		}
 		savepoint = "ROLLBACK TO stint; RELEASE stint;\n"
-		if end-row == 1 {
-			found = append(found, badRow{at: b.readIndex(row), column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
-			row++
+		s.used = false
+		if b.readIndex(row) == b.readIndex(end-1) {
+			found = append(found, badRow{at: b.readIndex(row), rows: end - row, column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
+			row = end
 			width, suspect = 64, false
 			continue
 		}

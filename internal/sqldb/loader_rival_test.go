@@ -108,7 +108,7 @@ func TestARivalThatIsFrozenIsNotWaitedForAndCanBeEnded(t *testing.T) {
 	}
 	defer frozen.Release()
 	for _, sql := range []string{fmt.Sprintf("SELECT pg_advisory_lock_shared(%d)", stepLock("job", "stage", "1")), "BEGIN",
-		ledgerInsert + "'job', 'stage', '1', '', '', 1, 10, 10, 0, 0, '', 'frozen', 'a1')", "INSERT INTO t VALUES (1, 'half')"} {
+		ledgerInsert + "'job', 'stage', '1', '', '', 1, 10, 10, 0, 0, 0, '', 'frozen', 'a1')", "INSERT INTO t VALUES (1, 'half')"} {
 		if _, err := frozen.Exec(ctx, sql); err != nil {
 			t.Fatal(err)
 		}

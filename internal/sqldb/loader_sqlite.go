@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,11 @@ type sqliteSink struct {
 	timeout int64 // of the connection, in milliseconds, before we set ours
 	many    driver.StmtExecContext
 	one     driver.StmtExecContext
-	rows    int // of many
+	clear   driver.StmtExecContext // ModeReplace: deletes the row of a key
+	keepID  driver.StmtExecContext // with KeepIDs: keeps the id of a row
+	keyAt   []int                  // where the columns of the key are in a row, for clear and keepID
+	idAt    int                    // where the id is in a row; -1 when the target gives it
+	rows    int                    // of many
 	args    []driver.NamedValue
 }
 
@@ -52,9 +57,12 @@ func newSQLiteSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions) 
 	}
 	if err == nil {
 		s.rows = max(1, maxInsertValues/len(m.Columns))
-		if s.many, err = s.prepare(s.rows); err == nil {
-			s.one, err = s.prepare(1)
+		if s.many, err = s.prepare(s.insertSQL(s.rows)); err == nil {
+			s.one, err = s.prepare(s.insertSQL(1))
 		}
+	}
+	if err == nil {
+		err = s.prepareKeyed()
 	}
 	if err != nil {
 		s.close()
@@ -67,15 +75,71 @@ func newSQLiteSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions) 
 	return s, nil
 }
 
-// prepare makes an INSERT of n rows. OR ABORT overrides what the table says of conflicts: IGNORE and REPLACE would lose rows.
-func (s *sqliteSink) prepare(n int) (driver.StmtExecContext, error) {
+// insertSQL is an INSERT of n rows. OR ABORT overrides what the table says of conflicts: IGNORE and REPLACE would lose rows.
+func (s *sqliteSink) insertSQL(n int) string {
 	names := make([]string, len(s.m.Columns))
 	for i, c := range s.m.Columns {
 		names[i] = c.Target
 	}
 	row := "(" + strings.TrimSuffix(strings.Repeat("?,", len(names)), ",") + ")"
-	stmt, err := s.drv.Prepare("INSERT OR ABORT INTO " + SQLite.QuoteTable("", s.m.Target.Name) + " (" + SQLite.QuoteList(names) + ") VALUES " +
-		strings.TrimSuffix(strings.Repeat(row+",", n), ","))
+	sql := "INSERT OR ABORT INTO " + SQLite.QuoteTable("", s.m.Target.Name) + " (" + SQLite.QuoteList(names) + ") VALUES " +
+		strings.TrimSuffix(strings.Repeat(row+",", n), ",")
+	if s.opts.Mode == ModeUpsert {
+		sql += onConflict(SQLite, names, s.opts.Key)
+	}
+	return sql
+}
+
+// onConflict makes an INSERT overwrite the mapped columns of a row that is there; of one that has no others it touches the key, so
+// that the row counts.
+func onConflict(d Dialect, names, key []string) string {
+	var set []string
+	for _, name := range names {
+		if !slices.Contains(key, name) {
+			set = append(set, d.Quote(name)+" = EXCLUDED."+d.Quote(name))
+		}
+	}
+	if len(set) == 0 {
+		set = append(set, d.Quote(key[0])+" = EXCLUDED."+d.Quote(key[0]))
+	}
+	return " ON CONFLICT (" + d.QuoteList(key) + ") DO UPDATE SET " + strings.Join(set, ", ")
+}
+
+// prepareKeyed makes the statements that know a row by its key, where they are needed.
+func (s *sqliteSink) prepareKeyed() error {
+	s.idAt = -1
+	var where []string
+	for _, k := range s.opts.Key {
+		at := slices.IndexFunc(s.m.Columns, func(c ColumnPair) bool { return c.Target == k })
+		if at < 0 {
+			return tasks.Permanent(fmt.Errorf("the key's column %s is not in the mapping", k))
+		}
+		s.keyAt = append(s.keyAt, at)
+		where = append(where, SQLite.Quote(k)+" = ?")
+	}
+	table := SQLite.QuoteTable("", s.m.Target.Name)
+	var err error
+	if s.opts.Mode == ModeReplace {
+		if s.clear, err = s.prepare("DELETE FROM " + table + " WHERE " + strings.Join(where, " AND ")); err != nil {
+			return err
+		}
+	}
+	if !s.m.KeepIDs {
+		return nil
+	}
+	const conflict = " ON CONFLICT (scope, entity, source_key) DO UPDATE SET target_id = excluded.target_id, job = excluded.job"
+	s.idAt = slices.IndexFunc(s.m.Columns, func(c ColumnPair) bool { return c.Target == s.opts.IDs.Column })
+	sql := "INSERT INTO stint_ids (scope, entity, source_key, target_id, job) VALUES (?, ?, ?, CAST(? AS TEXT), ?)"
+	if s.idAt < 0 {
+		sql = "INSERT INTO stint_ids (scope, entity, source_key, job, target_id) SELECT ?, ?, ?, ?, CAST(" + SQLite.Quote(s.opts.IDs.Column) + " AS TEXT) FROM " +
+			table + " WHERE " + strings.Join(where, " AND ")
+	}
+	s.keepID, err = s.prepare(sql + conflict)
+	return err
+}
+
+func (s *sqliteSink) prepare(sql string) (driver.StmtExecContext, error) {
+	stmt, err := s.drv.Prepare(sql)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +151,7 @@ func (s *sqliteSink) prepare(n int) (driver.StmtExecContext, error) {
 }
 
 func (s *sqliteSink) close() {
-	for _, stmt := range []driver.StmtExecContext{s.many, s.one} {
+	for _, stmt := range []driver.StmtExecContext{s.many, s.one, s.clear, s.keepID} {
 		if c, ok := stmt.(driver.Stmt); ok {
 			_ = c.Close() // nothing to do about it; the connection stays usable
 		}
@@ -120,8 +184,8 @@ func (s *sqliteSink) tryLoad(ctx context.Context, b *Batch) (Loaded, error) {
 	p.bytes = b.Bytes
 	p.checksum = checksumValues(b.values)
 	o := &s.opts
-	_, err := s.conn.ExecContext(ctx, ledgerInsert+"?,?,?,?,?,?,?,?,?,?,?,?,?)", o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
-		p.read, p.written, p.quarantined, p.bytes, p.checksumText(), o.Worker, o.Attempt)
+	_, err := s.conn.ExecContext(ctx, ledgerInsert+"?,?,?,?,?,?,?,?,?,?,?,?,?,?)", o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
+		p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt)
 	if err != nil {
 		if isSQLiteConflict(err) {
 			return Loaded{}, ErrTaken
@@ -132,8 +196,13 @@ func (s *sqliteSink) tryLoad(ctx context.Context, b *Batch) (Loaded, error) {
 	if err != nil {
 		return Loaded{}, err
 	}
+	if o.Stop && len(bad) > 0 {
+		return Loaded{}, o.stopped(b, &bad[0])
+	}
 	if len(bad) > 0 {
-		p.written -= len(bad)
+		for i := range bad {
+			p.written -= bad[i].rows
+		}
 		p.quarantined += len(bad)
 		// The checksum of the rows that were written would be another one; "" says that it is not known.
 		if _, err := s.conn.ExecContext(ctx, "UPDATE stint_ledger SET rows_written = ?, rows_quarantined = ?, checksum = ? "+
@@ -141,7 +210,14 @@ func (s *sqliteSink) tryLoad(ctx context.Context, b *Batch) (Loaded, error) {
 			return Loaded{}, err
 		}
 	}
-	for _, q := range append(bad, b.bad...) {
+	all := append(bad, b.bad...)
+	if o.Again != nil {
+		if err := s.settle(ctx, b, all); err != nil {
+			return Loaded{}, err
+		}
+		all = nil
+	}
+	for _, q := range all {
 		if _, err := s.conn.ExecContext(ctx, quarantineInsert+"(?,?,?,?,?,?,?,?,?) ON CONFLICT (job, stage, step, row_key) DO UPDATE SET "+
 			"column_name = excluded.column_name, reason = excluded.reason, code = excluded.code, row_json = excluded.row_json", o.Job, o.Stage,
 			o.Step, s.m.Source.FullName(), b.nameAt(q.at).String(), q.column, q.reason, q.code, q.json); err != nil {
@@ -168,7 +244,7 @@ func (s *sqliteSink) insertRows(ctx context.Context, b *Batch) ([]badRow, error)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
-		if b.RowsEncoded-row >= s.rows && s.rows > 1 {
+		if b.RowsEncoded-row >= s.rows && s.rows > 1 && s.clear == nil && s.keepID == nil && b.groupEnd(row+s.rows) == row+s.rows {
 			err := s.insert(s.many, b.values[row*n:(row+s.rows)*n], s.rows)
 			if err == nil {
 				row += s.rows
@@ -178,19 +254,108 @@ func (s *sqliteSink) insertRows(ctx context.Context, b *Batch) ([]badRow, error)
 				return nil, err
 			}
 		}
-		for end := min(row+s.rows, b.RowsEncoded); row < end; row++ {
-			err := s.insert(s.one, b.values[row*n:(row+1)*n], 1)
-			if err == nil {
-				continue
-			}
-			code, reason, _, ok := rowFault(err)
-			if !ok {
+		for end := min(row+s.rows, b.RowsEncoded); row < end; {
+			next := b.groupEnd(row + 1)
+			fault, err := s.insertGroup(ctx, b, row, next)
+			if err != nil {
 				return nil, err
 			}
-			bad = append(bad, badRow{at: b.readIndex(row), reason: reason, code: code, json: b.encodedJSON(row)})
+			if fault != nil {
+				bad = append(bad, *fault)
+			}
+			row = next
 		}
 	}
 	return bad, nil
+}
+
+// insertGroup inserts what was made of one row of the source, all of it or nothing. It returns the row as one to be set aside when
+// SQLite rejects any of it.
+func (s *sqliteSink) insertGroup(ctx context.Context, b *Batch, row, end int) (*badRow, error) {
+	n := len(s.m.Columns)
+	several := end-row > 1 || s.clear != nil || s.keepID != nil
+	if several {
+		if _, err := s.conn.ExecContext(ctx, "SAVEPOINT stint"); err != nil {
+			return nil, err
+		}
+	}
+	for at := row; at < end; at++ {
+		err := s.insertOne(b, at, b.values[at*n:(at+1)*n])
+		if err == nil {
+			continue
+		}
+		code, reason, _, ok := rowFault(err)
+		if !ok {
+			return nil, err
+		}
+		if several {
+			if _, err := s.conn.ExecContext(ctx, "ROLLBACK TO stint; RELEASE stint"); err != nil {
+				return nil, err
+			}
+		}
+		return &badRow{at: b.readIndex(at), rows: end - row, reason: reason, code: code, json: b.encodedJSON(at)}, nil
+	}
+	if several {
+		_, err := s.conn.ExecContext(ctx, "RELEASE stint")
+		return nil, err
+	}
+	return nil, nil
+}
+
+// insertOne inserts one row, in the mode of the loader, and keeps its id.
+func (s *sqliteSink) insertOne(b *Batch, at int, values []any) error {
+	key := make([]any, len(s.keyAt))
+	for i, k := range s.keyAt {
+		key[i] = values[k]
+	}
+	if s.clear != nil {
+		if _, err := s.execute(s.clear, key); err != nil {
+			return err
+		}
+	}
+	if err := s.insert(s.one, values, 1); err != nil || s.keepID == nil {
+		return err
+	}
+	o := &s.opts
+	args := []any{o.IDs.Scope, o.IDs.Entity, b.ids[at]}
+	if s.idAt >= 0 {
+		args = append(args, values[s.idAt], o.Job)
+	} else {
+		args = append(append(args, o.Job), key...)
+	}
+	_, err := s.execute(s.keepID, args)
+	return err
+}
+
+func (s *sqliteSink) execute(stmt driver.StmtExecContext, values []any) (driver.Result, error) {
+	args := make([]driver.NamedValue, len(values))
+	for i, v := range values {
+		args[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return stmt.ExecContext(context.Background(), args)
+}
+
+// settle takes rows that were tried again, and are loaded or skipped now, from those that are set aside, and says of the others why
+// they still are.
+func (s *sqliteSink) settle(ctx context.Context, b *Batch, bad []badRow) error {
+	a := s.opts.Again
+	for _, key := range settledKeys(b, 0, b.RowsRead, bad) {
+		res, err := s.conn.ExecContext(ctx, "DELETE FROM stint_quarantine WHERE job = ? AND stage = ? AND row_key = ?", a.Job, a.Stage, key)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(ErrTaken, err)
+		}
+	}
+	for i := range bad {
+		q := &bad[i]
+		if _, err := s.conn.ExecContext(ctx, "UPDATE stint_quarantine SET column_name = ?, reason = ?, code = ?, row_json = ? WHERE job = ? AND stage = ? AND row_key = ?",
+			q.column, q.reason, q.code, q.json, a.Job, a.Stage, b.keyAt(q.at, b.parts).String()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *sqliteSink) insert(stmt driver.StmtExecContext, values []any, rows int) error {

@@ -48,8 +48,28 @@ func (l Location) ID() string {
 // Path returns the absolute path of an SQLite file or of a folder of files, and "" for other databases.
 func (l Location) Path() string { return l.path }
 
+// IsDatabase reports whether there is an SQL database at this place: not files, and not an API.
+func (l Location) IsDatabase() bool {
+	return l.Dialect != Files && l.Dialect != Records && l.Dialect != ""
+}
+
 // Scheme returns what the URL begins with: of files their form, csv, tsv, ndjson or dbf.
 func (l Location) Scheme() string { return l.scheme }
+
+// API returns the base URL of an API, and the user and password in front of its host; "" for everything else.
+func (l Location) API() (base, user, password string) {
+	if l.Dialect != Records {
+		return "", "", ""
+	}
+	u, err := url.Parse(l.dsn)
+	if err != nil {
+		return "", "", ""
+	}
+	user = u.User.Username()
+	password, _ = u.User.Password()
+	u.User = nil
+	return u.String(), user, password
+}
 
 // Params returns what the URL of files says of their form, such as encoding. Nobody may change it.
 func (l Location) Params() url.Values { return l.params }
@@ -64,7 +84,10 @@ func ParseURL(s string) (Location, error) {
 	case !found || strings.ContainsAny(scheme, `/\. `):
 		return Location{}, tasks.WithHint(nil, "for a file write sqlite:FILE; "+urlForms(), "the database URL has no scheme")
 	}
-	var known []string
+	if scheme == "http" || scheme == "https" {
+		return parseAPI(s)
+	}
+	known := []string{"http", "https"}
 	for _, d := range dialects {
 		schemes, _ := d.words().urls()
 		if slices.Contains(schemes, scheme) {
@@ -88,6 +111,23 @@ func urlForms() string {
 	}
 	last := len(forms) - 1
 	return "a database URL is " + strings.Join(forms[:last], ", ") + "; files are " + forms[last]
+}
+
+// parseAPI reads the base URL of an HTTP API, a target of plans. A user and a password in it are its credentials.
+func parseAPI(s string) (Location, error) {
+	const form = "write https://HOST/BASE, and credentials under connections in the configuration"
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return Location{}, tasks.WithHint(nil, form, "the URL of the API cannot be read")
+	case u.Host == "":
+		return Location{}, tasks.WithHint(nil, form, "the URL of the API names no host")
+	case u.RawQuery != "" || u.Fragment != "":
+		return Location{}, tasks.WithHint(nil, "put the query into to.http.path of the plan", "the URL of an API has no query")
+	}
+	bare := *u
+	bare.User = nil
+	return Location{Dialect: Records, scheme: u.Scheme, dsn: s, redacted: redactURL(u), identity: "api\n" + strings.TrimRight(bare.String(), "/")}, nil
 }
 
 // parseFiles reads FORM:DIR?encoding=...; what the parameters may be is the reader's business.

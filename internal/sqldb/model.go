@@ -12,6 +12,7 @@ const (
 	MySQL     Dialect = "mysql"     // MariaDB too
 	Firebird  Dialect = "firebird"  // source only
 	SQLServer Dialect = "sqlserver" // source only
+	Records   Dialect = "records"   // what goes to an API or into files: targets of a Batcher only
 	Files     Dialect = "files"     // folders of files, see Tabular: sources only
 )
 
@@ -66,6 +67,8 @@ type Table struct {
 	Rows        int64        `json:"rows,omitempty"`       // an estimate; exact where it is cheap
 	RowID       string       `json:"row_id,omitempty"`     // an expression for the place of a row; SQLite: a name of the rowid, "" for WITHOUT ROWID
 	Only        bool         `json:"only,omitempty"`       // PostgreSQL: not partitioned; its rows are its own, and not those of tables that inherit from it
+	Query       string       `json:"query,omitempty"`      // the SELECT whose rows these are, in place of a table; it has no rowid or ctid
+	Where       string       `json:"where,omitempty"`      // a condition on the rows, in the database's own SQL; likewise
 	Place       bool         `json:"place,omitempty"`      // files: the rows are named by where they stand
 	Autoincr    bool         `json:"autoincr,omitempty"`   // SQLite: AUTOINCREMENT
 	LastValue   *int64       `json:"last_value,omitempty"` // last value of the identity or AUTOINCREMENT sequence, when it has one

@@ -24,6 +24,9 @@ const (
 
 // appendMoment appends a field of a date, a time or a timestamp.
 func (c *codec) appendMoment(dst []byte, v *cell) ([]byte, *BadValue) {
+	if v.kind == cellMicros {
+		return c.appendMicros(dst, v)
+	}
 	if v.kind != cellText {
 		return dst, c.bad(v, codeDate, "is not a date or time as text")
 	}
@@ -54,6 +57,27 @@ func (c *codec) appendMoment(dst []byte, v *cell) ([]byte, *BadValue) {
 		}
 	}
 	us := m.days*usPerDay + m.us - m.offset*1e6
+	return binary.BigEndian.AppendUint64(append(dst, 0, 0, 0, 8), uint64(us)), nil
+}
+
+// appendMicros appends what a transformation made, which knows no more than microseconds.
+func (c *codec) appendMicros(dst []byte, v *cell) ([]byte, *BadValue) {
+	us := v.int()
+	if c.dst.Kind != KindTime {
+		us -= microsTo2000
+	}
+	day := us / usPerDay
+	if us%usPerDay < 0 {
+		day--
+	}
+	switch {
+	case c.grain > 1 && us%c.grain != 0:
+		return dst, c.bad(v, codeDateRange, "has more digits behind the second than "+c.dst.Type+" keeps")
+	case c.dst.Kind == KindDate && us != day*usPerDay:
+		return dst, c.bad(v, codeDate, "has a time of day, which a date would lose")
+	case c.dst.Kind == KindDate:
+		return binary.BigEndian.AppendUint32(append(dst, 0, 0, 0, 4), uint32(int32(day))), nil
+	}
 	return binary.BigEndian.AppendUint64(append(dst, 0, 0, 0, 8), uint64(us)), nil
 }
 

@@ -13,15 +13,22 @@ type plan struct {
 	m        *Mapping
 	selected []selected
 	codecs   []codec
+	made     *transformer // nil: the columns are those of the source
 	encoding encoding
 	text     bool   // COPY in text form, for the sake of a type whose binary form we do not know
 	field    []byte // text form: the field before it is written
 }
 
 func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
-	p := &plan{from: from, to: to, m: m, encoding: to.words().encoding()}
+	p := &plan{from: from, to: to, m: m, encoding: encodeValues}
+	if to != Records {
+		p.encoding = to.words().encoding()
+	}
 	if len(m.Columns) == 0 {
 		return nil, fmt.Errorf("map %s: no columns", m.Source.FullName())
+	}
+	if m.Make != nil {
+		return p, p.transformed()
 	}
 	for _, pair := range m.Columns {
 		src, dst := m.Source.Column(pair.Source), m.Target.Column(pair.Target)
@@ -29,21 +36,7 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 			return nil, fmt.Errorf("map %s: there is no column %s or no column %s in %s", m.Source.FullName(), pair.Source, pair.Target,
 				m.Target.FullName())
 		}
-		c := codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()}
-		c.same = sameMySQL(from, to, src, dst)
-		c.raw = from == Postgres && to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind &&
-			(src.Kind != KindOther || portable(src.Type))
-		if to == Postgres && dst.Kind == KindOther && !c.raw {
-			p.text = true
-		}
-		if to == SQLite {
-			c.affinity = affinityOf(dst.Type)
-		}
-		switch dst.Kind {
-		case KindTime, KindTimestamp, KindTimestampTZ:
-			c.grain = grainOf(dst.Type)
-		}
-		p.codecs = append(p.codecs, c)
+		p.addCodec(codec{src: src, dst: dst, from: from, to: to, typed: from.words().enforces()})
 	}
 	for i := range p.codecs {
 		c := &p.codecs[i]
@@ -53,6 +46,66 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 		p.selected = append(p.selected, selected{column: c.src, binary: c.raw || from.words().binary(c.src.Kind)})
 	}
 	return p, nil
+}
+
+// transformed makes a plan ready whose columns are made by a Transform.
+func (p *plan) transformed() error {
+	t := p.m.Make()
+	x := &transformer{t: t, inputs: t.Reads()}
+	x.oids, x.in = make([]uint32, len(x.inputs)), make([]cell, len(x.inputs))
+	p.made = x
+	for i, pair := range p.m.Columns {
+		dst := p.m.Target.Column(pair.Target)
+		if dst == nil {
+			return fmt.Errorf("map %s: there is no column %s in %s", p.m.Source.FullName(), pair.Target, p.m.Target.FullName())
+		}
+		plain := t.Plain(i)
+		c := codec{src: &Column{Name: pair.Source, Kind: p.m.Kinds[i]}, dst: dst, to: p.to}
+		if plain >= 0 {
+			if c.src = p.m.Source.Column(x.inputs[plain].Name); c.src == nil {
+				return fmt.Errorf("map %s: there is no column %s", p.m.Source.FullName(), x.inputs[plain].Name)
+			}
+			c.from, c.typed = p.from, p.from.words().enforces()
+		}
+		p.addCodec(c)
+		x.plain = append(x.plain, plain)
+	}
+	raw := make([]bool, len(x.inputs))
+	for i, plain := range x.plain {
+		if plain >= 0 && p.codecs[i].raw && !(p.text && p.codecs[i].src.Kind == KindOther) {
+			raw[plain] = true
+		}
+	}
+	for i, in := range x.inputs {
+		c := p.m.Source.Column(in.Name)
+		if c == nil {
+			return fmt.Errorf("map %s: there is no column %s", p.m.Source.FullName(), in.Name)
+		}
+		raw[i] = raw[i] && !in.Seen // whoever looks at a value of an unknown type looks at its text
+		p.selected = append(p.selected, selected{column: c, binary: raw[i] || p.from.words().binary(c.Kind)})
+	}
+	for i, plain := range x.plain {
+		p.codecs[i].raw = p.codecs[i].raw && (raw[plain] || p.codecs[i].src.Kind != KindOther)
+	}
+	return nil
+}
+
+// addCodec adds the codec of a column, and completes it.
+func (p *plan) addCodec(c codec) {
+	src, dst := c.src, c.dst
+	c.same = sameMySQL(c.from, p.to, src, dst)
+	c.raw = c.from == Postgres && p.to == Postgres && src.Type == dst.Type && src.Kind == dst.Kind && (src.Kind != KindOther || portable(src.Type))
+	if p.to == Postgres && dst.Kind == KindOther && !c.raw {
+		p.text = true
+	}
+	if p.to == SQLite {
+		c.affinity = affinityOf(dst.Type)
+	}
+	switch dst.Kind {
+	case KindTime, KindTimestamp, KindTimestampTZ:
+		c.grain = grainOf(dst.Type)
+	}
+	p.codecs = append(p.codecs, c)
 }
 
 // portable reports whether the binary form of a PostgreSQL type of KindOther means the same in every database. Enums, composites
@@ -71,6 +124,17 @@ func portable(typ string) bool {
 
 // opened takes over what the source said of its columns when the query ran.
 func (p *plan) opened(cols []selected) {
+	if p.made != nil {
+		for i := range p.made.oids {
+			p.made.oids[i] = cols[i].oid
+		}
+		for i, plain := range p.made.plain {
+			if plain >= 0 {
+				p.codecs[i].oid = cols[plain].oid
+			}
+		}
+		return
+	}
 	for i := range p.codecs {
 		p.codecs[i].oid = cols[i].oid
 	}
@@ -95,20 +159,21 @@ func (p *plan) add(b *Batch, r *Rows) error {
 	b.keyEnds = append(b.keyEnds, len(b.keys))
 	b.RowsRead++
 	var bad *BadValue
-	switch p.encoding {
-	case encodeValues:
-		bad = p.addValues(b, r.cells)
-	case encodeSQL:
-		bad = p.addSQL(b, r.cells)
+	var err error
+	switch {
+	case r.unreadable != nil:
+		bad = &BadValue{Reason: r.unreadable.Reason, Code: r.unreadable.Code}
+	case p.made != nil:
+		if bad, err = p.transform(b, r.cells); bad == nil {
+			return err
+		}
 	default:
-		bad = p.addCopy(b, r.cells)
-	}
-	if bad == nil {
-		b.RowsEncoded++
-		return nil
+		if bad = p.encode(b, r.cells); bad == nil {
+			b.RowsEncoded++
+			return nil
+		}
 	}
 	row := badRow{at: b.RowsRead - 1, column: bad.Column, reason: bad.Reason, code: bad.Code}
-	var err error
 	if row.json, err = p.sourceJSON(r); err != nil {
 		return err
 	}
@@ -121,8 +186,12 @@ func (p *plan) add(b *Batch, r *Rows) error {
 func (p *plan) addCopy(b *Batch, cells []cell) *BadValue {
 	start := len(b.data)
 	data := b.data
+	fields := len(p.codecs)
+	if p.m.KeepIDs {
+		fields++
+	}
 	if !p.text {
-		data = binary.BigEndian.AppendUint16(data, uint16(len(p.codecs)))
+		data = binary.BigEndian.AppendUint16(data, uint16(fields))
 	}
 	var bad *BadValue
 	for i := range p.codecs {
@@ -139,6 +208,9 @@ func (p *plan) addCopy(b *Batch, cells []cell) *BadValue {
 			return bad
 		}
 	}
+	if p.m.KeepIDs {
+		data = p.appendID(data)
+	}
 	if p.text {
 		data = append(data, '\n')
 	}
@@ -153,7 +225,7 @@ func (p *plan) addValues(b *Batch, cells []cell) *BadValue {
 	start := len(b.values)
 	size := 0
 	for i := range p.codecs {
-		v, bad := p.codecs[i].driverValue(&cells[i])
+		v, bad := p.value(i, &cells[i])
 		if bad != nil {
 			clear(b.values[start:])
 			b.values = b.values[:start]
@@ -172,8 +244,19 @@ func (p *plan) addValues(b *Batch, cells []cell) *BadValue {
 	return nil
 }
 
+// value returns a value of a row for who takes values.
+func (p *plan) value(i int, c *cell) (any, *BadValue) {
+	if p.to == Records {
+		return p.codecs[i].recordValue(c)
+	}
+	return p.codecs[i].driverValue(c)
+}
+
 // readIndex turns the number of an encoded row into its number among all rows of the batch.
 func (b *Batch) readIndex(encoded int) int {
+	if len(b.origins) > 0 {
+		return b.origins[encoded]
+	}
 	at := encoded
 	for i := range b.bad {
 		if b.bad[i].at > at {

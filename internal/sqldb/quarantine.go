@@ -27,6 +27,7 @@ type Quarantined struct {
 // badRow is a row of a batch that goes into quarantine.
 type badRow struct {
 	at           int // its number among all rows of the batch
+	rows         int // how many encoded rows it is, when the target refused it
 	column       string
 	reason, code string
 	json         string
@@ -56,11 +57,14 @@ func appendRowValue(b []byte, v *cell) []byte {
 // sourceJSON shows the current row as it was read.
 func (p *plan) sourceJSON(r *Rows) (string, error) {
 	b := []byte{'{'}
-	for i := range p.codecs {
-		c := &p.codecs[i]
+	if r.unreadable != nil {
+		raw := textCell(r.unreadable.Raw)
+		return string(append(appendRowValue(append(b, `"":`...), &raw), '}')), nil
+	}
+	for i := range p.selected {
 		v := r.cells[i]
 		if v.kind == cellRaw {
-			if plain, bad := c.plain(&v); bad == nil {
+			if plain, _, err := decodePostgres(r.cols[i].oid, v.s, nil); err == nil {
 				v = plain
 			} else {
 				v.kind = cellBytes
@@ -69,7 +73,7 @@ func (p *plan) sourceJSON(r *Rows) (string, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendJSONString(b, strings.ToValidUTF8(c.src.Name, "\uFFFD")), ':')
+		b = append(appendJSONString(b, strings.ToValidUTF8(p.selected[i].column.Name, "\uFFFD")), ':')
 		b = appendRowValue(b, &v)
 	}
 	return string(append(b, '}')), nil
@@ -181,10 +185,59 @@ func QuarantineCount(ctx context.Context, db *DB, job, table string) (int64, err
 func StageTotals(ctx context.Context, db *DB, job, stage string) (tasks.Counters, error) {
 	var c tasks.Counters
 	sum := func(column string) string { return db.Dialect.words().bigint("coalesce(sum(" + column + "), 0)") }
-	err := queryRow(ctx, db, "SELECT "+sum("rows_read")+", "+sum("rows_written")+", "+sum("rows_quarantined")+", "+sum("bytes")+
-		" FROM stint_ledger WHERE job = $1 AND stage = $2", []any{job, stage}, &c.Read, &c.Written, &c.Quarantined, &c.Bytes)
+	err := queryRow(ctx, db, "SELECT "+sum("rows_read")+", "+sum("rows_written")+", "+sum("rows_quarantined")+", "+sum("rows_skipped")+", "+sum("bytes")+
+		" FROM stint_ledger WHERE job = $1 AND stage = $2", []any{job, stage}, &c.Read, &c.Written, &c.Quarantined, &c.Skipped, &c.Bytes)
 	if err != nil {
 		return c, fmt.Errorf("add up the ledger: %w", Classify(err))
 	}
 	return c, nil
+}
+
+// SetAside returns the keys of rows that are set aside, behind a key as text, at most limit, and the last of them as text: of one
+// code, or of all ("").
+func SetAside(ctx context.Context, db *DB, a *Again, code, after string, limit int) (keys []RowKey, last string, err error) {
+	err = queryQuarantine(ctx, db, "SELECT row_key FROM stint_quarantine WHERE job = $1 AND stage = $2 AND ($3 = '' OR code = $3) AND row_key > $4 ORDER BY row_key LIMIT $5",
+		[]any{a.Job, a.Stage, code, after, limit}, func(scan func(...any) error) error {
+			if err := scan(&last); err != nil {
+				return err
+			}
+			key, err := ParseRowKey(last)
+			keys = append(keys, key)
+			return err
+		})
+	if err != nil {
+		return nil, "", fmt.Errorf("read the quarantine: %w", Classify(err))
+	}
+	return keys, last, nil
+}
+
+// SetAsideCount counts the rows that are set aside: of one code, or of all ("").
+func SetAsideCount(ctx context.Context, db *DB, a *Again, code string) (n int64, err error) {
+	err = queryQuarantine(ctx, db, "SELECT count(*) FROM stint_quarantine WHERE job = $1 AND stage = $2 AND ($3 = '' OR code = $3)",
+		[]any{a.Job, a.Stage, code}, func(scan func(...any) error) error { return scan(&n) })
+	if err != nil {
+		return 0, fmt.Errorf("count the quarantine: %w", Classify(err))
+	}
+	return n, nil
+}
+
+// RejectCount counts the rows of a job that are set aside, besides those that wait for others.
+func RejectCount(ctx context.Context, db *DB, job string) (n int64, err error) {
+	err = queryQuarantine(ctx, db, "SELECT count(*) FROM stint_quarantine WHERE job = $1 AND code <> $2", []any{job, CodeDeferred},
+		func(scan func(...any) error) error { return scan(&n) })
+	if err != nil {
+		return 0, fmt.Errorf("count the quarantine: %w", Classify(err))
+	}
+	return n, nil
+}
+
+// codeReference is the code of a row that is set aside because what it refers to is not there.
+const codeReference = "23503"
+
+// GiveUpWaiting makes the rows that wait for others ones that are set aside for good.
+func GiveUpWaiting(ctx context.Context, db *DB, a *Again) error {
+	if err := db.exec(ctx, "UPDATE stint_quarantine SET code = $1 WHERE job = $2 AND stage = $3 AND code = $4", codeReference, a.Job, a.Stage, CodeDeferred); err != nil {
+		return fmt.Errorf("give up waiting: %w", Classify(err))
+	}
+	return nil
 }

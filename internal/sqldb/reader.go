@@ -22,8 +22,10 @@ type Rows struct {
 	src    rowSource
 	last   cell // ctid walks: the place of the row before, to see that they come in order
 	err    error
-	span   trace.Span // nil where nothing is traced
-	count  int64      // rows so far
+	// unreadable is why the current row, of a file, is none; nil when it is one.
+	unreadable *UnreadableRow
+	span       trace.Span // nil where nothing is traced
+	count      int64      // rows so far
 }
 
 // rowSource is what a dialect's reader offers.
@@ -106,6 +108,12 @@ func readWhere(ctx context.Context, db *DB, t *Table, w Walk, cols []selected, t
 
 // from returns a table as FROM wants it, for its own rows alone.
 func (t *Table) from(d Dialect) string {
+	switch {
+	case t.Query != "":
+		return "(" + t.Query + "\n)" // a comment at its end ends with the line
+	case t.Where != "":
+		return "(SELECT * FROM " + d.words().from(t) + " WHERE " + t.Where + "\n)"
+	}
 	return d.words().from(t)
 }
 
@@ -158,7 +166,11 @@ func (r *Rows) Next() bool {
 		return false
 	}
 	r.keyOK = false
+	r.unreadable = nil
 	ok, err := r.src.next(r.cells)
+	if errors.As(err, &r.unreadable) {
+		ok, err = true, nil
+	}
 	if err != nil {
 		r.err = fmt.Errorf("read %s: %w", r.table.FullName(), err)
 		return false

@@ -94,3 +94,6 @@ type tabularRows struct{ r RowReader }
 
 func (t tabularRows) next(cells []cell) (bool, error) { return t.r.Next(cells) }
 func (t tabularRows) close() error                    { return t.r.Close() }
+
+// Nearest returns the known words that one may have meant, best first; none where nothing is near.
+func Nearest(word string, known []string) []string { return nearest(word, known) }

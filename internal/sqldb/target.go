@@ -23,7 +23,7 @@ func HasRows(ctx context.Context, db *DB, t *Table) (bool, error) {
 	var found bool
 	t, err := asItIs(ctx, db, t)
 	if err == nil {
-		err = queryValue(ctx, db, "SELECT EXISTS (SELECT 1 FROM "+t.from(db.Dialect)+")", &found)
+		err = queryValue(ctx, db, "SELECT EXISTS (SELECT 1 FROM "+t.from(db.Dialect)+walked+")", &found)
 	}
 	if err != nil {
 		return false, fmt.Errorf("look for rows of %s: %w", t.FullName(), Classify(err))
@@ -127,7 +127,7 @@ func CheckTarget(ctx context.Context, db *DB, t *Table) error {
 			wrong = append(wrong, fmt.Sprintf("column %s (%s) is missing", want.Name, want.Type))
 		case c.Generated:
 			wrong = append(wrong, fmt.Sprintf("column %s is computed there and cannot be loaded", want.Name))
-		case !holds(c.Kind, want.Kind):
+		case !Holds(c.Kind, want.Kind):
 			wrong = append(wrong, fmt.Sprintf("column %s is %s, but would be %s", want.Name, typeWords(c), typeWords(want)))
 		}
 	}
@@ -151,8 +151,8 @@ func typeWords(c *Column) string {
 	return c.Type
 }
 
-// holds reports whether a column of one kind can take the values of another, apart from single values that do not fit.
-func holds(have, want Kind) bool {
+// Holds reports whether a column of one kind can take the values of another, apart from single values that do not fit.
+func Holds(have, want Kind) bool {
 	if have == want || have == KindText && want != KindBytes {
 		return true
 	}

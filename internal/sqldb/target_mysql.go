@@ -365,6 +365,8 @@ func (mysqlDialect) setSequence(ctx context.Context, db *DB, t *Table, c *Column
 var ledgerWords = strings.NewReplacer("@TIME", "timestamp(6)", "@NOW", "current_timestamp(6)",
 	"job text", "job varchar(255)", "stage text", "stage varchar(255)", "step text", "step varchar(255)", "table_name text", "table_name varchar(255)",
 	"PRIMARY KEY (job, stage, step, from_key)", hashedKey("from_key"), "PRIMARY KEY (job, stage, step, row_key)", hashedKey("row_key"),
+	"PRIMARY KEY (scope, entity, source_key)", "stint_id binary(32) NOT NULL DEFAULT (unhex(sha2(concat_ws(char(10), scope, entity, source_key), 256))), "+
+		"PRIMARY KEY (stint_id), KEY stint_key (scope(100), entity(100), source_key(150))",
 	" text NOT NULL", " longtext NOT NULL")
 
 func hashedKey(column string) string {

@@ -10,20 +10,23 @@ import (
 type cellKind byte
 
 const (
-	cellNull  cellKind = iota
-	cellInt            // n, as an int64
-	cellFloat          // n, as the bits of a float64
-	cellText           // s; not necessarily valid UTF-8
-	cellBytes          // s
-	cellRaw            // s: the binary form of PostgreSQL; the column's decoder knows what it means
+	cellNull    cellKind = iota
+	cellInt              // n, as an int64
+	cellFloat            // n, as the bits of a float64
+	cellText             // s; not necessarily valid UTF-8
+	cellBytes            // s
+	cellRaw              // s: the binary form of PostgreSQL; the column's decoder knows what it means
+	cellDecimal          // n / 10^scale, n as an int64: made by transformations only
+	cellMicros           // n, microseconds since 1970-01-01, or since midnight: made by transformations only
 )
 
 // cell is one value on its way, without an allocation of its own. Text and bytes may lie in a buffer of the driver and are
 // valid until the next row is read.
 type cell struct {
-	kind cellKind
-	n    uint64
-	s    string
+	kind  cellKind
+	scale int16 // cellDecimal: 0 or more
+	n     uint64
+	s     string
 }
 
 func intCell(i int64) cell     { return cell{kind: cellInt, n: uint64(i)} }
@@ -44,6 +47,10 @@ func (c *cell) value() any {
 		return string([]byte(c.s))
 	case cellBytes, cellRaw:
 		return []byte(c.s)
+	case cellDecimal:
+		return string(appendScaled(nil, c.int(), int(c.scale)))
+	case cellMicros:
+		return c.int()
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func stepsKey(id string) string { return prefix + "{" + id + "}:steps" }
 // outKey: hash, step key -> "delivery|attempt|worker|since ms". Steps on the queue (no attempt yet) or under a lease.
 func outKey(id string) string { return prefix + "{" + id + "}:out" }
 
-// savedKey: hash, step key -> "read|written|quarantined|bytes|cursor". The last checkpoint of steps that have not ended.
+// savedKey: hash, step key -> "read|written|quarantined|bytes[+skipped]|cursor". The last checkpoint of steps that have not ended.
 func savedKey(id string) string { return prefix + "{" + id + "}:saved" }
 
 // failsKey: hash, step key -> how many attempts have failed. Interruptions are not counted.

@@ -72,7 +72,10 @@ func parseSaved(s string) (tasks.Counters, tasks.Cursor) {
 		return tasks.Counters{}, nil
 	}
 	n := func(i int) int64 { x, _ := strconv.ParseInt(p[i], 10, 64); return x }
+	bytes, skipped, _ := strings.Cut(p[3], "+")
+	p[3] = bytes
 	c := tasks.Counters{Read: n(0), Written: n(1), Quarantined: n(2), Bytes: n(3)}
+	c.Skipped, _ = strconv.ParseInt(skipped, 10, 64)
 	if p[4] == "" {
 		return c, nil
 	}
@@ -88,6 +91,9 @@ func formatCounters(c tasks.Counters) string {
 	b = strconv.AppendInt(b, max(c.Quarantined, 0), 10)
 	b = append(b, '|')
 	b = strconv.AppendInt(b, max(c.Bytes, 0), 10)
+	if c.Skipped > 0 { // protocol 1 does not know it, and has no jobs that skip
+		b = strconv.AppendInt(append(b, '+'), c.Skipped, 10)
+	}
 	return string(b)
 }
 

@@ -203,7 +203,8 @@ func addStages(v *wire.Job, h map[string]string, n int) {
 		st := wire.Stage{Name: h[p+"name"], State: h[p+"state"], After: []string{}, Rows: toInt(h[p+"rows"]),
 			StartedAt: msTime(h[p+"started"]), EndedAt: msTime(h[p+"ended"]),
 			Counters: wire.Counters{StepsKnown: toInt(h[p+"known"]), StepsDone: toInt(h[p+"done"]), StepsFailed: toInt(h[p+"failed"]),
-				Counters: tasks.Counters{Read: toInt(h[p+"read"]), Written: toInt(h[p+"written"]), Quarantined: toInt(h[p+"quarantined"]), Bytes: toInt(h[p+"bytes"])}}}
+				Counters: tasks.Counters{Read: toInt(h[p+"read"]), Written: toInt(h[p+"written"]), Quarantined: toInt(h[p+"quarantined"]), Skipped: toInt(h[p+"skipped"]),
+					Bytes: toInt(h[p+"bytes"])}}}
 		for _, k := range strings.Split(h[p+"after"], ",") {
 			if k != "" {
 				st.After = append(st.After, h[k+":name"])

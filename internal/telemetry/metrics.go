@@ -112,6 +112,7 @@ func (m *Metrics) Rows(ctx context.Context, kind string, more tasks.Counters) {
 	add("read", more.Read)
 	add("written", more.Written)
 	add("quarantined", more.Quarantined)
+	add("skipped", more.Skipped)
 	if more.Bytes > 0 {
 		m.bytes.Add(ctx, more.Bytes, metric.WithAttributeSet(attribute.NewSet(attribute.String("kind", kind))))
 	}

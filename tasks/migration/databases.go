@@ -19,6 +19,8 @@ type Locate func(name string) (sqldb.Location, error)
 // Databases keeps the databases of a process open, one handle for each name and use. Close it last.
 type Databases struct {
 	locate Locate
+	files  Files
+	api    API
 	conns  int
 	bounds map[string]Bounds
 	gates  map[string]*gate // of the names with Bounds.Conns
@@ -39,6 +41,12 @@ type opening struct {
 // lockTimeout is how long a statement waits for a lock of somebody else before its step gives way and comes back later. A Loader
 // has a shorter one of its own.
 const lockTimeout = 10 * time.Second
+
+// Files opens a folder of files as a source of tables.
+type Files func(at sqldb.Location) (sqldb.Tabular, error)
+
+// Besides says how what is no SQL database is reached, before anybody uses it: folders of files, and APIs.
+func (d *Databases) Besides(files Files, api API) { d.files, d.api = files, api }
 
 // NewDatabases makes an empty set for so many attempts at once; each may need two connections of a database.
 func NewDatabases(locate Locate, attempts int) *Databases {
@@ -108,7 +116,24 @@ func (d *Databases) connect(name string, readOnly bool) (*sqldb.DB, error) {
 	if most := d.bounds[name].Conns; most > 0 {
 		o.MaxConns = min(o.MaxConns, most)
 	}
-	return sqldb.Open(d.life, at, o)
+	if at.Dialect == sqldb.Files {
+		if !readOnly || d.files == nil {
+			return nil, tasks.Permanent(tasks.WithHint(nil, "choose another target", "the connection %s is a folder of files, which can only be read", name))
+		}
+		files, err := d.files(at)
+		if err != nil {
+			return nil, err
+		}
+		return sqldb.OpenTabular(at, files), nil
+	}
+	db, err := sqldb.Open(d.life, at, o)
+	if err != nil || readOnly {
+		return db, err
+	}
+	if err := sqldb.UpdateLedger(d.life, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 func handleKey(name string, readOnly bool) string { return fmt.Sprintf("%v:%s", readOnly, name) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // Split lists the steps of a stage: chunks of rows, or tables.
@@ -24,8 +25,11 @@ func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, af
 		return nil, nil, err
 	}
 	defer leave()
-	if strings.HasPrefix(stage.Name, stageLoad) {
+	switch {
+	case strings.HasPrefix(stage.Name, stageLoad):
 		return f.splitLoad(ctx, job, stage, after, limit)
+	case strings.HasPrefix(stage.Name, stageAgain):
+		return []tasks.Step{{ID: "0"}}, nil, nil
 	}
 	var d schemaDetail
 	if err := json.Unmarshal(stage.Detail, &d); err != nil {
@@ -61,7 +65,7 @@ func (f *Family) allLoaded(ctx context.Context, job tasks.Job, d *schemaDetail) 
 	if err != nil {
 		return err
 	}
-	dst, err := f.dbs.target(ctx, spec.Target)
+	dst, err := f.dbs.target(ctx, spec.state())
 	if err != nil {
 		return err
 	}
@@ -72,6 +76,9 @@ func (f *Family) allLoaded(ctx context.Context, job tasks.Job, d *schemaDetail) 
 	if len(missing) > 0 {
 		return tasks.Permanent(tasks.WithHint(nil, "did the server crash with synchronous_commit=off, or a replica take over? Run the same command again: it loads what is missing",
 			"the target has lost batches that it had confirmed, in %s", strings.Join(missing, ", ")))
+	}
+	if d.Planned {
+		return nil
 	}
 	for i := range d.Loads {
 		if err := stillThere(ctx, dst, job.ID, d.Loads[i], &d.Tables[i]); err != nil {
@@ -87,7 +94,7 @@ func (f *Family) prepareTarget(ctx context.Context, job tasks.Job, enums []sqldb
 	if err != nil {
 		return err
 	}
-	dst, err := f.dbs.target(ctx, spec.Target)
+	dst, err := f.dbs.target(ctx, spec.state())
 	if err != nil {
 		return err
 	}
@@ -136,10 +143,17 @@ func (f *Family) splitLoad(ctx context.Context, job tasks.Job, stage tasks.Stage
 
 // load is what a load stage works with.
 type load struct {
-	spec     Spec
-	src, dst *sqldb.DB
-	detail   tableDetail
-	walk     sqldb.Walk
+	spec   Spec
+	src    *sqldb.DB
+	dst    *sqldb.DB // where stint's own tables are: the target, or a database of its own when that is an API or files
+	source *sqldb.Table
+	claims *sqldb.Table // the table that the job alone may load; nil when several may
+	walk   sqldb.Walk
+	m      *sqldb.Mapping
+	stage  *plan.Stage // nil without a plan
+	opts   sqldb.LoaderOptions
+	to     sqldb.Dialect // what rows are encoded for
+	scope  string        // of the map of ids
 }
 
 func (f *Family) loadOf(ctx context.Context, job tasks.Job, stage tasks.Stage) (*load, error) {
@@ -148,16 +162,24 @@ func (f *Family) loadOf(ctx context.Context, job tasks.Job, stage tasks.Stage) (
 	if l.spec, err = parseSpec(job); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(stage.Detail, &l.detail); err != nil {
-		return nil, tasks.Permanent(fmt.Errorf("read stage %s: %w", stage.Name, err))
-	}
 	if l.src, err = f.dbs.source(ctx, l.spec.Source); err != nil {
 		return nil, err
 	}
-	if l.dst, err = f.dbs.target(ctx, l.spec.Target); err != nil {
+	if l.dst, err = f.dbs.target(ctx, l.spec.state()); err != nil {
 		return nil, err
 	}
-	l.walk = sqldb.WalkOf(&l.detail.Source)
+	l.to = l.dst.Dialect
+	if l.spec.Plan != nil {
+		return l, f.planned(ctx, l, job, stage)
+	}
+	d := &tableDetail{}
+	if err := json.Unmarshal(stage.Detail, d); err != nil {
+		return nil, tasks.Permanent(fmt.Errorf("read stage %s: %w", stage.Name, err))
+	}
+	l.source, l.claims, l.walk = &d.Source, &d.Target, sqldb.WalkOf(&d.Source)
+	if l.m, err = sqldb.MapByName(&d.Source, &d.Target); err != nil {
+		return nil, tasks.Permanent(err)
+	}
 	return l, nil
 }
 
@@ -175,7 +197,7 @@ func (l *load) decide(ctx context.Context, job tasks.Job, stage tasks.Stage, las
 		}
 		from = before[0].To
 	}
-	borders, err := sqldb.Boundaries(ctx, l.src, &l.detail.Source, l.walk, from, l.spec.ChunkRows, limit)
+	borders, err := sqldb.Boundaries(ctx, l.src, l.source, l.walk, from, l.chunkRows(), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +213,7 @@ func (l *load) decide(ctx context.Context, job tasks.Job, stage tasks.Stage, las
 	if err := sqldb.EnsureLedger(ctx, l.dst); err != nil { // an older stint, which began this job, did not make all of its tables
 		return nil, err
 	}
-	return sqldb.SaveChunks(ctx, l.dst, &l.detail.Target, job.ID, stage.Name, chunks)
+	return sqldb.SaveChunks(ctx, l.dst, l.claims, job.ID, stage.Name, chunks)
 }
 
 // Run carries out one attempt of a step.
@@ -210,6 +232,8 @@ func (f *Family) Run(ctx context.Context, a *tasks.Attempt) error {
 	switch {
 	case strings.HasPrefix(a.Stage.Name, stageLoad):
 		return f.runLoad(ctx, a)
+	case strings.HasPrefix(a.Stage.Name, stageAgain):
+		return f.runAgain(ctx, a)
 	default:
 		return f.runSchema(ctx, a)
 	}
@@ -228,12 +252,8 @@ func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
 	if err := json.Unmarshal(a.Step.Body, &chunk); err != nil {
 		return tasks.Permanent(fmt.Errorf("read chunk: %w", err))
 	}
-	m, err := sqldb.MapByName(&l.detail.Source, &l.detail.Target)
-	if err != nil {
-		return tasks.Permanent(err)
-	}
 	for {
-		err := l.run(ctx, reading, a, m, chunk)
+		err := f.runChunk(ctx, reading, a, l, chunk)
 		switch {
 		case sqldb.IsLockTimeout(err) && a.IsDraining():
 			return tasks.ErrDrained
@@ -258,8 +278,8 @@ func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
 	}
 }
 
-// run goes through the ledger's rest of a chunk once. The context reading ends when the attempt drains.
-func (l *load) run(ctx, reading context.Context, a *tasks.Attempt, m *sqldb.Mapping, chunk sqldb.Chunk) error {
+// runChunk goes through the ledger's rest of a chunk once. The context reading ends when the attempt drains.
+func (f *Family) runChunk(ctx, reading context.Context, a *tasks.Attempt, l *load, chunk sqldb.Chunk) error {
 	from, ended, totals, err := sqldb.Progress(reading, l.dst, a.Job.ID, a.Stage.Name, a.Step.ID)
 	if err != nil {
 		return unlessDraining(a, err)
@@ -278,17 +298,16 @@ func (l *load) run(ctx, reading context.Context, a *tasks.Attempt, m *sqldb.Mapp
 	if from == nil {
 		from = chunk.From
 	}
-	batches, err := sqldb.NewBatcher(reading, l.src, m, l.walk, l.dst.Dialect, from, chunk.To, sqldb.Limits{Rows: l.spec.BatchRows})
+	batches, err := sqldb.NewBatcher(reading, l.src, l.m, l.walk, l.to, from, chunk.To, l.limits())
 	if err != nil {
 		return unlessDraining(a, err)
 	}
 	defer batches.Close()
-	loader, err := sqldb.NewLoader(reading, l.dst, m, sqldb.LoaderOptions{Job: a.Job.ID, Stage: a.Stage.Name, Step: a.Step.ID,
-		Worker: a.Worker, Attempt: a.ID, Draining: a.Draining})
+	w, err := f.writer(reading, a, l)
 	if err != nil {
 		return unlessDraining(a, err)
 	}
-	defer loader.Close()
+	defer w.Close()
 	for {
 		batch, err := batches.Next()
 		switch {
@@ -300,10 +319,13 @@ func (l *load) run(ctx, reading context.Context, a *tasks.Attempt, m *sqldb.Mapp
 			batch.Release()
 			return tasks.ErrDrained
 		}
-		done, err := loader.Load(ctx, batch)
+		done, err := w.Load(ctx, batch)
 		batch.Release()
 		totals = totals.Add(done.Counters)
 		a.Count(totals)
+		if err == nil && done.Counters.Quarantined > 0 {
+			err = l.tooMany(ctx, a.Job.ID)
+		}
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,10 @@
 //	indexes           unique keys, indexes and sequences, once all rows are there; a step for each table
 //	foreign keys      added and validated; SQLite has them since its tables were made, and they are checked
 //
+// With a plan a load stage is one of the plan's, and there may be
+//
+//	again:<stage>     tries the rows again that referred to rows which were not there yet
+//
 // What a step did is read from the target itself: from its ledger, or from its catalog. So the loss of the queue, of the
 // store, or of a worker at any moment changes nothing in the result.
 package migration
@@ -17,9 +21,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // Kind is the word for jobs of this family.
@@ -29,6 +36,7 @@ const Kind = "migration"
 const (
 	stageSchema      = "schema"
 	stageLoad        = "load:"
+	stageAgain       = "again:" // tries the rows again that referred to rows which were not there yet
 	stageIndexes     = "indexes"
 	stageForeignKeys = "foreign keys"
 )
@@ -43,6 +51,35 @@ type Spec struct {
 	Tables    []string `json:"tables,omitempty"`     // empty means all
 	ChunkRows int      `json:"chunk_rows,omitempty"` // rows of a step; 0 means DefaultChunkRows
 	BatchRows int      `json:"batch_rows,omitempty"` // rows of a transaction; 0 means the loader's default
+	// Plan says what is moved, and how; nil moves tables as they are.
+	Plan *plan.Plan `json:"plan,omitempty"`
+	// State is the connection of the database that keeps stint's own tables; "" means the plan's, or the target.
+	State string `json:"state,omitempty"`
+	// Again names a migration by a plan: the rows that it has set aside are tried again, by the plan as it is here.
+	Again string `json:"again,omitempty"`
+}
+
+// state returns the connection of the database that keeps stint's own tables.
+func (s *Spec) state() string {
+	switch {
+	case s.State != "":
+		return s.State
+	case s.Plan != nil && s.Plan.State != "":
+		return s.Plan.State
+	}
+	return s.Target
+}
+
+// planned returns the plan's stage of a load stage, nil without a plan.
+func (s *Spec) planned(stage string) *plan.Stage {
+	if s.Plan == nil {
+		return nil
+	}
+	name, ok := strings.CutPrefix(stage, stageLoad)
+	if !ok {
+		name = strings.TrimPrefix(stage, stageAgain)
+	}
+	return s.Plan.Stage(name)
 }
 
 // parseSpec reads a job's spec.
@@ -61,16 +98,23 @@ func parseSpec(job tasks.Job) (Spec, error) {
 }
 
 // Family carries out migrations.
-type Family struct{ dbs *Databases }
+type Family struct {
+	dbs   *Databases
+	sinks *sinks
+	plans sync.Map // what a stage was compiled to, by job and stage
+}
 
 // New makes the family on a process' databases.
-func New(dbs *Databases) *Family { return &Family{dbs} }
+func New(dbs *Databases) *Family { return &Family{dbs: dbs, sinks: newSinks(dbs)} }
 
 // Kind returns the family's word.
 func (f *Family) Kind() string { return Kind }
 
-// enter waits for what an attempt takes: one connection to read from, another to write to.
+// enter waits for what an attempt takes: one connection to read from, another to write to, and by a plan one more to look ids up.
 func (f *Family) enter(ctx context.Context, spec Spec) (leave func(), err error) {
+	if spec.Plan != nil {
+		return f.dbs.enter(ctx, use{spec.Source, true, 1}, use{spec.state(), false, 2})
+	}
 	return f.dbs.enter(ctx, use{spec.Source, true, 1}, use{spec.Target, false, 1})
 }
 
@@ -86,6 +130,7 @@ type schemaDetail struct {
 	Sources  []string        `json:"sources,omitempty"` // their names in the source
 	Enums    []sqldb.Enum    `json:"enums,omitempty"`
 	Loads    []string        `json:"loads,omitempty"` // the load stages that must be complete
+	Planned  bool            `json:"planned,omitempty"`
 	Findings []tasks.Finding `json:"findings,omitempty"`
 }
 
@@ -103,6 +148,9 @@ func (f *Family) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, error)
 	src, err := f.dbs.source(ctx, spec.Source)
 	if err != nil {
 		return nil, err
+	}
+	if spec.Plan != nil {
+		return f.planStages(ctx, job, spec, src)
 	}
 	dst, err := f.dbs.target(ctx, spec.Target)
 	if err != nil {

@@ -104,10 +104,7 @@ func TestASessionThatIsKilledAtAnyMomentLosesAndDoublesNothing(t *testing.T) {
 	w := newWorld(t, mariadbtest.New(t))
 	w.from = "sqlite:" + path
 	f, job := migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", ChunkRows: 5000, BatchRows: 50})
-	var stages []tasks.Stage
-	for _, st := range runStages(t, f, job, "schema") {
-		stages = append(stages, st)
-	}
+	stages := runStages(t, f, job, "schema")
 	failed, killed := 0, 0
 	for _, st := range stages {
 		if st.Name != "load:many" {

@@ -12,8 +12,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stint-run/stint/internal/expression"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // Outline is a plan as people and scripts read it; its JSON is a contract.
@@ -23,6 +25,7 @@ type Outline struct {
 	Target string         `yaml:"target" json:"target"`
 	Stages []OutlineStage `yaml:"stages" json:"stages"`
 	Notes  []string       `yaml:"notes,omitempty" json:"notes,omitempty"`
+	Plan   *plan.Plan     `yaml:"-" json:"plan,omitempty"` // the same as a plan to edit
 }
 
 // OutlineStage is one table of an Outline.
@@ -77,7 +80,27 @@ func (p *Plan) Outline(from, to string) Outline {
 	for _, f := range p.Findings() {
 		v.Notes = append(v.Notes, f.Message)
 	}
+	v.Plan = p.editable()
 	return v
+}
+
+// editable makes a plan of what would be done without one.
+func (p *Plan) editable() *plan.Plan {
+	out := &plan.Plan{Name: "migration", Verify: plan.Verify{Rows: "all"}, Policy: plan.Policy{OnReject: plan.OnRejectQuarantine}}
+	for _, t := range p.Tables {
+		s := plan.Stage{Name: t.Source.FullName(), From: plan.From{Table: t.Source.FullName()}, To: plan.To{Table: t.Target.FullName(), Mode: plan.ModeInsert}}
+		if walk := t.Walk(); walk.Kind == sqldb.WalkKey {
+			s.From.Key = walk.Columns
+		}
+		if t.Target.PrimaryKey != nil {
+			s.To.Key = t.Target.PrimaryKey.Columns
+		}
+		for i, c := range t.Source.Columns {
+			s.Map = append(s.Map, plan.Assignment{Column: t.Target.Columns[i].Name, Expr: expression.Name(c.Name)})
+		}
+		out.Stages = append(out.Stages, s)
+	}
+	return out
 }
 
 // Check looks at a spec before a job is made of it.
@@ -88,6 +111,16 @@ func (f *Family) Check(spec json.RawMessage) error {
 	}
 	if s.ChunkRows < 0 || s.BatchRows < 0 {
 		return tasks.WithHint(nil, "leave them away for the defaults", "chunk_rows and batch_rows: give a positive number")
+	}
+	if s.Plan != nil {
+		if len(s.Tables) > 0 {
+			return tasks.WithHint(nil, "leave tables away: the plan's stages say what is moved", "a plan and tables cannot both be given")
+		}
+		if problems := s.Plan.Check(); len(problems) > 0 {
+			return tasks.WithHint(problems, "docs/plans.md has the form of a plan", "the plan is not right")
+		}
+	} else if s.Again != "" {
+		return tasks.WithHint(nil, "give the plan by which the rows are tried again", "again needs a plan")
 	}
 	return twoDatabases(s.Source, s.Target)
 }
@@ -126,6 +159,9 @@ func (f *Family) Draft(ctx context.Context, job tasks.Job) (json.RawMessage, err
 	spec, err := parseSpec(job)
 	if err != nil {
 		return nil, err
+	}
+	if spec.Plan != nil {
+		return f.dryRun(ctx, job, spec)
 	}
 	from, err := f.dbs.locate(spec.Source)
 	if err != nil {
@@ -177,7 +213,7 @@ func (f *Family) Rejects(ctx context.Context, job tasks.Job, after string, limit
 			return nil, "", tasks.Permanent(tasks.WithHint(nil, "take the cursor of the page before", "%q is no cursor", after))
 		}
 	}
-	dst, err := f.dbs.source(ctx, spec.Target)
+	dst, err := f.dbs.source(ctx, spec.state())
 	if err != nil {
 		return nil, "", err
 	}
@@ -219,5 +255,30 @@ func (f *Family) Key(job tasks.Job) (string, error) {
 	}
 	tables := slices.Clone(spec.Tables)
 	slices.Sort(tables)
-	return strings.Join(append([]string{from.ID(), to.ID()}, slices.Compact(tables)...), "\x00"), nil
+	parts := append([]string{from.ID(), to.ID()}, slices.Compact(tables)...)
+	if spec.Plan != nil { // another plan is another migration
+		body, err := json.Marshal(spec.Plan)
+		if err != nil {
+			return "", tasks.Permanent(fmt.Errorf("encode the plan: %w", err))
+		}
+		parts = append(parts, string(body), spec.Again)
+	}
+	return strings.Join(parts, "\x00"), nil
+}
+
+// Comments are what a rendered plan says beside its entries, by their paths.
+func (v *Outline) Comments() map[string]string {
+	out := map[string]string{}
+	for i, s := range v.Stages {
+		path := fmt.Sprintf("stages[%d]", i)
+		out[path+".name"] = fmt.Sprintf("%d rows, walked by %s", s.Rows, s.From.Walk)
+		for _, c := range s.Map {
+			null := ""
+			if !c.Null {
+				null = " NOT NULL"
+			}
+			out[path+".map."+c.Name] = c.From + " -> " + c.To + null
+		}
+	}
+	return out
 }

@@ -57,7 +57,12 @@ func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d 
 				a.Report(finding)
 			}
 		}
-		if err := sqldb.EnsureTable(ctx, dst, t); err != nil {
+		if d.Planned { // the claim first: it says afterwards that the table is ours
+			if err := sqldb.Claim(ctx, dst, t, a.Job.ID); err != nil {
+				return err
+			}
+		}
+		if err := sqldb.EnsureTable(ctx, dst, t); err != nil || d.Planned {
 			return err
 		}
 		load := stageLoad + d.Sources[i]

@@ -14,6 +14,8 @@ import (
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/admin"
 	"github.com/stint-run/stint/internal/api"
+	"github.com/stint-run/stint/internal/flatfile"
+	"github.com/stint-run/stint/internal/httpsink"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/queue"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -152,10 +154,35 @@ func (a *App) Families() []tasks.Family {
 		for _, c := range a.o.Connections {
 			dbs.Bound(c.Name, migration.Bounds{Conns: c.Pool, ConnectTimeout: c.ConnectTimeout})
 		}
+		dbs.Besides(func(at sqldb.Location) (sqldb.Tabular, error) { return flatfile.Open(at, flatfile.Options{}) }, a.api)
 		a.onStop("databases", func(context.Context) error { return dbs.Close() })
 		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire})
 	}
 	return a.families
+}
+
+// api says how the API behind a connection's name is reached.
+func (a *App) api(name string) (httpsink.Connection, error) {
+	at, err := a.Locate(name)
+	if err != nil {
+		return httpsink.Connection{}, err
+	}
+	base, user, password := at.API()
+	if base == "" {
+		return httpsink.Connection{}, tasks.WithHint(nil, "give a connection whose url begins with https://", "the connection %s is no API", name)
+	}
+	conn := httpsink.Connection{BaseURL: base}
+	if user != "" {
+		conn.Auth = httpsink.Auth{Type: httpsink.AuthBasic, Username: user, Password: httpsink.Secret(password)}
+	}
+	c, _ := a.o.Connections.Get(name)
+	switch {
+	case !c.Token.IsZero() && c.Header != "":
+		conn.Auth = httpsink.Auth{Type: httpsink.AuthHeader, Header: c.Header, Value: httpsink.Secret(c.Token.Reveal())}
+	case !c.Token.IsZero():
+		conn.Auth = httpsink.Auth{Type: httpsink.AuthBearer, Token: httpsink.Secret(c.Token.Reveal())}
+	}
+	return conn, nil
 }
 
 // Locate says where a connection's name leads.

@@ -28,6 +28,12 @@ func KeepConnection(data, url string, at sqldb.Location) (string, error) {
 	if at.Dialect == sqldb.SQLite {
 		url = "sqlite:" + at.Path() // absolute: another process may stand elsewhere
 	}
+	if at.Dialect == sqldb.Files {
+		url = at.Scheme() + ":" + at.Path()
+		if len(at.Params()) > 0 {
+			url += "?" + at.Params().Encode()
+		}
+	}
 	tmp, err := os.CreateTemp(dir, "."+name)
 	if err != nil {
 		return "", fmt.Errorf("keep connection: %w", err)

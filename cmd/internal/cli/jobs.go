@@ -139,14 +139,14 @@ func (c *command) getJob(cmd *cobra.Command, s *session, id string) error {
 			}
 		}
 		fmt.Fprintln(w)
-		t := newTable("STAGE", "STATE", "STEPS", "READ", "OF", "WRITTEN", "QUARANTINED", "ETA")
+		t := newTable("STAGE", "STATE", "STEPS", "READ", "OF", "WRITTEN", "QUARANTINED", "SKIPPED", "ETA")
 		for _, s := range v.Stages {
 			eta := ""
 			if s.ETA != nil {
 				eta = short(s.ETA.Sub(c.Now()))
 			}
 			t.row(s.Name, s.State, fmt.Sprintf("%d/%d", s.Counters.StepsDone, s.Counters.StepsKnown), thousands(s.Counters.Read), thousands(s.Rows),
-				thousands(s.Counters.Written), thousands(s.Counters.Quarantined), eta)
+				thousands(s.Counters.Written), thousands(s.Counters.Quarantined), thousands(s.Counters.Skipped), eta)
 		}
 		t.write(w)
 		if len(v.Out) > 0 {

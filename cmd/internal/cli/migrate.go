@@ -15,11 +15,16 @@ import (
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // move is what migrate, plan and verify are told.
 type move struct {
 	from, to  string
+	plan      *plan.Plan   // nil: tables as they are
+	places    *plan.Places // of the plan's entries in its file
+	state     string       // the connection of stint's own tables; "" is the target
+	again     string       // the migration whose rows are tried again
 	tables    []string
 	tenant    string
 	chunkRows int
@@ -39,7 +44,7 @@ func (m *move) flags(cmd *cobra.Command) {
 func (c *command) migrate() *cobra.Command {
 	m := &move{}
 	cmd := &cobra.Command{
-		Use:   "migrate --from SOURCE --to TARGET",
+		Use:   "migrate [PLAN] --from SOURCE --to TARGET",
 		Short: "Move a database into another, exactly once, through any number of interruptions",
 		Long: `Moves tables, rows, keys, indexes, foreign keys and sequences from one database into another.
 
@@ -48,12 +53,27 @@ so it takes effect once, whatever dies. Interrupt it, kill it, lose the queue: t
 says. Run again after the end it changes nothing. Rows that the target cannot hold are set aside in stint_quarantine, with
 the reason, and counted.
 
+A PLAN says what is moved instead of everything: stages, expressions for each column, references between rows, an API as the
+target (docs/plans.md; stint plan writes one to begin with). --from and --to are then those of the plan unless they are given.
+With --dry-run the first rows of each stage are mapped and shown, with every mistake, and nothing is written.
+
 Without a Redis in the configuration the command runs its own queue and its own worker in the data folder.`,
 		Example: "  stint migrate --from sqlite:legacy.db --to postgres://me@localhost/new\n" +
 			"  stint migrate --from legacy --to cloud --tables customer,invoice\n" +
-			"  stint migrate --from sqlite:a.db --to sqlite:b.db --dry-run",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.runMigrate(cmd, m) },
+			"  stint migrate --from sqlite:a.db --to sqlite:b.db --dry-run\n" +
+			"  stint migrate plan.yaml --from csv:export --to https://api.example.com",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.load(cmd); err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				if err := m.read(args[0]); err != nil {
+					return err
+				}
+			}
+			return c.runMigrate(cmd, m)
+		},
 	}
 	m.flags(cmd)
 	f := cmd.Flags()
@@ -68,9 +88,6 @@ Without a Redis in the configuration the command runs its own queue and its own 
 }
 
 func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
-	if err := c.load(cmd); err != nil {
-		return err
-	}
 	if m.chunkRows < 1 || m.batchRows < 0 || m.window < 0 {
 		return usage(fmt.Errorf("--chunk-rows, --batch-rows and --window: give a positive number"))
 	}
@@ -82,10 +99,13 @@ func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
 	if err != nil {
 		return err
 	}
+	if m.dryRun && m.plan != nil {
+		return c.dryRun(cmd, m, sub)
+	}
 	if m.dryRun {
 		return c.withDraft(cmd, sub, from, to, writePlan)
 	}
-	if !c.remote() {
+	if !c.remote() && m.plan == nil {
 		if err := reachable(cmd.Context(), from, to, m.tables); err != nil {
 			return err
 		}
@@ -95,6 +115,11 @@ func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
 		return err
 	}
 	defer c.leave(s, &err)
+	if m.plan != nil { // a plan that does not fit is refused before a job is made of it
+		if _, err := m.tryPlan(cmd.Context(), s, sub); err != nil {
+			return err
+		}
+	}
 	if m.wait && s.app != nil {
 		if err := engine(cmd.Context(), s.app); err != nil {
 			return err
@@ -173,15 +198,26 @@ func (c *command) submission(m *move, from, to database) (wire.Submission, error
 	tables := slices.Clone(m.tables)
 	slices.Sort(tables)
 	tables = slices.Compact(tables)
-	spec, err := json.Marshal(migration.Spec{Source: from.name, Target: to.name, Tables: tables, ChunkRows: m.chunkRows, BatchRows: m.batchRows})
+	s := migration.Spec{Source: from.name, Target: to.name, Tables: tables, ChunkRows: m.chunkRows, BatchRows: m.batchRows, Plan: m.plan, Again: m.again}
+	if err := c.stateOf(m, to, &s); err != nil {
+		return wire.Submission{}, err
+	}
+	spec, err := json.Marshal(s)
 	if err != nil {
 		return wire.Submission{}, fmt.Errorf("encode spec: %w", err)
 	}
 	window := m.window
+	if window <= 0 && m.plan != nil {
+		window = m.plan.Window
+	}
 	if window <= 0 {
 		window = 2 * c.config.Worker.Concurrency
 	}
-	return wire.Submission{Kind: migration.Kind, Tenant: m.tenant, Spec: spec, Window: window, Continue: true}, nil
+	sub := wire.Submission{Kind: migration.Kind, Tenant: m.tenant, Spec: spec, Window: window, Continue: true}
+	if m.plan != nil && m.plan.Policy.Retries != 0 {
+		sub.Policy = &tasks.Policy{Retries: m.plan.Policy.Retries}
+	}
+	return sub, nil
 }
 
 // engine runs a worker and a scheduler in this process.

@@ -7,21 +7,24 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"gopkg.in/yaml.v3"
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/tasks/migration"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 func (c *command) plan() *cobra.Command {
 	m := &move{}
 	cmd := &cobra.Command{
 		Use:   "plan --from SOURCE --to TARGET",
-		Short: "Print what migrate would do, as YAML",
+		Short: "Write the plan that migrate would follow, as YAML to edit",
 		Long: `Reads the source's schema and prints the plan that migrate would follow: tables in the order of their foreign keys, what
 walks each of them, the type of each column in the target, and what is left out. Reads the target's schema too, when it is
-there, and says where a table differs. Writes nothing.`,
-		Example: "  stint plan --from sqlite:legacy.db --to postgres://me@localhost/new",
+there, and says where a table differs. Writes nothing.
+
+Edit it (docs/plans.md has every entry, docs/expressions.md the language of its columns), try it with
+stint migrate PLAN --dry-run, and run it with stint migrate PLAN.`,
+		Example: "  stint plan --from sqlite:legacy.db --to postgres://me@localhost/new > plan.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.load(cmd); err != nil {
@@ -36,9 +39,8 @@ there, and says where a table differs. Writes nothing.`,
 				return err
 			}
 			return c.withDraft(cmd, sub, from, to, func(w io.Writer, p *migration.Outline) {
-				e := yaml.NewEncoder(w)
-				e.SetIndent(2)
-				_ = e.Encode(p)
+				p.Plan.Source, p.Plan.Target = p.Source, p.Target
+				_, _ = w.Write(plan.Render(p.Plan, p.Comments(), p.Notes))
 			})
 		},
 	}

@@ -25,7 +25,7 @@ func (c *command) report(ctx context.Context, s *session, v *wire.Job) error {
 
 func writeReport(w io.Writer, r *wire.Report) {
 	v := r.Job
-	t := newTable("STAGE", "STATE", "STEPS", "READ", "WRITTEN", "QUARANTINED", "TIME")
+	t := newTable("STAGE", "STATE", "STEPS", "READ", "WRITTEN", "QUARANTINED", "SKIPPED", "TIME")
 	for _, s := range v.Stages {
 		took := ""
 		if s.StartedAt != nil && s.EndedAt != nil {
@@ -35,7 +35,7 @@ func writeReport(w io.Writer, r *wire.Report) {
 		if s.Counters.StepsFailed > 0 {
 			steps += fmt.Sprintf(" (%d failed)", s.Counters.StepsFailed)
 		}
-		t.row(s.Name, s.State, steps, thousands(s.Counters.Read), thousands(s.Counters.Written), thousands(s.Counters.Quarantined), took)
+		t.row(s.Name, s.State, steps, thousands(s.Counters.Read), thousands(s.Counters.Written), thousands(s.Counters.Quarantined), thousands(s.Counters.Skipped), took)
 	}
 	t.write(w)
 	for _, f := range r.Findings {

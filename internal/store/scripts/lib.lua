@@ -46,19 +46,19 @@ local function kept()
   return some
 end
 
--- count: adds what an attempt has done since its last checkpoint to its stage. total is "r|w|q|b", absolute for the step.
-local COUNTERS = {'read', 'written', 'quarantined', 'bytes'}
+-- count: adds what an attempt has done since its last checkpoint to its stage. total is "r|w|q|b", with "+s" behind it where rows
+-- were skipped; absolute for the step.
+local COUNTERS = {'read', 'written', 'quarantined', 'bytes', 'skipped'}
 local function count(key, total)
   local i = stage_of(key)
   if not i or total == '' then return end
   if total == '0|0|0|0' and not kept() then return end
-  local r0, w0, q0, b0 = 0, 0, 0, 0
+  local before = {0, 0, 0, 0, ''}
   local saved = kept() and call('HGET', SAVED, key)
-  if saved then r0, w0, q0, b0 = string.match(saved, '^(%d+)|(%d+)|(%d+)|(%d+)|') end
-  local r, w, q, b = string.match(total, '^(%d+)|(%d+)|(%d+)|(%d+)$')
-  local before, after = {r0, w0, q0, b0}, {r, w, q, b}
-  for k = 1, 4 do
-    local d = tonumber(after[k]) - tonumber(before[k])
+  if saved then before = {string.match(saved, '^(%d+)|(%d+)|(%d+)|(%d+)%+?(%d*)|')} end
+  local after = {string.match(total, '^(%d+)|(%d+)|(%d+)|(%d+)%+?(%d*)$')}
+  for k = 1, 5 do
+    local d = (tonumber(after[k]) or 0) - (tonumber(before[k]) or 0)
     if d ~= 0 then call('HINCRBY', STAGES, i .. ':' .. COUNTERS[k], int(d)) end
   end
 end

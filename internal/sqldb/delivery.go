@@ -1,0 +1,190 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Delivery says whose records go to an API. What became of each is kept in stint_ids, whose target_id is "" as long as a record may
+// have been sent and was not answered.
+type Delivery struct {
+	Scope, Entity string
+	Job           string
+}
+
+// Sent is what is known of a record.
+type Sent struct {
+	Sent     bool   // somebody was about to send it, before this was asked
+	Answered bool   // the API has it
+	Job      string // of whom
+}
+
+// Delivered is a record that the API has; ID is its own there, as JSON, "" when it gave none.
+type Delivered struct{ Key, ID string }
+
+// noID is what is kept of a record that the API has and gave no id for.
+const noID = "null"
+
+// Refusal is a record that the API refuses.
+type Refusal struct {
+	Key          RowKey
+	ID           string // what the map of ids knows it by
+	Reason, Code string
+	JSON         string // as it was sent
+}
+
+// Announce makes it durable that records may be sent from now on, and returns what was known of them before.
+func Announce(ctx context.Context, db *DB, d Delivery, keys []string) (map[string]Sent, error) {
+	known := map[string]Sent{}
+	err := inTransaction(ctx, db, func(q querier) error {
+		for _, part := range batchesOf(keys, 400) {
+			if len(part) == 0 {
+				continue
+			}
+			args := []any{d.Scope, d.Entity}
+			places := make([]string, len(part))
+			for i, key := range part {
+				args = append(args, key)
+				places[i] = "$" + strconv.Itoa(len(args))
+			}
+			err := q.queryAll(ctx, "SELECT source_key, target_id, job FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key IN ("+strings.Join(places, ",")+")",
+				args, func(scan func(...any) error) error {
+					var key, id string
+					s := Sent{Sent: true}
+					err := scan(&key, &id, &s.Job)
+					s.Answered = id != ""
+					known[key] = s
+					return err
+				})
+			if err != nil {
+				return err
+			}
+			if err := insertAnnounced(ctx, q, db.Dialect, d, part, known); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("announce records: %w", Classify(err))
+	}
+	return known, nil
+}
+
+func insertAnnounced(ctx context.Context, q querier, d Dialect, of Delivery, keys []string, known map[string]Sent) error {
+	var rows []string
+	for _, key := range keys {
+		if !known[key].Sent {
+			rows = append(rows, "("+d.Literal(of.Scope)+","+d.Literal(of.Entity)+","+d.Literal(key)+",'',"+d.Literal(of.Job)+")")
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return q.exec(ctx, d.words().insertNew("INSERT INTO stint_ids (scope, entity, source_key, target_id, job) VALUES "+strings.Join(rows, ","), "scope, entity, source_key"))
+}
+
+// Answered keeps what an API has answered: the ids of the records that it has, and those that it refuses, in one transaction.
+func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table string, have []Delivered, refused []Refusal) error {
+	err := inTransaction(ctx, db, func(q querier) error {
+		for _, r := range have {
+			id := r.ID
+			if id == "" {
+				id = noID
+			}
+			if err := q.exec(ctx, "UPDATE stint_ids SET target_id = $1, job = $2 WHERE scope = $3 AND entity = $4 AND source_key = $5", id, d.Job, d.Scope, d.Entity, r.Key); err != nil {
+				return err
+			}
+		}
+		for _, r := range refused {
+			// It was answered, and nothing is left there: the next try need not ask first.
+			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key = $3 AND target_id = ''", d.Scope, d.Entity, r.ID); err != nil {
+				return err
+			}
+			if err := setOneAside(ctx, q, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("keep answers: %w", Classify(err))
+	}
+	return nil
+}
+
+// setOneAside writes a row into quarantine, or says anew why it is there.
+func setOneAside(ctx context.Context, q querier, o *LoaderOptions, table string, key RowKey, bad badRow) error {
+	clean := func(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD") }
+	job, stage, step := o.Job, o.Stage, o.Step
+	if o.Again != nil {
+		return q.exec(ctx, "UPDATE stint_quarantine SET column_name = $1, reason = $2, code = $3, row_json = $4 WHERE job = $5 AND stage = $6 AND row_key = $7",
+			bad.column, clean(bad.reason), clean(bad.code), clean(bad.json), o.Again.Job, o.Again.Stage, key.String())
+	}
+	if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND step = $3 AND row_key = $4", job, stage, step, key.String()); err != nil {
+		return err
+	}
+	return q.exec(ctx, quarantineInsert+"($1, $2, $3, $4, $5, $6, $7, $8, $9)", job, stage, step, table, key.String(), bad.column, clean(bad.reason), clean(bad.code), clean(bad.json))
+}
+
+// CommitDelivery writes the ledger's row of a batch whose records are all answered: the rows of some numbers (Record.At) were refused,
+// and skipped records were there from another job.
+func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, table string, refused []int, skipped int) (Loaded, error) {
+	rejected := len(refused)
+	p := wholeBatch(b)
+	p.bytes, p.checksum = b.Bytes, checksumValues(b.values)
+	p.written, p.quarantined, p.skipped = b.RowsEncoded-rejected-skipped, p.quarantined+rejected, p.skipped+skipped
+	taken := false
+	err := inTransaction(ctx, db, func(q querier) error {
+		var there int
+		if err := q.queryAll(ctx, "SELECT 1 FROM stint_ledger WHERE job = $1 AND stage = $2 AND step = $3 AND from_key = $4", []any{o.Job, o.Stage, o.Step, p.from.String()},
+			func(scan func(...any) error) error { return scan(&there) }); err != nil {
+			return err
+		}
+		if taken = there == 1; taken {
+			return nil
+		}
+		if err := q.exec(ctx, ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
+			p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt); err != nil {
+			return err
+		}
+		for _, bad := range b.bad {
+			if err := setOneAside(ctx, q, o, table, b.keyAt(bad.at, b.parts), bad); err != nil {
+				return err
+			}
+		}
+		if o.Again == nil {
+			return nil
+		}
+		still := slices.Clone(b.bad)
+		for _, at := range refused {
+			still = append(still, badRow{at: at})
+		}
+		for _, key := range settledKeys(b, 0, b.RowsRead, still) {
+			if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key = $3", o.Again.Job, o.Again.Stage, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return Loaded{}, fmt.Errorf("write the ledger: %w", Classify(err))
+	case taken:
+		return Loaded{}, ErrTaken
+	}
+	return p.loaded(), nil
+}
+
+// Refused is an error when a batch has a row that cannot even be encoded, for who stops at the first.
+func (b *Batch) Refused() error {
+	for i := range b.bad {
+		if q := &b.bad[i]; q.code != CodeDeferred {
+			return (&LoaderOptions{}).stopped(b, q)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/stint-run/stint/tasks"
+)
+
+// KeepIDs says under which names the map of ids keeps what became of rows: later stages, and later jobs of the same tenant, look
+// references up in it (stint_ids).
+type KeepIDs struct {
+	Scope  string // whose rows they are: no job of another scope sees them
+	Entity string // the stage
+	Column string // of the target: its value is the id
+}
+
+// Again names the rows of a job and stage that were set aside and are tried again.
+type Again struct{ Job, Stage string }
+
+// LookUpIDs returns the ids of keys, as far as the map has them. Keys are in the form of Transform.Key.
+func LookUpIDs(ctx context.Context, db *DB, scope, entity string, keys []string) (map[string]string, error) {
+	found := make(map[string]string, len(keys))
+	for _, part := range batchesOf(keys, 500) {
+		if len(part) == 0 {
+			continue
+		}
+		args := []any{scope, entity}
+		places := make([]string, len(part))
+		for i, key := range part {
+			args = append(args, key)
+			places[i] = "$" + strconv.Itoa(len(args))
+		}
+		err := db.queryAll(ctx, "SELECT source_key, target_id FROM stint_ids WHERE scope = $1 AND entity = $2 AND target_id <> '' AND source_key IN ("+strings.Join(places, ",")+")",
+			args, func(scan func(...any) error) error {
+				var key, id string
+				err := scan(&key, &id)
+				found[key] = id
+				return err
+			})
+		if err != nil {
+			return nil, fmt.Errorf("look up ids of %s: %w", entity, Classify(err))
+		}
+	}
+	return found, nil
+}
+
+// stageTable makes the temporary table that rows go through. It has no constraint, so whatever is wrong with a row shows when the
+// stage is merged into the target.
+func (s *postgresSink) stageTable() string {
+	names := make([]string, len(s.m.Columns))
+	for i, c := range s.m.Columns {
+		names[i] = c.Target
+	}
+	key := ""
+	if s.m.KeepIDs {
+		key = ", ''::text AS stint_key"
+	}
+	return "DROP TABLE IF EXISTS pg_temp.stint_stage; CREATE TEMP TABLE stint_stage ON COMMIT DELETE ROWS AS SELECT " + Postgres.QuoteList(names) + key +
+		" FROM " + Postgres.QuoteTable(s.m.Target.Schema, s.m.Target.Name) + " WHERE false"
+}
+
+// copyStageSQL is copySQL into the temporary table.
+func (p *plan) copyStageSQL() string {
+	columns := Postgres.QuoteList(p.targetColumns())
+	if p.m.KeepIDs {
+		columns += ", stint_key"
+	}
+	form := " FROM STDIN (FORMAT binary)"
+	if p.text {
+		form = " FROM STDIN"
+	}
+	return "COPY pg_temp.stint_stage (" + columns + ")" + form
+}
+
+// mergeSQL brings the rows of the temporary table into the target, and their ids into the map. The first statement that counts
+// rows is the one whose count must be that of the rows.
+func (s *postgresSink) mergeSQL() string {
+	d := Postgres
+	target := d.QuoteTable(s.m.Target.Schema, s.m.Target.Name)
+	var names []string
+	for _, c := range s.m.Columns {
+		names = append(names, c.Target)
+	}
+	columns := d.QuoteList(names)
+	var sql strings.Builder
+	if s.opts.Mode == ModeReplace {
+		sql.WriteString("DELETE FROM " + target + " t USING pg_temp.stint_stage s WHERE " + sameKey(d, s.opts.Key) + ";\n")
+	}
+	sql.WriteString("INSERT INTO " + target + " (" + columns + ") SELECT " + columns + " FROM pg_temp.stint_stage")
+	if s.opts.Mode == ModeUpsert {
+		sql.WriteString(onConflict(d, names, s.opts.Key))
+	}
+	sql.WriteString(";\n")
+	if !s.m.KeepIDs {
+		return sql.String()
+	}
+	id, from := "s."+d.Quote(s.opts.IDs.Column), " FROM pg_temp.stint_stage s"
+	if s.m.sourceOf(s.opts.IDs.Column) == nil { // the target gives it
+		id, from = "t."+d.Quote(s.opts.IDs.Column), from+" JOIN "+target+" t ON "+sameKey(d, s.opts.Key)
+	}
+	sql.WriteString("INSERT INTO stint_ids (scope, entity, source_key, target_id, job) SELECT " + d.Literal(s.opts.IDs.Scope) + ", " + d.Literal(s.opts.IDs.Entity) +
+		", s.stint_key, " + id + "::text, " + d.Literal(s.opts.Job) + from +
+		" ON CONFLICT (scope, entity, source_key) DO UPDATE SET target_id = EXCLUDED.target_id, job = EXCLUDED.job")
+	return sql.String()
+}
+
+func sameKey(d Dialect, key []string) string {
+	parts := make([]string, len(key))
+	for i, k := range key {
+		parts[i] = "t." + d.Quote(k) + " = s." + d.Quote(k)
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// sourceOf returns the pair that fills in a column of the target, or nil.
+func (m *Mapping) sourceOf(target string) *ColumnPair {
+	for i := range m.Columns {
+		if m.Columns[i].Target == target {
+			return &m.Columns[i]
+		}
+	}
+	return nil
+}
+
+// mergeStage brings the rows of the temporary table into the target, which must take each of them.
+func (s *postgresSink) mergeStage(ctx context.Context, rows int) error {
+	results, err := s.pg.Exec(ctx, s.merge).ReadAll()
+	if err != nil {
+		return err
+	}
+	at := 0
+	if s.opts.Mode == ModeReplace {
+		at = 1
+	}
+	if len(results) <= at {
+		return errors.New("the server answered with fewer results than there were statements")
+	}
+	if n := results[at].CommandTag.RowsAffected(); n != int64(rows) {
+		return tasks.Permanent(tasks.WithHint(nil, "a trigger or a rule of the table drops rows; disable it for the load",
+			"the target %s took %d of %d rows without an error", s.m.Target.FullName(), n, rows))
+	}
+	return nil
+}
+
+// appendID appends the key of the current row as the last field of a row in COPY's form.
+func (p *plan) appendID(dst []byte) []byte {
+	key := p.made.t.Key()
+	if p.text {
+		return appendCopyText(append(dst, '\t'), key)
+	}
+	dst = append(dst, byte(len(key)>>24), byte(len(key)>>16), byte(len(key)>>8), byte(len(key)))
+	return append(dst, key...)
+}
+
+// settledKeys returns the keys, as text, of the rows [first, end) of a batch that are not among those set aside anew.
+func settledKeys(b *Batch, first, end int, bad []badRow) []string {
+	again := map[int]bool{}
+	for i := range bad {
+		again[bad[i].at] = true
+	}
+	var keys []string
+	for at := first; at < end; at++ {
+		if !again[at] {
+			keys = append(keys, b.keyAt(at, b.parts).String())
+		}
+	}
+	return keys
+}
+
+// settled takes rows that were tried again, and are loaded or skipped now, from those that are set aside. Fewer than there should
+// be means that somebody else did: ErrTaken.
+func (s *postgresSink) settled(ctx context.Context, b *Batch, first, end int, bad []badRow) error {
+	a := s.opts.Again
+	if a == nil {
+		return nil
+	}
+	l := Postgres.Literal
+	for _, part := range batchesOf(settledKeys(b, first, end, bad), 1_000) {
+		if len(part) == 0 {
+			continue
+		}
+		quoted := make([]string, len(part))
+		for i, key := range part {
+			quoted[i] = l(key)
+		}
+		results, err := s.pg.Exec(ctx, "DELETE FROM stint_quarantine WHERE job = "+l(a.Job)+" AND stage = "+l(a.Stage)+" AND row_key IN ("+strings.Join(quoted, ",")+")").ReadAll()
+		if err != nil {
+			return err
+		}
+		if results[0].CommandTag.RowsAffected() != int64(len(part)) {
+			return ErrTaken
+		}
+	}
+	return nil
+}
+
+// requarantine says anew why rows that were tried again are still set aside.
+func requarantine(a *Again, b *Batch, bad []badRow) string {
+	l := Postgres.Literal
+	var sql strings.Builder
+	for i := range bad {
+		q := &bad[i]
+		clean := func(s string) string { return l(strings.ToValidUTF8(s, "\uFFFD")) }
+		sql.WriteString("UPDATE stint_quarantine SET column_name = " + clean(q.column) + ", reason = " + clean(q.reason) + ", code = " + clean(q.code) +
+			", row_json = " + clean(q.json) + " WHERE job = " + l(a.Job) + " AND stage = " + l(a.Stage) + " AND row_key = " + l(b.keyAt(q.at, b.parts).String()) + ";\n")
+	}
+	return sql.String()
+}

@@ -1,0 +1,368 @@
+package migration
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/stint-run/stint/internal/expression"
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration/plan"
+)
+
+// drafted is a plan that was compiled against its databases.
+type drafted struct {
+	plan   *plan.Plan
+	stages []draftedStage
+	notes  []string
+	enums  []sqldb.Enum
+}
+
+// draftedStage is a stage with its two ends.
+type draftedStage struct {
+	detail stageDetail
+	mapped *mapped
+}
+
+// stageDetail is what a stage of a plan is frozen with, so that every worker reads and writes the same way.
+type stageDetail struct {
+	Index   int         `json:"index"` // in the plan
+	Source  sqldb.Table `json:"source"`
+	Walk    sqldb.Walk  `json:"walk"`
+	Key     []string    `json:"key,omitempty"` // of the source: what names a row
+	Target  sqldb.Table `json:"target"`
+	Made    bool        `json:"made,omitempty"`    // the target's table is this migration's own, and was not there before
+	IDs     string      `json:"ids,omitempty"`     // the column whose values other stages look up; "" when none does
+	IDType  string      `json:"id_type,omitempty"` // as expressions know it
+	Keeps   bool        `json:"keeps,omitempty"`   // its ids are kept
+	Refers  []string    `json:"refers,omitempty"`  // the stages that its rows refer to
+	RefType []string    `json:"ref_types,omitempty"`
+}
+
+// drafter drafts one plan.
+type drafter struct {
+	c        *compiler
+	src      *sqldb.DB
+	dst      *sqldb.DB // nil: an API, files, or a database that is not there yet
+	to       sqldb.Dialect
+	job      string // may have made tables already; "" for a look
+	source   *sqldb.Schema
+	target   *sqldb.Schema // of the source's tables, as they would be made
+	targets  []*sqldb.Table
+	made     []bool
+	idTypes  map[string]expression.Type
+	visiting map[string]bool
+	stages   []draftedStage
+	notes    []string
+}
+
+// draftPlan compiles a plan against its databases. It writes nothing. The error is plan.Problems, or of a database.
+func draftPlan(ctx context.Context, p *plan.Plan, src, dst *sqldb.DB, to sqldb.Dialect, job string) (*drafted, error) {
+	d := &drafter{c: &compiler{plan: p}, src: src, dst: dst, to: to, job: job, idTypes: map[string]expression.Type{}, visiting: map[string]bool{}}
+	d.stages = make([]draftedStage, len(p.Stages))
+	d.targets, d.made = make([]*sqldb.Table, len(p.Stages)), make([]bool, len(p.Stages))
+	if err := d.sources(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.findTargets(ctx); err != nil {
+		return nil, err
+	}
+	for i := range p.Stages {
+		if d.stages[i].detail.Source.Name != "" {
+			d.compile(i)
+		}
+	}
+	if len(d.c.problems) == 0 {
+		d.keep()
+	}
+	if len(d.c.problems) > 0 {
+		return nil, d.c.problems
+	}
+	out := &drafted{plan: p, stages: d.stages, notes: d.notes}
+	if d.target != nil {
+		out.enums = d.target.Enums
+	}
+	return out, nil
+}
+
+// sources finds what each stage reads.
+func (d *drafter) sources(ctx context.Context) error {
+	var err error
+	if d.source, err = sqldb.Introspect(ctx, d.src, nil); err != nil {
+		return err
+	}
+	for i := range d.c.plan.Stages {
+		s := &d.c.plan.Stages[i]
+		path := fmt.Sprintf("stages[%d].from", i)
+		var t sqldb.Table
+		if s.From.Query != "" {
+			found, err := sqldb.Describe(ctx, d.src, s.Name, s.From.Query)
+			if err != nil {
+				if !tasks.IsPermanent(err) && tasks.HintOf(err) == "" {
+					return err
+				}
+				d.c.add(path+".query", tasks.HintOf(err), "%s", err)
+				continue
+			}
+			t = *found
+		} else {
+			at := d.sourceTable(s.From.Table)
+			if at == nil {
+				d.c.add(path+".table", d.nearTables(s.From.Table), "the source has no table %s", s.From.Table)
+				continue
+			}
+			t = *at
+			if t.Where = s.From.Where; t.Where != "" {
+				if d.src.Dialect == sqldb.Files {
+					d.c.add(path+".where", "leave rows out with filter: an expression", "files cannot be asked by SQL")
+					continue
+				}
+				t.Rows = 0
+			}
+		}
+		d.readAs(s, &t)
+		if err := d.walk(ctx, i, s, &t, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *drafter) sourceTable(name string) *sqldb.Table {
+	for i := range d.source.Tables {
+		if d.source.Tables[i].FullName() == name {
+			return &d.source.Tables[i]
+		}
+	}
+	for i := range d.source.Tables {
+		if strings.EqualFold(d.source.Tables[i].FullName(), name) && d.src.Dialect != sqldb.Postgres {
+			return &d.source.Tables[i]
+		}
+	}
+	return nil
+}
+
+func (d *drafter) nearTables(name string) string {
+	var names []string
+	for i := range d.source.Tables {
+		names = append(names, d.source.Tables[i].FullName())
+	}
+	return plan.Near(name, names)
+}
+
+// readAs makes columns that expressions want as text come as text.
+func (d *drafter) readAs(s *plan.Stage, t *sqldb.Table) {
+	t.Columns = slices.Clone(t.Columns)
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if s.From.As[c.Name] == "text" && c.Kind != sqldb.KindText && c.Kind != sqldb.KindBytes {
+			c.Kind = sqldb.KindOther
+		}
+	}
+}
+
+// walk decides by what the rows of a stage are walked and named.
+func (d *drafter) walk(ctx context.Context, i int, s *plan.Stage, t *sqldb.Table, path string) error {
+	out := &d.stages[i].detail
+	walk := sqldb.WalkOf(t)
+	key := s.From.Key
+	if len(key) == 0 && t.PrimaryKey != nil {
+		key = t.PrimaryKey.Columns
+	}
+	for j, name := range s.From.Key {
+		if t.Column(name) == nil {
+			d.c.add(fmt.Sprintf("%s.key[%d]", path, j), d.c.didYouMean(name, t), "%s has no column %s", t.FullName(), name)
+			return nil
+		}
+	}
+	switch {
+	case t.Place: // a file's rows are where they are; the key only names them
+	case len(s.From.Key) > 0 && !slices.Equal(s.From.Key, walk.Columns):
+		n, err := sqldb.CountNulls(ctx, d.src, t, s.From.Key)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			d.c.add(path+".key", "choose columns that are never NULL; or leave those rows out with where, and move them in a stage of their own",
+				"%d rows have NULL in (%s), and could not be found by it", n, strings.Join(s.From.Key, ", "))
+			return nil
+		}
+		walk = sqldb.Walk{Kind: sqldb.WalkKey, Columns: slices.Clone(s.From.Key)}
+	case walk.Kind != sqldb.WalkKey && t.Where != "":
+		d.c.add(path+".key", "name columns that are never NULL", "%s has no key, and with where its rows need one to be walked by", t.FullName())
+		return nil
+	}
+	out.Index, out.Source, out.Walk, out.Key = i, *t, walk, slices.Clone(key)
+	return nil
+}
+
+// findTargets finds the tables that rows go to, or makes up those that are not there.
+func (d *drafter) findTargets(ctx context.Context) error {
+	var there *sqldb.Schema
+	if d.dst != nil && d.dst.Dialect != sqldb.Files {
+		var err error
+		if there, err = sqldb.Introspect(ctx, d.dst, nil); err != nil {
+			return err
+		}
+	}
+	for i := range d.c.plan.Stages {
+		s := &d.c.plan.Stages[i]
+		if s.To.Table == "" || d.stages[i].detail.Source.Name == "" {
+			continue
+		}
+		path := fmt.Sprintf("stages[%d].to", i)
+		if d.to == sqldb.Records {
+			d.c.add(path+".table", "write to: {http: ...} for an API, to: {file: ...} for files", "the target has no tables")
+			continue
+		}
+		if there != nil {
+			for j := range there.Tables {
+				if t := &there.Tables[j]; t.FullName() == s.To.Table || d.to == sqldb.SQLite && strings.EqualFold(t.Name, s.To.Table) {
+					d.targets[i] = t
+				}
+			}
+		}
+		own := false
+		if d.targets[i] != nil && d.job != "" {
+			var err error
+			if own, err = sqldb.Claimed(ctx, d.dst, d.targets[i], d.job); err != nil {
+				return err
+			}
+		}
+		d.made[i] = d.targets[i] == nil || own
+	}
+	return nil
+}
+
+// refType returns the type of the ids that a stage gives to others.
+func (d *drafter) refType(stage string) (expression.Type, error) {
+	i := slices.IndexFunc(d.c.plan.Stages, func(s plan.Stage) bool { return s.Name == stage })
+	if i < 0 {
+		var names []string
+		for j := range d.c.plan.Stages {
+			names = append(names, d.c.plan.Stages[j].Name)
+		}
+		return expression.Any, fmt.Errorf("there is no stage %q; %s", stage, plan.Near(stage, names))
+	}
+	s := &d.c.plan.Stages[i]
+	if s.Each != "" {
+		return expression.Any, fmt.Errorf("the stage %s makes several rows of one, so none of them can be referred to", stage)
+	}
+	if s.To.HTTP != nil {
+		if s.To.HTTP.ID == "" && s.To.HTTP.Partial == nil {
+			return expression.Any, fmt.Errorf("the stage %s does not say where the new id stands in the answer; give its to.http an id", stage)
+		}
+		return expression.Any, nil
+	}
+	column := idColumn(s)
+	if column == "" {
+		return expression.Any, fmt.Errorf("the stage %s does not say which column names its rows; give its to an id", stage)
+	}
+	if t := d.targets[i]; t != nil {
+		if c := t.Column(column); c != nil {
+			return typeOf(sqldb.Postgres, c.Kind), nil
+		}
+		return expression.Any, fmt.Errorf("the target's table of stage %s has no column %s", stage, column)
+	}
+	return d.madeType(i, column), nil
+}
+
+// idColumn returns the column of the target that names a stage's rows for others.
+func idColumn(s *plan.Stage) string {
+	switch {
+	case s.To.ID != "":
+		return s.To.ID
+	case len(s.To.Key) == 1:
+		return s.To.Key[0]
+	}
+	return ""
+}
+
+// madeType returns the type of a column of a table that is made for a stage.
+func (d *drafter) madeType(i int, column string) expression.Type {
+	name := d.c.plan.Stages[i].Name + "\x00" + column
+	if t, ok := d.idTypes[name]; ok || d.visiting[name] {
+		return t
+	}
+	d.visiting[name] = true
+	expr, _ := d.c.plan.Stages[i].Map.Get(column)
+	quiet := &compiler{plan: d.c.plan}
+	scope := quiet.scopeOf(d.src.Dialect, &d.c.plan.Stages[i], &d.stages[i].detail.Source, d.refType, "")
+	t := expression.Any
+	if p, err := expression.Compile(expr, scope); err == nil {
+		t, _ = p.Type()
+	}
+	d.idTypes[name] = t
+	return t
+}
+
+// compile compiles a stage and looks whether it fits its target, which is made up where it is not there.
+func (d *drafter) compile(i int) {
+	s, out := &d.c.plan.Stages[i], &d.stages[i]
+	before := len(d.c.problems)
+	m := d.c.compile(i, d.src.Dialect, &out.detail.Source, out.detail.Walk, out.detail.Key, d.refType)
+	out.mapped = m
+	if len(d.c.problems) > before {
+		return
+	}
+	switch {
+	case s.To.Table == "":
+		out.detail.Target = recordTable(s.Name, m)
+	case d.targets[i] == nil || d.made[i]:
+		d.makeTable(i, m)
+	default:
+		out.detail.Target = *d.targets[i]
+	}
+	out.detail.Made = s.To.Table != "" && d.made[i]
+	d.c.check(i, m, &out.detail.Target)
+	for _, k := range s.To.Key {
+		if s.To.Table != "" && !out.detail.Made && s.To.Mode != plan.ModeInsert && s.To.Mode != "" && !sqldb.IsKey(&out.detail.Target, s.To.Key) {
+			d.c.add(fmt.Sprintf("stages[%d].to.key", i), "make a unique index over it, or name another key", "(%s) is no key of %s: nothing says that %s names one row",
+				strings.Join(s.To.Key, ", "), s.To.Table, k)
+			break
+		}
+	}
+	for _, stage := range slices.Sorted(maps.Keys(m.refs)) {
+		out.detail.Refers = append(out.detail.Refers, stage)
+		out.detail.RefType = append(out.detail.RefType, m.refs[stage].String())
+	}
+}
+
+// recordTable is what the rows of a stage look like that go to an API or into files.
+func recordTable(name string, m *mapped) sqldb.Table {
+	t := sqldb.Table{Name: name}
+	for _, o := range m.outs {
+		t.Columns = append(t.Columns, sqldb.Column{Name: o.column, Kind: o.kind, Type: string(o.kind)})
+	}
+	return t
+}
+
+// keep decides whose ids are kept: of stages that others refer to, and of those that say so.
+func (d *drafter) keep() {
+	for i := range d.stages {
+		for j := range d.stages {
+			if slices.Contains(d.stages[j].detail.Refers, d.c.plan.Stages[i].Name) {
+				d.stages[i].detail.Keeps = true
+			}
+		}
+		s, out := &d.c.plan.Stages[i], &d.stages[i].detail
+		out.Keeps = out.Keeps || s.To.ID != "" || s.To.HTTP != nil && s.Each == ""
+		if !out.Keeps {
+			continue
+		}
+		out.IDs = idColumn(s)
+		path := fmt.Sprintf("stages[%d]", i)
+		if len(out.Key) == 0 {
+			d.c.add(path+".from.key", "name the source's columns that name a row", "rows that others refer to, or that an API is sent, need a key")
+		}
+		if s.To.Table != "" && out.Target.Column(out.IDs) == nil {
+			d.c.add(path+".to.id", d.c.didYouMean(out.IDs, &out.Target), "the target %s has no column %s", out.Target.FullName(), out.IDs)
+		} else if _, mapped := s.Map.Get(out.IDs); s.To.Table != "" && !mapped && len(s.To.Key) == 0 {
+			d.c.add(path+".to.key", "name the target's columns by which a row is found again", "the target gives the ids of %s, and without a key nobody knows which row got which", s.Name)
+		}
+		d.stages[i].mapped.keeps = out.Keeps
+	}
+}

@@ -1,0 +1,356 @@
+package migration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stint-run/stint/internal/expression"
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration/plan"
+)
+
+// planStages turns a job's plan into stages. It writes nothing.
+func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *sqldb.DB) ([]tasks.Stage, error) {
+	to, err := f.dbs.locate(spec.Target)
+	if err != nil {
+		return nil, tasks.Permanent(err)
+	}
+	var dst *sqldb.DB
+	dialect := sqldb.Records
+	if to.IsDatabase() {
+		dialect = to.Dialect
+		if dst, err = f.dbs.target(ctx, spec.Target); err != nil {
+			return nil, err
+		}
+	} else if spec.state() == spec.Target {
+		return nil, tasks.Permanent(tasks.WithHint(nil, "name a database with state: in the plan, for stint's own tables", "an API keeps no ledger"))
+	}
+	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, job.ID)
+	var problems plan.Problems
+	if errors.As(err, &problems) {
+		return nil, tasks.Permanent(tasks.WithHint(nil, "mend the plan and submit it again; --dry-run shows this before", "the plan does not fit: %s", problems))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if spec.Again != "" {
+		return d.againStages()
+	}
+	return d.jobStages()
+}
+
+// jobStages turns a drafted plan into a job's stages.
+func (d *drafted) jobStages() ([]tasks.Stage, error) {
+	var all, referring schemaDetail
+	all.Planned, referring.Planned = true, true
+	all.Enums = d.enums
+	var loads []string
+	for _, n := range d.notes {
+		all.Findings = append(all.Findings, tasks.Finding{Level: tasks.LevelNote, Message: n})
+	}
+	seen := map[string]bool{}
+	for i := range d.stages {
+		s := &d.stages[i].detail
+		loads = append(loads, stageLoad+d.plan.Stages[i].Name)
+		if !s.Made || seen[s.Target.FullName()] {
+			continue
+		}
+		seen[s.Target.FullName()] = true
+		all.Tables, all.Sources = append(all.Tables, s.Target), append(all.Sources, s.Source.FullName())
+		if len(s.Target.ForeignKeys) > 0 {
+			referring.Tables = append(referring.Tables, s.Target)
+		}
+	}
+	b := &stageList{}
+	b.add(stageSchema, nil, all, 0)
+	var last []string
+	for i := range d.stages {
+		s := &d.stages[i].detail
+		name := d.plan.Stages[i].Name
+		load := stageLoad + name
+		b.add(load, d.loadAfter(i), s, s.Source.Rows)
+		last = append(last, load)
+		if len(s.Refers) > 0 {
+			b.add(stageAgain+name, d.againAfter(i), s, 0)
+			last = append(last, stageAgain+name)
+		}
+	}
+	keyed := all
+	keyed.Findings, keyed.Enums, keyed.Loads = nil, nil, loads
+	b.add(stageIndexes, last, keyed, 0)
+	b.add(stageForeignKeys, []string{stageIndexes}, referring, 0)
+	return b.stages, b.err
+}
+
+// index returns the place of a stage in the plan.
+func (d *drafted) index(name string) int {
+	return slices.IndexFunc(d.plan.Stages, func(s plan.Stage) bool { return s.Name == name })
+}
+
+// looksForward reports whether a stage refers to one that comes later in the plan: those rows have to wait for it.
+func (d *drafted) looksForward(i int) bool {
+	return slices.ContainsFunc(d.stages[i].detail.Refers, func(name string) bool { return d.index(name) > i })
+}
+
+// ended returns the stage of the job after which all rows of a plan's stage are there that can be without what comes later.
+func (d *drafted) ended(i int) string {
+	name := d.plan.Stages[i].Name
+	if len(d.stages[i].detail.Refers) == 0 || d.looksForward(i) {
+		return stageLoad + name
+	}
+	return stageAgain + name
+}
+
+// loadAfter returns what a load waits for: the stages that the plan names, and those before it that its rows refer to.
+func (d *drafted) loadAfter(i int) []string {
+	after := []string{stageSchema}
+	for _, name := range append(slices.Clone(d.plan.Stages[i].After), d.stages[i].detail.Refers...) {
+		j := d.index(name)
+		if j == i || j > i && !slices.Contains(d.plan.Stages[i].After, name) {
+			continue
+		}
+		if e := d.ended(j); !slices.Contains(after, e) {
+			after = append(after, e)
+		}
+	}
+	return after
+}
+
+// againAfter returns what the second try of a stage's rows waits for.
+func (d *drafted) againAfter(i int) []string {
+	after := []string{stageLoad + d.plan.Stages[i].Name}
+	for _, name := range d.stages[i].detail.Refers {
+		j := d.index(name)
+		if j == i {
+			continue
+		}
+		e := stageLoad + name
+		if j < i && len(d.stages[j].detail.Refers) > 0 {
+			e = stageAgain + name
+		}
+		if !slices.Contains(after, e) {
+			after = append(after, e)
+		}
+	}
+	return after
+}
+
+// againStages are the stages of a job that tries rows again which another has set aside.
+func (d *drafted) againStages() ([]tasks.Stage, error) {
+	b := &stageList{}
+	b.add(stageSchema, nil, schemaDetail{Planned: true}, 0)
+	before := []string{stageSchema}
+	for i := range d.stages {
+		name := stageAgain + d.plan.Stages[i].Name
+		b.add(name, before, d.stages[i].detail, 0)
+		before = []string{name} // in the order of the plan: rows of one may wait for rows of another
+	}
+	return b.stages, b.err
+}
+
+// planned completes what a stage of a plan works with.
+func (f *Family) planned(ctx context.Context, l *load, job tasks.Job, stage tasks.Stage) error {
+	var d stageDetail
+	if err := json.Unmarshal(stage.Detail, &d); err != nil {
+		return tasks.Permanent(fmt.Errorf("read stage %s: %w", stage.Name, err))
+	}
+	if l.stage = l.spec.planned(stage.Name); l.stage == nil {
+		return tasks.Permanent(fmt.Errorf("the plan of job %s has no stage for %s", job.ID, stage.Name))
+	}
+	m, err := f.compiled(job, stage, l, &d)
+	if err != nil {
+		return err
+	}
+	l.source, l.walk = &d.Source, d.Walk
+	l.scope = scopeOfIDs(job, &l.spec)
+	if d.Made {
+		l.claims = &d.Target
+	}
+	if l.stage.To.Table == "" {
+		l.to = sqldb.Records
+	}
+	l.m = m.mapping(&d.Target, func(ctx context.Context, stage string, keys []string) (map[string]string, error) {
+		return sqldb.LookUpIDs(ctx, l.dst, l.scope, stage, keys)
+	})
+	l.opts = sqldb.LoaderOptions{Rules: true, Stop: l.spec.Plan.Policy.OnReject == plan.OnRejectStop, Key: l.stage.To.Key,
+		IDs: sqldb.KeepIDs{Scope: l.scope, Entity: l.stage.Name, Column: d.IDs}}
+	if l.stage.To.Mode != plan.ModeInsert {
+		l.opts.Mode = l.stage.To.Mode
+	}
+	return nil
+}
+
+// scopeOfIDs says whose ids they are: those of a tenant's source in a target.
+func scopeOfIDs(job tasks.Job, spec *Spec) string {
+	return job.Tenant + "/" + spec.Source + "/" + spec.Target
+}
+
+// compiled returns a stage's mapping, compiled once for all attempts of this process.
+func (f *Family) compiled(job tasks.Job, stage tasks.Stage, l *load, d *stageDetail) (*mapped, error) {
+	key := job.ID + "\x00" + stage.Name + "\x00" + string(stage.Detail)
+	if m, ok := f.plans.Load(key); ok {
+		return m.(*mapped), nil
+	}
+	c := &compiler{plan: l.spec.Plan}
+	types := map[string]expression.Type{}
+	for i, name := range d.Refers {
+		types[name], _ = expression.ParseType(d.RefType[i])
+	}
+	m := c.compile(d.Index, l.src.Dialect, &d.Source, d.Walk, d.Key, func(stage string) (expression.Type, error) { return types[stage], nil })
+	if len(c.problems) > 0 {
+		return nil, tasks.Permanent(tasks.WithHint(nil, "an older stint accepted this plan: submit it again", "the plan cannot be compiled: %s", c.problems))
+	}
+	m.keeps = d.Keeps
+	f.forget()
+	f.plans.Store(key, m)
+	return m, nil
+}
+
+// maxCompiled bounds the mappings that a process remembers.
+const maxCompiled = 1_000
+
+func (f *Family) forget() {
+	n := 0
+	f.plans.Range(func(any, any) bool { n++; return n < maxCompiled })
+	if n >= maxCompiled {
+		f.plans.Clear()
+	}
+}
+
+// writer is who makes batches take effect.
+type writer interface {
+	Load(ctx context.Context, b *sqldb.Batch) (sqldb.Loaded, error)
+	Close()
+}
+
+// writer opens where the rows of a stage go.
+func (f *Family) writer(ctx context.Context, a *tasks.Attempt, l *load) (writer, error) {
+	o := l.opts
+	o.Job, o.Stage, o.Step, o.Worker, o.Attempt, o.Draining = a.Job.ID, a.Stage.Name, a.Step.ID, a.Worker, a.ID, a.Draining
+	if l.stage != nil && l.stage.To.HTTP != nil {
+		return f.sinks.requests(ctx, a, l, o)
+	}
+	return sqldb.NewLoader(ctx, l.dst, l.m, o)
+}
+
+// chunkRows is how many rows a step covers.
+func (l *load) chunkRows() int {
+	if l.stage != nil && l.stage.Chunk.Rows > 0 {
+		return l.stage.Chunk.Rows
+	}
+	return l.spec.ChunkRows
+}
+
+// limits bound a batch.
+func (l *load) limits() sqldb.Limits {
+	if l.stage != nil && l.stage.To.HTTP != nil {
+		h := l.stage.To.HTTP
+		return sqldb.Limits{Rows: max(200, max(h.Batch, 1)*max(h.Concurrency, 4)*4)}
+	}
+	return sqldb.Limits{Rows: l.spec.BatchRows}
+}
+
+// tooMany is an error when more rows are set aside than the plan allows. Those that wait for others do not count.
+func (l *load) tooMany(ctx context.Context, job string) error {
+	if l.spec.Plan == nil || l.spec.Plan.Policy.MaxRejects == nil {
+		return nil
+	}
+	most := *l.spec.Plan.Policy.MaxRejects
+	n, err := sqldb.RejectCount(ctx, l.dst, job)
+	if err != nil || n <= most {
+		return err
+	}
+	return tasks.Permanent(tasks.WithHint(nil, "see them with stint jobs rejects "+job+"; mend the plan or the data, or raise policy.max_rejects",
+		"%d rows are set aside, and the plan allows %d", n, most))
+}
+
+// runAgain tries rows again that are set aside: within a migration those that referred to rows which were not there yet, and in a
+// job of its own all those of another.
+func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
+	reading, cancel := a.UntilDraining(ctx)
+	defer cancel()
+	l, err := f.loadOf(reading, a.Job, a.Stage)
+	if err != nil {
+		return unlessDraining(a, err)
+	}
+	job, only := a.Job.ID, sqldb.CodeDeferred
+	if l.spec.Again != "" {
+		job, only = l.spec.Again, ""
+	}
+	again := &sqldb.Again{Job: job, Stage: stageLoad + strings.TrimPrefix(a.Stage.Name, stageAgain)}
+	l.opts.Again = again
+	totals, err := sqldb.StageTotals(reading, l.dst, a.Job.ID, a.Stage.Name)
+	if err != nil {
+		return unlessDraining(a, err)
+	}
+	totals.Quarantined, totals.Read = 0, 0
+	for n := 0; ; {
+		before := totals.Written + totals.Skipped
+		for after := ""; ; {
+			keys, last, err := sqldb.SetAside(reading, l.dst, again, only, after, 200)
+			if err != nil {
+				return unlessDraining(a, err)
+			}
+			if len(keys) == 0 {
+				break
+			}
+			after = last
+			n++
+			from := sqldb.RowKey{a.ID, int64(n)} // unlike any other of this step; what keeps a row from being loaded twice is that it is set aside once
+			done, err := f.tryKeys(ctx, reading, a, l, keys, from)
+			totals.Written, totals.Skipped, totals.Bytes = totals.Written+done.Written, totals.Skipped+done.Skipped, totals.Bytes+done.Bytes
+			a.Count(totals)
+			if errors.Is(err, sqldb.ErrTaken) {
+				err = tasks.ErrStale
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if totals.Written+totals.Skipped == before {
+			break
+		}
+	}
+	left, err := sqldb.SetAsideCount(reading, l.dst, again, only)
+	if err != nil {
+		return unlessDraining(a, err)
+	}
+	totals.Quarantined = left
+	a.Count(totals)
+	if left == 0 || only == "" {
+		return nil
+	}
+	if err := sqldb.GiveUpWaiting(ctx, l.dst, again); err != nil {
+		return err
+	}
+	return l.tooMany(ctx, a.Job.ID)
+}
+
+// tryKeys tries the rows of some keys.
+func (f *Family) tryKeys(ctx, reading context.Context, a *tasks.Attempt, l *load, keys []sqldb.RowKey, from sqldb.RowKey) (tasks.Counters, error) {
+	batches, err := sqldb.NewKeyBatcher(reading, l.src, l.m, l.walk, l.to, keys, from, from, sqldb.Limits{})
+	if err != nil {
+		return tasks.Counters{}, unlessDraining(a, err)
+	}
+	defer batches.Close()
+	w, err := f.writer(reading, a, l)
+	if err != nil {
+		return tasks.Counters{}, unlessDraining(a, err)
+	}
+	defer w.Close()
+	batch, err := batches.Next()
+	if err != nil {
+		return tasks.Counters{}, unlessDraining(a, err)
+	}
+	defer batch.Release()
+	if a.IsDraining() {
+		return tasks.Counters{}, tasks.ErrDrained
+	}
+	done, err := w.Load(ctx, batch)
+	return done.Counters, err
+}
