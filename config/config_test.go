@@ -182,7 +182,7 @@ stint.yaml:12:3: key "lost_after" stands in line 11 already (leave one of them a
 stint.yaml:13:1: unknown key "concurrency" (did you mean "worker.concurrency"?)
 stint.yaml:15:12: connections: "a b" is no name for a connection (use letters, digits, _, - and .)
 stint.yaml:16:20: connections.c.url: no connection is made by the scheme "oracle" (write one of FORMS)
-stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password, schema, pool, connect_timeout and tenants)
+stint.yaml:16:34: unknown key "connections.c.user" (a connection has name, url, password, token, header, schema, pool, connect_timeout and tenants)
 stint.yaml:17:12: connections.d.url: is missing (write one of FORMS)
 stint.yaml:18:12: connections: the connection "d" is in this file twice (put them together, or rename one)
 stint.yaml:19:5: connections: a connection has no name (add name:)
@@ -190,7 +190,8 @@ stint.yaml:20:20: connections.e.url: names no path (write sqlite:FILE)
 stint.yaml:20:41: connections.e.password: a path has no password (remove it)
 stint.yaml:21:20: connections.f.url: postgres:x is no address (write postgres://HOST/DATABASE)
 `
-	forms := "mariadb://HOST/DATABASE, mysql://HOST/DATABASE, postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE"
+	forms := "csv:DIR, dbf:DIR, firebird://HOST/PATH, http://HOST/BASE, https://HOST/BASE, mariadb://HOST/DATABASE, mysql://HOST/DATABASE, ndjson:DIR, " +
+		"postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE, sqlserver://HOST?database=DATABASE, tsv:DIR"
 	if got := strings.ReplaceAll(problems(t, config.Options{File: file}), forms, "FORMS"); got != strings.Replace(want, "postgres:x", "[redacted]", 1) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -12,7 +12,8 @@ import (
 type Connection struct {
 	// Name is letters, digits, _, - and .; case counts.
 	Name string `key:"name" jsonschema:"required"`
-	// URL is sqlite:, postgres://, postgresql://, mysql:// or mariadb://, files by csv:, tsv:, ndjson: or dbf:, an API by https:// or http://.
+	// URL is sqlite:, postgres://, postgresql://, mysql:// or mariadb://; to read from, firebird:// or sqlserver://, and files by csv:, tsv:, ndjson: or dbf:;
+	// an API by https:// or http://.
 	URL URL `key:"url"`
 	// Password goes into URL; "" means the one in the URL.
 	Password Secret `key:"password"`
@@ -64,8 +65,6 @@ func (c Connection) check(k *checker) {
 	switch {
 	case c.URL.IsZero():
 		k.add(key, "write one of "+schemeList(), "is missing")
-	case slices.Contains(laterSchemes, scheme):
-		k.add(key, "write one of "+schemeList(), "the scheme %q is not yet supported", scheme)
 	case !known:
 		k.add(key, "write one of "+schemeList(), "no connection is made by the scheme %q", scheme)
 	case postgresSchemes[scheme]:
@@ -83,6 +82,14 @@ func (c Connection) check(k *checker) {
 		}
 		if c.Schema != "" {
 			k.add(part("schema"), "name the database in the url", "only PostgreSQL has schemas")
+		}
+	case sourceSchemes[scheme]:
+		u, err := url.Parse(c.URL.Reveal())
+		if err != nil || u.Opaque != "" || u.Host == "" || scheme == "firebird" && len(u.Path) < 2 || scheme == "sqlserver" && !u.Query().Has("database") {
+			k.add(key, "write "+form, "%s is no address of a database", c.URL)
+		}
+		if c.Schema != "" {
+			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
 	case apiSchemes[scheme]:
 		u, err := url.Parse(c.URL.Reveal())
@@ -122,6 +129,7 @@ func (c Connection) check(k *checker) {
 var connectionSchemes = map[string]string{
 	"sqlite": "sqlite:FILE", "postgres": "postgres://HOST/DATABASE", "postgresql": "postgresql://HOST/DATABASE",
 	"mysql": "mysql://HOST/DATABASE", "mariadb": "mariadb://HOST/DATABASE",
+	"firebird": "firebird://HOST/PATH", "sqlserver": "sqlserver://HOST?database=DATABASE",
 	"csv": "csv:DIR", "tsv": "tsv:DIR", "ndjson": "ndjson:DIR", "dbf": "dbf:DIR",
 	"http": "http://HOST/BASE", "https": "https://HOST/BASE",
 }
@@ -132,8 +140,8 @@ var postgresSchemes = map[string]bool{"postgres": true, "postgresql": true}
 
 var mysqlSchemes = map[string]bool{"mysql": true, "mariadb": true}
 
-// laterSchemes are planned and cannot be opened yet: whoever writes one has not mistyped.
-var laterSchemes = []string{"sqlserver"}
+// sourceSchemes are those of servers that rows are only read from.
+var sourceSchemes = map[string]bool{"firebird": true, "sqlserver": true}
 
 // schemeList returns the forms of all schemes, for hints.
 func schemeList() string {

@@ -65,21 +65,6 @@ func TestASchemaThatCannotCountIsRefused(t *testing.T) {
 	}
 }
 
-func TestASchemeThatIsToComeIsNotTakenForAMistake(t *testing.T) {
-	t.Parallel()
-	for scheme, url := range map[string]string{
-		"sqlserver": "sqlserver://h?database=x", "csv": "csv:dir", "ndjson": "ndjson:dir",
-		"http": "http://h/x", "https": "HTTPS://h/x",
-	} {
-		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "', schema: s, password: 'env:PW'}]\n"})
-		want := "stint.yaml:1:30: connections.c.url: the scheme \"" + scheme + "\" is not yet supported " +
-			"(write one of mariadb://HOST/DATABASE, mysql://HOST/DATABASE, postgres://HOST/DATABASE, postgresql://HOST/DATABASE, sqlite:FILE)\n"
-		if got := problems(t, config.Options{File: file, Env: config.Env{"PW=x"}}); got != want {
-			t.Errorf("got %swant %s", got, want)
-		}
-	}
-}
-
 func TestAMySQLAddressNamesItsDatabase(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
@@ -92,6 +77,33 @@ func TestAMySQLAddressNamesItsDatabase(t *testing.T) {
 		options := config.Options{File: file, Env: config.Env{"PW=p@ss"}}
 		if want != "" {
 			if got := problems(t, options); got != want {
+				t.Errorf("got %swant %s", got, want)
+			}
+			continue
+		}
+		loaded, _ := load(t, options)
+		if got, want := loaded.Connections[0].DSN(), strings.Replace(url, "u@", "u:p%40ss@", 1); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestAnAddressOfFirebirdOrSQLServerNamesItsDatabase(t *testing.T) {
+	t.Parallel()
+	const fb, ms = " (write firebird://HOST/PATH)\n", " (write sqlserver://HOST?database=DATABASE)\n"
+	for url, want := range map[string]string{
+		"firebird://u@h/legacy?charset=WIN1252": "", "firebird://u@h:3051/C:/data/shop.fdb": "", "firebird://u@h//srv/shop.fdb?role=READER": "",
+		"sqlserver://u@h?database=shop": "", "sqlserver://u@h/SQLEXPRESS?database=shop&encrypt=strict": "",
+		"firebird://u@h":          "firebird://u@h is no address of a database" + fb,
+		"firebird:shop.fdb":       "[redacted] is no address of a database" + fb,
+		"sqlserver://u@h":         "sqlserver://u@h is no address of a database" + ms,
+		"sqlserver://u@h/shop":    "sqlserver://u@h/shop is no address of a database" + ms,
+		"sqlserver:database=shop": "[redacted] is no address of a database" + ms,
+	} {
+		file := write(t, map[string]string{"stint.yaml": "connections:\n  - name: c\n    url: " + url + "\n    password: env:PW\n"})
+		options := config.Options{File: file, Env: config.Env{"PW=p@ss"}}
+		if want != "" {
+			if got, want := problems(t, options), "stint.yaml:3:10: connections.c.url: "+want; got != want {
 				t.Errorf("got %swant %s", got, want)
 			}
 			continue

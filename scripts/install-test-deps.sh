@@ -20,6 +20,14 @@ have_postgres() {
 
 have_mariadb() { command -v mariadb-install-db >/dev/null 2>&1 && { command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ]; }; }
 
+have_firebird() {
+  command -v isql-fb >/dev/null 2>&1 && [ -x /usr/sbin/firebird ] && [ -r /usr/share/firebird/3.0/security.sql ] || return 1
+  for example in /usr/share/doc/firebird*-examples/examples/employee.sql*; do
+    [ -r "$example" ] && return 0
+  done
+  return 1
+}
+
 have_compiler() { command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; }
 
 # The gateway is under the Apache licence, checks signatures, and knows conditional puts. Its version is pinned.
@@ -33,6 +41,7 @@ missing() {
   have_redis || echo redis
   have_postgres || echo postgres
   have_mariadb || echo mariadb
+  have_firebird || echo firebird
   have_compiler || echo compiler
   command -v curl >/dev/null 2>&1 || echo curl
   have_s3 || echo s3
@@ -44,6 +53,7 @@ package() {
     "apt-get redis") echo redis-server ;;
     "apt-get postgres") echo postgresql ;;
     "apt-get mariadb") echo mariadb-server ;;
+    "apt-get firebird") echo firebird3.0-server firebird3.0-utils firebird3.0-examples ;;
     "apt-get compiler") echo gcc libc6-dev ;;
     "apt-get curl") echo curl ;;
     "dnf redis") echo redis ;;
@@ -93,9 +103,11 @@ packages=
 for thing in $todo; do
   packages="$packages $(package "$manager" "$thing")"
 done
+# Firebird 3.0 is packaged for Debian and Ubuntu alone: elsewhere the rest is installed, and the end says what is missing.
+[ -n "$(echo "$packages" | tr -d ' ')" ] || manager=none
 
 as_root=
-if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ]; then
+if [ "$manager" != brew ] && [ "$manager" != none ] && [ "$(id -u)" -ne 0 ]; then
   if ! command -v sudo >/dev/null 2>&1; then
     echo "missing for the tests: $todo_line" >&2
     echo "installing needs root and there is no sudo; run as root: $manager install$packages" >&2

@@ -14,7 +14,7 @@ type WalkKind string
 // The ways to walk a table.
 const (
 	WalkKey   WalkKind = "key"   // by a primary key, or a unique key that is NOT NULL
-	WalkRowID WalkKind = "rowid" // by the place of the row: SQLite's rowid, stable as long as nobody runs VACUUM; MySQL: a hash of the row
+	WalkRowID WalkKind = "rowid" // by the place of the row: SQLite's rowid, stable as long as nobody runs VACUUM; MySQL: a hash of the row; Firebird: RDB$DB_KEY
 	WalkCTID  WalkKind = "ctid"  // PostgreSQL: by the place of the row; stable as long as nobody updates or rewrites the table
 	WalkPlace WalkKind = "place" // files: by the name of the file and the position in it; stable as long as nobody changes the files
 )
@@ -132,8 +132,7 @@ func (w Walk) compare(d Dialect, t *Table, op string, key RowKey, args *[]any) (
 		*args = append(*args, fmt.Sprintf("(%v,%v)", key[0], key[1]))
 		return "ctid " + op + " $" + strconv.Itoa(len(*args)) + "::tid", nil
 	case WalkRowID:
-		*args = append(*args, key[0])
-		return t.RowID + " " + op + " " + d.words().place(len(*args), &Column{}), nil
+		return t.RowID + " " + op + " " + d.operand(&Column{}, key[0], args), nil
 	}
 	words := d.words()
 	place := func(i int) (string, error) {
@@ -141,8 +140,7 @@ func (w Walk) compare(d Dialect, t *Table, op string, key RowKey, args *[]any) (
 		if c == nil {
 			return "", fmt.Errorf("walk %s: no column %s", t.FullName(), w.Columns[i])
 		}
-		*args = append(*args, key[i])
-		return words.place(len(*args), c), nil
+		return d.operand(c, key[i], args), nil
 	}
 	if len(key) > 1 && !words.rowValues() {
 		return w.expanded(d, op, place)

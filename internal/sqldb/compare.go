@@ -391,8 +391,7 @@ func keyList(d Dialect, t *Table, columns []string, keys []RowKey) (string, []an
 			if j > 0 {
 				sql.WriteByte(',')
 			}
-			args = append(args, v)
-			sql.WriteString(words.place(len(args), t.Column(columns[j])))
+			sql.WriteString(d.operand(t.Column(columns[j]), v, &args))
 		}
 		if len(columns) > 1 {
 			sql.WriteByte(')')
@@ -412,8 +411,7 @@ func keyChoice(d Dialect, t *Table, columns []string, keys []RowKey) (string, []
 			if j > 0 {
 				sql.WriteString(" AND ")
 			}
-			args = append(args, v)
-			sql.WriteString(d.Quote(columns[j]) + " = " + d.words().place(len(args), t.Column(columns[j])))
+			sql.WriteString(d.Quote(columns[j]) + " = " + d.operand(t.Column(columns[j]), v, &args))
 		}
 		sql.WriteByte(')')
 	}

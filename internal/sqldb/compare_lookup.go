@@ -51,6 +51,14 @@ func otherKey(codecs []codec, key []cell) (RowKey, bool) {
 	out := make(RowKey, len(key))
 	for i := range codecs {
 		c := &codecs[i]
+		if _, ok := c.to.words().(keyWriter); ok {
+			v, ok := c.writtenKey(&key[i])
+			if !ok {
+				return nil, false
+			}
+			out[i] = v
+			continue
+		}
 		if c.to.words().encoding() == encodeSQL {
 			v, ok := c.sqlKey(&key[i])
 			if !ok {

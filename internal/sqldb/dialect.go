@@ -152,6 +152,24 @@ const (
 	encodeSQL                    // data and ends: rows as an INSERT of MySQL has them, each with a comma behind it
 )
 
+// keyWriter is a dialect that writes keys into its queries, where others give them as arguments.
+type keyWriter interface {
+	// keyLiteral writes a value of a key as it is compared with a column; false where it has to be an argument.
+	keyLiteral(c *Column, v any) (string, bool)
+}
+
+// operand writes a value of a key as it is compared with a column of a query, and adds it to the arguments where it is one.
+func (d Dialect) operand(c *Column, v any, args *[]any) string {
+	words := d.words()
+	if w, ok := words.(keyWriter); ok {
+		if text, ok := w.keyLiteral(c, v); ok {
+			return text
+		}
+	}
+	*args = append(*args, v)
+	return words.place(len(*args), c)
+}
+
 // nameOf says what a name is for.
 type nameOf byte
 
@@ -170,12 +188,16 @@ func (d Dialect) words() dialect {
 		return postgresDialect{}
 	case MySQL:
 		return mysqlDialect{}
+	case Firebird:
+		return firebirdDialect{}
+	case SQLServer:
+		return sqlserverDialect{}
 	}
 	return filesDialect{}
 }
 
 // dialects are all there are, in the order in which people are told of them.
-var dialects = []Dialect{SQLite, Postgres, MySQL, Files}
+var dialects = []Dialect{SQLite, Postgres, MySQL, Firebird, SQLServer, Files}
 
 // Quote returns a name as an identifier that means exactly this name, whatever is in it. A NUL byte, which no name can hold
 // (see CheckName), becomes U+FFFD, so that the statement fails by naming nothing.

@@ -119,6 +119,9 @@ func (mysqlDialect) place(_ int, c *Column) string {
 	if c.Kind == KindNumeric && c.Precision > 0 {
 		return fmt.Sprintf("CAST(? AS DECIMAL(%d,%d))", c.Precision, c.Scale)
 	}
+	if c.Kind == KindFloat32 { // a float equals no double but itself: 0.1 is none
+		return "CAST(? AS FLOAT)"
+	}
 	return "?"
 }
 

@@ -141,7 +141,7 @@ func (c *codec) checkText(v *cell) *BadValue {
 		return c.bad(v, codeEncoding, "holds a NUL character, which text cannot")
 	}
 	if !utf8.ValidString(v.s) {
-		return c.bad(v, codeEncoding, "is not valid UTF-8")
+		return c.bad(v, codeEncoding, c.noText())
 	}
 	if n := c.dst.Length; n > 0 && len(v.s) > n && utf8.RuneCountInString(v.s) > n {
 		return c.bad(v, codeTooLong, fmt.Sprintf("is longer than the %d characters of the column", n))

@@ -137,7 +137,7 @@ func (c *codec) appendTextSQL(dst []byte, v *cell) ([]byte, *BadValue) {
 		t = textCell(viewString(strconv.AppendFloat(num[:0], v.float(), 'g', -1, 64)))
 	}
 	if !utf8.ValidString(t.s) {
-		return dst, c.bad(v, codeEncoding, "is not valid UTF-8")
+		return dst, c.bad(v, codeEncoding, c.noText())
 	}
 	if n := c.dst.Length; n > 0 && len(t.s) > n && utf8.RuneCountInString(t.s) > n {
 		return dst, c.bad(v, codeTooLong, fmt.Sprintf("is longer than the %d characters of the column", n))
@@ -237,7 +237,7 @@ func (c *codec) appendJSONSQL(dst []byte, v *cell) ([]byte, *BadValue) {
 		return append(appendSame(append(dst, '\''), v), '\''), nil
 	}
 	if !utf8.ValidString(v.s) {
-		return dst, c.bad(v, codeEncoding, "is not valid UTF-8")
+		return dst, c.bad(v, codeEncoding, c.noText())
 	}
 	if !json.Valid(viewBytes(v.s)) {
 		return dst, c.bad(v, codeSyntax, "is not JSON")

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // driverValue returns a value for SQLite's driver.
@@ -39,6 +40,9 @@ func (c *codec) driverValue(v *cell) (driver.Value, *BadValue) {
 			return []byte{}, nil
 		}
 		return []byte(p.s), nil
+	}
+	if c.typed && !utf8.ValidString(p.s) { // SQLite itself would take it
+		return nil, c.bad(&p, codeEncoding, c.noText())
 	}
 	if c.typed && c.affinity != affinityText && c.affinity != affinityBlob && !c.keepsText(p.s) {
 		return nil, c.bad(&p, codeRange, "would be changed by the affinity of the column, "+c.dst.Type)

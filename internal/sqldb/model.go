@@ -1,5 +1,5 @@
 // Package sqldb knows SQL databases: it opens them, says what is in them, creates the same in another dialect, walks
-// tables by key and loads rows exactly once. Dialects so far: SQLite, PostgreSQL and MySQL, which MariaDB is another server of. Folders of files can be read too, through Tabular.
+// tables by key and loads rows exactly once. Dialects: SQLite, PostgreSQL and MySQL, which MariaDB is another server of; Firebird and SQL Server, and folders of files (Tabular), can be read.
 package sqldb
 
 // Dialect names a kind of database.
@@ -7,11 +7,13 @@ type Dialect string
 
 // The dialects.
 const (
-	SQLite   Dialect = "sqlite"
-	Postgres Dialect = "postgres"
-	MySQL    Dialect = "mysql"   // MariaDB too
-	Records  Dialect = "records" // what goes to an API or into files: targets of a Batcher only
-	Files    Dialect = "files"   // folders of files, see Tabular: sources only
+	SQLite    Dialect = "sqlite"
+	Postgres  Dialect = "postgres"
+	MySQL     Dialect = "mysql"     // MariaDB too
+	Firebird  Dialect = "firebird"  // source only
+	SQLServer Dialect = "sqlserver" // source only
+	Records   Dialect = "records"   // what goes to an API or into files: targets of a Batcher only
+	Files     Dialect = "files"     // folders of files, see Tabular: sources only
 )
 
 // Kind is what a column holds, in words that no dialect owns. It decides how values are converted and compared.

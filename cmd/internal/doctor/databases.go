@@ -38,6 +38,10 @@ func examineConnection(ctx context.Context, c config.Connection, now func() time
 		err = n.postgres(ctx, db, now)
 	case sqldb.MySQL:
 		err = n.mysql(ctx, db, now)
+	case sqldb.Firebird:
+		err = n.firebird(ctx, db, at)
+	case sqldb.SQLServer:
+		err = n.sqlserver(ctx, db, now)
 	default:
 		err = n.sqlite(ctx, db, at)
 	}
