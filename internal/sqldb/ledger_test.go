@@ -12,7 +12,7 @@ import (
 	"github.com/stint-run/stint/tasks"
 )
 
-// targets runs a test against both dialects.
+// targets runs a test against each dialect that can be one.
 func targets(t *testing.T, test func(t *testing.T, db *DB)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { t.Parallel(); test(t, sqliteFile(t)) })

@@ -174,6 +174,9 @@ func TestAQueryOfMySQLHasTheTypesOfItsColumns(t *testing.T) {
 	for _, name := range q.PrimaryKey.Columns {
 		q.Column(name).NotNull = true
 	}
+	if borders, err := Boundaries(context.Background(), src, q, WalkOf(q), nil, 2, 10); err != nil || len(borders) != 2 {
+		t.Errorf("%v, %v", borders, err)
+	}
 	rows, err := Read(context.Background(), src, q, WalkOf(q), RowKey{int64(6), "f"}, RowKey{int64(7), "f"})
 	if err != nil || !rows.Next() {
 		t.Fatal(err, rows)
