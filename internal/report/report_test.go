@@ -33,8 +33,10 @@ func sample(bad string) *wire.Report {
 	counters := func(steps, rows, set int64) wire.Counters {
 		return wire.Counters{StepsKnown: steps, StepsDone: steps, Counters: tasks.Counters{Read: rows, Written: rows - set, Quarantined: set, Bytes: rows * 57}}
 	}
+	all := counters(412, 4_120_000, 4)
+	all.Written, all.Skipped = all.Written-12, 12
 	v := &wire.Job{ID: "mig-w3dyn4ha5pgp4qrz", Kind: "migration", Tenant: "acme" + bad, State: tasks.Succeeded, Labels: map[string]string{"team": "billing", "ticket" + bad: "42" + bad},
-		Queue: "default", CreatedAt: *at("11:58:00.120"), StartedAt: at("11:58:00.320"), EndedAt: at("12:14:09.875"), Counters: counters(412, 4_120_000, 4), Findings: 1200, Window: 8, Epoch: 1,
+		Queue: "default", CreatedAt: *at("11:58:00.120"), StartedAt: at("11:58:00.320"), EndedAt: at("12:14:09.875"), Counters: all, Findings: 1200, Window: 8, Epoch: 1,
 		Spec: json.RawMessage(`{"source":"legacy","target":"cloud","chunk_rows":10000,"note":` + string(must(json.Marshal("```"+bad))) + `}`)}
 	names := []string{"schema", "load:customer" + bad, "load:invoice", "indexes", "foreign keys"}
 	r := &wire.Report{Form: 1, Job: v, SubmittedBy: "ada" + bad, Source: "legacy" + bad, Target: "postgres://app@db.internal/cloud", Policy: wire.ReportPolicy{Retries: 8, OnFailure: "stop"},

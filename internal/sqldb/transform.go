@@ -140,7 +140,6 @@ type window struct {
 	at    int
 	err   error // what ended the reading, once rows is used up
 	ended bool
-	width int
 }
 
 // The most rows, and bytes of them, that are read ahead.
