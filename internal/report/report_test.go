@@ -34,7 +34,7 @@ func sample(bad string) *wire.Report {
 		return wire.Counters{StepsKnown: steps, StepsDone: steps, Counters: tasks.Counters{Read: rows, Written: rows - set, Quarantined: set, Bytes: rows * 57}}
 	}
 	all := counters(412, 4_120_000, 4)
-	all.Written, all.Skipped = all.Written-12, 12
+	all.Skipped = 12
 	v := &wire.Job{ID: "mig-w3dyn4ha5pgp4qrz", Kind: "migration", Tenant: "acme" + bad, State: tasks.Succeeded, Labels: map[string]string{"team": "billing", "ticket" + bad: "42" + bad},
 		Queue: "default", CreatedAt: *at("11:58:00.120"), StartedAt: at("11:58:00.320"), EndedAt: at("12:14:09.875"), Counters: all, Findings: 1200, Window: 8, Epoch: 1,
 		Spec: json.RawMessage(`{"source":"legacy","target":"cloud","chunk_rows":10000,"note":` + string(must(json.Marshal("```"+bad))) + `}`)}
