@@ -141,6 +141,7 @@ func consoleCommands(text string) []string {
 
 // understood finds the command of a line and parses its flags and arguments, without running it.
 func understood(line string) error {
+	line, _, _ = strings.Cut(line, " > ") // what it prints goes into a file
 	words := slices.DeleteFunc(strings.Fields(line)[1:], func(w string) bool { return w == "&" })
 	cmd, rest, err := (&command{}).root().Find(words)
 	if err != nil {

@@ -36,8 +36,8 @@ type move struct {
 
 func (m *move) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&m.from, "from", "", "the `SOURCE`: a connection's name, sqlite:FILE or postgres://...")
-	f.StringVar(&m.to, "to", "", "the `TARGET`: a connection's name, sqlite:FILE or postgres://...")
+	f.StringVar(&m.from, "from", "", "the `SOURCE`: a connection's name, or a URL: sqlite:FILE, postgres://, mysql://, firebird://, sqlserver://, csv:DIR, tsv:DIR, ndjson:DIR, dbf:DIR")
+	f.StringVar(&m.to, "to", "", "the `TARGET`: a connection's name, or a URL: sqlite:FILE, postgres://, mysql://; with a plan also https://")
 	f.StringSliceVar(&m.tables, "tables", nil, "only these tables, separated by commas")
 }
 
