@@ -135,6 +135,7 @@ type window struct {
 	src   rowSource
 	x     *transformer
 	rows  [][]cell
+	odd   []*UnreadableRow // of each of rows, why it is none
 	arena []byte
 	have  int
 	at    int
@@ -162,6 +163,9 @@ func (w *window) next(cells []cell) (bool, error) {
 	}
 	copy(cells, w.rows[w.at])
 	w.at++
+	if odd := w.odd[w.at-1]; odd != nil {
+		return false, odd
+	}
 	return true, nil
 }
 
@@ -169,13 +173,19 @@ func (w *window) fill(cells []cell) error {
 	w.have, w.at, w.arena = 0, 0, make([]byte, 0, cap(w.arena)) // rows point into the old one until they are overwritten
 	for w.have < windowRows && len(w.arena) < windowBytes {
 		ok, err := w.src.next(cells)
+		var odd *UnreadableRow
+		if errors.As(err, &odd) {
+			ok, err = true, nil
+		}
 		if !ok || err != nil {
 			w.ended, w.err = true, err
 			break
 		}
 		if len(w.rows) == w.have {
 			w.rows = append(w.rows, make([]cell, len(cells)))
+			w.odd = append(w.odd, nil)
 		}
+		w.odd[w.have] = odd
 		row := w.rows[w.have]
 		for i, c := range cells {
 			if c.s != "" {
@@ -186,6 +196,9 @@ func (w *window) fill(cells []cell) error {
 			row[i] = c
 		}
 		w.have++
+		if odd != nil {
+			continue
+		}
 		if in, err := w.x.decode(row); err == nil { // an error comes again, to Apply's caller
 			w.x.t.Look(in)
 		}
