@@ -165,13 +165,9 @@ func NewKeyBatcher(ctx context.Context, src *DB, m *Mapping, w Walk, to Dialect,
 	if err != nil {
 		return nil, err
 	}
-	if w.Kind != WalkKey {
-		return nil, fmt.Errorf("read %s: its rows have no key by which one could be read alone", m.Source.FullName())
-	}
 	limits.Rows, limits.Bytes = len(keys)+1, max(limits.Bytes, 1<<30) // one batch
 	ctx, cancel := context.WithCancel(ctx)
-	cond, args := keyList(src.Dialect, m.Source, w.Columns, keys)
-	rows, err := readWhere(ctx, src, m.Source, w, p.selected, " WHERE "+cond+w.orderBy(src.Dialect, m.Source), args)
+	rows, err := readKeys(ctx, src, m.Source, w, p.selected, keys)
 	return startBatcher(ctx, cancel, p, rows, err, from, end, limits)
 }
 

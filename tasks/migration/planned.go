@@ -84,7 +84,37 @@ func (d *drafted) jobStages() ([]tasks.Stage, error) {
 	keyed.Findings, keyed.Enums, keyed.Loads = nil, nil, loads
 	b.add(stageIndexes, last, keyed, 0)
 	b.add(stageForeignKeys, []string{stageIndexes}, referring, 0)
-	return b.stages, b.err
+	if b.err != nil {
+		return nil, b.err
+	}
+	return inOrder(b.stages)
+}
+
+// inOrder sorts stages so that each comes after those that it waits for, and otherwise as they were.
+func inOrder(stages []tasks.Stage) ([]tasks.Stage, error) {
+	out := make([]tasks.Stage, 0, len(stages))
+	placed := map[string]bool{}
+	for len(out) < len(stages) {
+		before := len(out)
+		for _, s := range stages {
+			if !placed[s.Name] && !slices.ContainsFunc(s.After, func(name string) bool { return !placed[name] }) {
+				placed[s.Name] = true
+				out = append(out, s)
+			}
+		}
+		if len(out) > before {
+			continue
+		}
+		var waiting []string
+		for _, s := range stages {
+			if name, ok := strings.CutPrefix(s.Name, stageLoad); ok && !placed[s.Name] {
+				waiting = append(waiting, name)
+			}
+		}
+		return nil, tasks.Permanent(tasks.WithHint(nil, "let after: name only stages that stand before in the plan; what ref() names may stand anywhere",
+			"these stages wait for each other: %s", strings.Join(waiting, ", ")))
+	}
+	return out, nil
 }
 
 // index returns the place of a stage in the plan.
@@ -288,7 +318,6 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 	if err != nil {
 		return unlessDraining(a, err)
 	}
-	totals.Quarantined, totals.Read = 0, 0
 	for n := 0; ; {
 		before := totals.Written + totals.Skipped
 		for after := ""; ; {
@@ -304,6 +333,7 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 			from := sqldb.RowKey{a.ID, int64(n)} // unlike any other of this step; what keeps a row from being loaded twice is that it is set aside once
 			done, err := f.tryKeys(ctx, reading, a, l, keys, from)
 			totals.Written, totals.Skipped, totals.Bytes = totals.Written+done.Written, totals.Skipped+done.Skipped, totals.Bytes+done.Bytes
+			totals.Read, totals.Quarantined = 0, 0 // they are counted in the end
 			a.Count(totals)
 			if errors.Is(err, sqldb.ErrTaken) {
 				err = tasks.ErrStale
@@ -316,19 +346,30 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 			break
 		}
 	}
-	left, err := sqldb.SetAsideCount(reading, l.dst, again, only)
-	if err != nil {
+	if totals.Quarantined, err = l.stillAside(reading, again); err != nil {
 		return unlessDraining(a, err)
 	}
-	totals.Quarantined = left
-	a.Count(totals)
-	if left == 0 || only == "" {
+	if l.spec.Again != "" {
+		totals.Read = totals.Written + totals.Skipped + totals.Quarantined
+		a.Count(totals)
 		return nil
 	}
+	totals.Read = 0 // the load has read them
+	a.Count(totals)
 	if err := sqldb.GiveUpWaiting(ctx, l.dst, again); err != nil {
 		return err
 	}
 	return l.tooMany(ctx, a.Job.ID)
+}
+
+// stillAside counts the rows of a stage that are set aside, without those that its own load has counted.
+func (l *load) stillAside(ctx context.Context, again *sqldb.Again) (int64, error) {
+	left, err := sqldb.SetAsideCount(ctx, l.dst, again, "")
+	if err != nil || l.spec.Again != "" {
+		return left, err
+	}
+	loaded, err := sqldb.StageTotals(ctx, l.dst, again.Job, again.Stage)
+	return max(0, left-loaded.Quarantined), err
 }
 
 // tryKeys tries the rows of some keys.
