@@ -307,7 +307,7 @@ func keysetBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKe
 		}
 		head, tail := words.page(1, skip)
 		first := []string{head + parts[0]}
-		key, err := firstKey(ctx, db, r, append(first, parts[1:]...), " FROM "+words.from(t)+walked+where+w.orderBy(db.Dialect, t)+tail, args)
+		key, err := firstKey(ctx, db, r, append(first, parts[1:]...), " FROM "+t.from(db.Dialect)+walked+where+w.orderBy(db.Dialect, t)+tail, args)
 		if err != nil || key == nil {
 			return keys, err
 		}

@@ -309,6 +309,9 @@ func (d *drafter) compile(i int) {
 		return
 	}
 	switch {
+	case s.To.HTTP != nil && d.to != sqldb.Records:
+		d.c.add(fmt.Sprintf("stages[%d].to.http", i), "write to: {table: NAME}, or name an API as the target", "the target is a database")
+		return
 	case s.To.Table == "":
 		out.detail.Target = recordTable(s.Name, m)
 	case d.targets[i] == nil || d.made[i]:
@@ -364,5 +367,30 @@ func (d *drafter) keep() {
 			d.c.add(path+".to.key", "name the target's columns by which a row is found again", "the target gives the ids of %s, and without a key nobody knows which row got which", s.Name)
 		}
 		d.stages[i].mapped.keeps = out.Keeps
+	}
+	if d.to == sqldb.MySQL {
+		d.onlyInserts()
+	}
+}
+
+// onlyInserts says what cannot be written into MariaDB and MySQL: all that has to know a row again within the batch's transaction.
+func (d *drafter) onlyInserts() {
+	for i := range d.stages {
+		s, out := &d.c.plan.Stages[i], &d.stages[i].detail
+		what := ""
+		switch {
+		case s.To.Table == "":
+		case s.To.Mode != "" && s.To.Mode != plan.ModeInsert:
+			what = "mode: " + s.To.Mode
+		case s.Each != "":
+			what = "each"
+		case len(out.Refers) > 0 || out.Keeps:
+			what = "ref()"
+		case d.c.plan.Policy.OnReject == plan.OnRejectStop:
+			what = "on_reject: stop"
+		}
+		if what != "" {
+			d.c.add(fmt.Sprintf("stages[%d].to", i), "write into PostgreSQL or SQLite, or compute the keys with uuid5()", "%s cannot be written into MariaDB or MySQL by a plan: inserts can", what)
+		}
 	}
 }

@@ -93,20 +93,27 @@ func (d *drafter) carryKeys(t, base *sqldb.Table, renamed map[string]string) {
 		}
 		return names
 	}
+	// Names of keys and indexes are the schema's: two tables that are made of one cannot both have them.
+	keyName := func(name string) string { return name }
+	indexName := keyName
+	if t.Name != base.Name {
+		keyName = func(string) string { return "" }
+		indexName = func(name string) string { return t.Name + "_" + name }
+	}
 	if base.PrimaryKey != nil {
 		if columns := all(base.PrimaryKey.Columns); columns != nil {
-			t.PrimaryKey = &sqldb.Key{Name: base.PrimaryKey.Name, Columns: columns}
+			t.PrimaryKey = &sqldb.Key{Name: keyName(base.PrimaryKey.Name), Columns: columns}
 			t.LastValue = base.LastValue
 		}
 	}
 	for _, k := range base.Uniques {
 		if columns := all(k.Columns); columns != nil {
-			t.Uniques = append(t.Uniques, sqldb.Key{Name: k.Name, Columns: columns})
+			t.Uniques = append(t.Uniques, sqldb.Key{Name: keyName(k.Name), Columns: columns})
 		}
 	}
 	for _, ix := range base.Indexes {
 		kept := ix
-		kept.Columns = nil
+		kept.Name, kept.Columns = indexName(ix.Name), nil
 		for _, part := range ix.Columns {
 			if renamed[part.Column] != "" {
 				kept.Columns = append(kept.Columns, sqldb.IndexPart{Column: renamed[part.Column], Desc: part.Desc})

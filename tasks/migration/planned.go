@@ -175,12 +175,33 @@ func (d *drafted) againStages() ([]tasks.Stage, error) {
 	b := &stageList{}
 	b.add(stageSchema, nil, schemaDetail{Planned: true}, 0)
 	before := []string{stageSchema}
-	for i := range d.stages {
+	for _, i := range d.referredFirst() {
 		name := stageAgain + d.plan.Stages[i].Name
 		b.add(name, before, d.stages[i].detail, 0)
-		before = []string{name} // in the order of the plan: rows of one may wait for rows of another
+		before = []string{name} // one after the other: rows of one may wait for rows of another
 	}
 	return b.stages, b.err
+}
+
+// referredFirst returns the stages of the plan, each behind those that it refers to as far as that can be.
+func (d *drafted) referredFirst() []int {
+	var order []int
+	seen := make([]bool, len(d.stages))
+	var visit func(i int)
+	visit = func(i int) {
+		if seen[i] {
+			return
+		}
+		seen[i] = true
+		for _, name := range d.stages[i].detail.Refers {
+			visit(d.index(name))
+		}
+		order = append(order, i)
+	}
+	for i := range d.stages {
+		visit(i)
+	}
+	return order
 }
 
 // planned completes what a stage of a plan works with.
@@ -311,6 +332,7 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 	job, only := a.Job.ID, sqldb.CodeDeferred
 	if l.spec.Again != "" {
 		job, only = l.spec.Again, ""
+		l.opts.Stop = false // who sends rows again wants to know of all that still fail
 	}
 	again := &sqldb.Again{Job: job, Stage: stageLoad + strings.TrimPrefix(a.Stage.Name, stageAgain)}
 	l.opts.Again = again
@@ -352,14 +374,30 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 	if l.spec.Again != "" {
 		totals.Read = totals.Written + totals.Skipped + totals.Quarantined
 		a.Count(totals)
-		return nil
+		return sqldb.GiveUpWaiting(ctx, l.dst, again)
 	}
 	totals.Read = 0 // the load has read them
 	a.Count(totals)
+	if err := l.stopAt(reading, again); err != nil {
+		return unlessDraining(a, err)
+	}
 	if err := sqldb.GiveUpWaiting(ctx, l.dst, again); err != nil {
 		return err
 	}
 	return l.tooMany(ctx, a.Job.ID)
+}
+
+// stopAt is an error when a row waits for another in vain, and the plan stops at the first that cannot be loaded.
+func (l *load) stopAt(ctx context.Context, again *sqldb.Again) error {
+	if !l.opts.Stop {
+		return nil
+	}
+	keys, _, err := sqldb.SetAside(ctx, l.dst, again, sqldb.CodeDeferred, "", 1)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	return tasks.Permanent(tasks.WithHint(nil, "mend the row or the plan, then retry; or let rows be set aside with policy.on_reject: quarantine",
+		"row %s cannot be loaded: it refers to a row that has not been loaded", keys[0]))
 }
 
 // stillAside counts the rows of a stage that are set aside, without those that its own load has counted.
