@@ -336,55 +336,83 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 	}
 	again := &sqldb.Again{Job: job, Stage: stageLoad + strings.TrimPrefix(a.Stage.Name, stageAgain)}
 	l.opts.Again = again
-	totals, err := sqldb.StageTotals(reading, l.dst, a.Job.ID, a.Stage.Name)
-	if err != nil {
-		return unlessDraining(a, err)
-	}
-	for n := 0; ; {
-		before := totals.Written + totals.Skipped
-		for after := ""; ; {
-			keys, last, err := sqldb.SetAside(reading, l.dst, again, only, after, 200)
-			if err != nil {
-				return unlessDraining(a, err)
-			}
-			if len(keys) == 0 {
-				break
-			}
-			after = last
-			n++
-			from := sqldb.RowKey{a.ID, int64(n)} // unlike any other of this step; what keeps a row from being loaded twice is that it is set aside once
-			done, err := f.tryKeys(ctx, reading, a, l, keys, from)
-			totals.Written, totals.Skipped, totals.Bytes = totals.Written+done.Written, totals.Skipped+done.Skipped, totals.Bytes+done.Bytes
-			totals.Read, totals.Quarantined = 0, 0 // they are counted in the end
-			a.Count(totals)
-			if errors.Is(err, sqldb.ErrTaken) {
-				err = tasks.ErrStale
-			}
-			if err != nil {
-				return err
-			}
+	n := int64(0)
+	for {
+		before, err := sqldb.StageTotals(reading, l.dst, a.Job.ID, a.Stage.Name)
+		if err != nil {
+			return unlessDraining(a, err)
 		}
-		if totals.Written+totals.Skipped == before {
+		moved, err := f.tryAll(ctx, reading, a, l, only, &n)
+		switch {
+		case err != nil:
+			return err
+		case moved: // what has been loaded may be what others wait for
+			continue
+		}
+		if err := l.stopAt(reading, again); err != nil {
+			return unlessDraining(a, err)
+		}
+		done, err := sqldb.GiveUpWaiting(ctx, l.dst, again, a.Job.ID, a.Stage.Name, before)
+		if err != nil {
+			return err
+		}
+		if done {
 			break
 		}
 	}
-	if totals.Quarantined, err = l.stillAside(reading, again); err != nil {
+	totals, err := l.againTotals(reading, a, again)
+	if err != nil {
 		return unlessDraining(a, err)
+	}
+	a.Count(totals)
+	return l.tooMany(ctx, a.Job.ID)
+}
+
+// tryAll tries each row once that is set aside, and reports whether any of them is so no more.
+func (f *Family) tryAll(ctx, reading context.Context, a *tasks.Attempt, l *load, only string, n *int64) (moved bool, err error) {
+	for after := ""; ; {
+		keys, last, err := sqldb.SetAside(reading, l.dst, l.opts.Again, only, after, 200)
+		if err != nil {
+			return moved, unlessDraining(a, err)
+		}
+		if len(keys) == 0 {
+			return moved, nil
+		}
+		after = last
+		*n++
+		from := sqldb.RowKey{a.ID, *n} // unlike any other of this step; what keeps a row from being loaded twice is that it is set aside once
+		done, err := f.tryKeys(ctx, reading, a, l, keys, from)
+		switch {
+		case errors.Is(err, sqldb.ErrTaken) && ctx.Err() == nil:
+			return true, nil // somebody else has loaded some of them: look again which are left
+		case err != nil:
+			return moved, err
+		}
+		moved = moved || done.Written+done.Skipped > 0
+		totals, err := l.againTotals(reading, a, l.opts.Again)
+		if err != nil {
+			return moved, unlessDraining(a, err)
+		}
+		a.Count(totals)
+	}
+}
+
+// againTotals counts what has become of the rows that were tried again, by the ledger. Within a migration their load has read them.
+func (l *load) againTotals(ctx context.Context, a *tasks.Attempt, again *sqldb.Again) (tasks.Counters, error) {
+	totals, err := sqldb.StageTotals(ctx, l.dst, a.Job.ID, a.Stage.Name)
+	if err != nil {
+		return totals, err
+	}
+	if totals.Quarantined, err = sqldb.SetAsideCount(ctx, l.dst, again, ""); err != nil {
+		return totals, err
 	}
 	if l.spec.Again != "" {
 		totals.Read = totals.Written + totals.Skipped + totals.Quarantined
-		a.Count(totals)
-		return sqldb.GiveUpWaiting(ctx, l.dst, again)
+		return totals, nil
 	}
-	totals.Read = 0 // the load has read them
-	a.Count(totals)
-	if err := l.stopAt(reading, again); err != nil {
-		return unlessDraining(a, err)
-	}
-	if err := sqldb.GiveUpWaiting(ctx, l.dst, again); err != nil {
-		return err
-	}
-	return l.tooMany(ctx, a.Job.ID)
+	loaded, err := sqldb.StageTotals(ctx, l.dst, again.Job, again.Stage)
+	totals.Read, totals.Quarantined = 0, max(0, totals.Quarantined-loaded.Quarantined)
+	return totals, err
 }
 
 // stopAt is an error when a row waits for another in vain, and the plan stops at the first that cannot be loaded.
@@ -398,16 +426,6 @@ func (l *load) stopAt(ctx context.Context, again *sqldb.Again) error {
 	}
 	return tasks.Permanent(tasks.WithHint(nil, "mend the row or the plan, then retry; or let rows be set aside with policy.on_reject: quarantine",
 		"row %s cannot be loaded: it refers to a row that has not been loaded", keys[0]))
-}
-
-// stillAside counts the rows of a stage that are set aside, without those that its own load has counted.
-func (l *load) stillAside(ctx context.Context, again *sqldb.Again) (int64, error) {
-	left, err := sqldb.SetAsideCount(ctx, l.dst, again, "")
-	if err != nil || l.spec.Again != "" {
-		return left, err
-	}
-	loaded, err := sqldb.StageTotals(ctx, l.dst, again.Job, again.Stage)
-	return max(0, left-loaded.Quarantined), err
 }
 
 // tryKeys tries the rows of some keys.
