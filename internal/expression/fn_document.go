@@ -22,8 +22,8 @@ func init() {
 		{Signature: "last(list json)", gives: Any, mayNull: true, Summary: "The last element.", Null: "NULL also of an empty list", Examples: []string{`last([7, 8]) → 8`}, impl: impl{one: func(l Value) Value { return elementAt(l, -1) }}},
 	})
 	register("Lookups, references and keys", []Function{
-		{Signature: "lookup(table text!, key any, default any?)", Gives: "the type of the table's values", gives: Any, Summary: "The value of a key in a table of the plan. Keys are compared by their text.", Null: "NULL if the key is NULL; a default that is NULL is one", Errors: "23503 the table has no such key, and there is no default", lax: true, mayNull: true,
-			Examples: []string{`lookup("vat", "N") → 0.25`, `lookup("vat", "X", 0) → decimal(0)`, `lookup("vat", "X") → error 23503`}, bind: bindLookup},
+		{Signature: "lookup(table text!, key any, default any?)", Gives: "the type of the table's values", gives: Any, Summary: "The value of a key in a table of the plan. Keys are compared by their text. lookup(t, k) ?? x has x for its default.", Null: "NULL if the key is NULL; a default that is NULL is one", Errors: "23503 the table has no such key, and there is no default", lax: true, mayNull: true,
+			Examples: []string{`lookup("vat", "N") → 0.25`, `lookup("vat", "X", 0) → decimal(0)`, `lookup("vat", "X") ?? 0 → decimal(0)`, `lookup("vat", "X") → error 23503`}, bind: bindLookup},
 		{Signature: "ref(stage text!, key any...)", Gives: "the type of the stage's key", gives: Any, impure: true, Summary: "The key that a row of another stage got in the target, by its key, of one part or more, in the source. A row whose reference is not there yet waits for it.", Examples: []string{`ref("customers", 7) → "c-7"`, `ref("customers", nil) → nil`}},
 		{Signature: "uuid5(namespace text|uuid, name any...)", gives: UUID, Summary: "The UUID of version 5 of a name, which is always the same. The namespace is a UUID, or dns, url, oid, x500. Names of several parts are joined by the character 31.", Errors: "22P02 the namespace is none",
 			Examples: []string{`text(uuid5("dns", "python.org")) → "886313e1-3b8a-5372-9b90-0c9aee199e5d"`}, bind: bindUUID5},

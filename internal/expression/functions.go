@@ -178,6 +178,9 @@ func (c *compiler) call(n ast.Node, name string, nodes []ast.Node) (code, error)
 	args, reads := make([]code, len(nodes)), make([][]bool, len(nodes))
 	for i := range args {
 		var err error
+		if name == "coalesce" && i < len(nodes)-1 {
+			nodes[i] = orNull(nodes[i])
+		}
 		if args[i], reads[i], err = c.apart(nodes[i]); err != nil {
 			return code{}, err
 		}

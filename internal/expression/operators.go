@@ -87,7 +87,11 @@ func (c *compiler) binary(n *ast.BinaryNode) (code, error) {
 	case "in":
 		return c.in(n)
 	}
-	x, err := c.compile(n.Left)
+	left := n.Left
+	if n.Operator == "??" {
+		left = orNull(left)
+	}
+	x, err := c.compile(left)
 	if err != nil {
 		return code{}, err
 	}
@@ -110,6 +114,24 @@ func (c *compiler) binary(n *ast.BinaryNode) (code, error) {
 		return c.arithmetic(n, x, y)
 	}
 	return code{}, c.errorf(n, "", "there is no operator %s", n.Operator)
+}
+
+// orNull makes of a lookup without a default one whose default is NULL, where something else is said for NULL: `lookup("t", k) ?? x`
+// would otherwise fail before it came to x.
+func orNull(n ast.Node) ast.Node {
+	switch n := n.(type) {
+	case *ast.BinaryNode:
+		if n.Operator == "??" {
+			n.Right = orNull(n.Right) // of a ?? b ?? c
+		}
+	case *ast.CallNode:
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == "lookup" && len(n.Arguments) == 2 {
+			null := &ast.NilNode{}
+			null.SetLocation(n.Location())
+			n.Arguments = append(n.Arguments, null)
+		}
+	}
+	return n
 }
 
 // logic is three-valued: false and NULL is false, true or NULL is true, all else with NULL is NULL.

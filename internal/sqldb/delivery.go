@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -28,12 +29,71 @@ type Delivered struct{ Key, ID string }
 // noID is what is kept of a record that the API has and gave no id for.
 const noID = "null"
 
+// Grouped returns the records that are sent together with some keys, in their order: those that an earlier attempt at the batch of
+// this name has grouped, whatever has become of their rows since, and then the keys that are new, as a group of their own. The groups
+// are durable when it returns, until Ungroup. A request of many records can only be repeated with the same ones.
+func Grouped(ctx context.Context, db *DB, d Delivery, name string, keys []string) ([][]string, error) {
+	var groups [][]string
+	err := inTransaction(ctx, db, func(q querier) error {
+		groups = nil
+		where, args := groupOf(d, name)
+		err := q.queryAll(ctx, "SELECT target_id FROM stint_ids WHERE "+where, args, func(scan func(...any) error) error {
+			var body string
+			if err := scan(&body); err != nil {
+				return err
+			}
+			return json.Unmarshal([]byte(body), &groups)
+		})
+		if err != nil {
+			return err
+		}
+		known := map[string]bool{}
+		for _, g := range groups {
+			for _, key := range g {
+				known[key] = true
+			}
+		}
+		fresh := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return known[key] })
+		if len(fresh) == 0 {
+			return nil
+		}
+		groups = append(groups, fresh)
+		body, err := json.Marshal(groups)
+		if err != nil {
+			return err
+		}
+		if err := q.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...); err != nil {
+			return err
+		}
+		return q.exec(ctx, "INSERT INTO stint_ids (scope, entity, source_key, target_id, job) VALUES ($1, $2, $3, $4, $5)", append(args, string(body), d.Job)...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keep what is sent together: %w", Classify(err))
+	}
+	return groups, nil
+}
+
+// groupOf is where the map of ids keeps a group. No stage has a slash in its name.
+func groupOf(d Delivery, name string) (where string, args []any) {
+	return "scope = $1 AND entity = $2 AND source_key = $3", []any{d.Scope, d.Entity + "/batch", d.Job + " " + name}
+}
+
+// Ungroup forgets the groups of a batch whose records are all answered.
+func Ungroup(ctx context.Context, db *DB, d Delivery, name string) error {
+	where, args := groupOf(d, name)
+	if err := db.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...); err != nil {
+		return fmt.Errorf("forget what was sent together: %w", Classify(err))
+	}
+	return nil
+}
+
 // Refusal is a record that the API refuses.
 type Refusal struct {
 	Key          RowKey
 	ID           string // what the map of ids knows it by
 	Reason, Code string
 	JSON         string // as it was sent
+	Uncertain    bool   // it may be there all the same
 }
 
 // Announce makes it durable that records may be sent from now on, and returns what was known of them before.
@@ -100,7 +160,14 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 			}
 		}
 		for _, r := range refused {
-			// It was answered, and nothing is left there: the next try need not ask first.
+			// It was answered, and nothing is left there: the next try need not ask first. Unless it may be there: then the next try
+			// has to know that it was sent.
+			if r.Uncertain {
+				if err := setOneAside(ctx, q, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
+					return err
+				}
+				continue
+			}
 			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key = $3 AND target_id = ''", d.Scope, d.Entity, r.ID); err != nil {
 				return err
 			}

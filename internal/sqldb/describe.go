@@ -91,8 +91,9 @@ func describedColumn(d Dialect, typ *sql.ColumnType) Column {
 	return c
 }
 
-// ColumnFor makes up a column for values of a kind, in the words of a dialect.
-func ColumnFor(d Dialect, name string, kind Kind) Column {
+// ColumnFor makes up a column for values of a kind, in the words of a dialect; key says that it is part of a key, which not every
+// dialect takes of a text without a length.
+func ColumnFor(d Dialect, name string, kind Kind, key bool) Column {
 	from := Postgres
 	words := map[Kind]string{KindBool: "boolean", KindInt16: "bigint", KindInt32: "bigint", KindInt64: "bigint", KindFloat32: "double precision",
 		KindFloat64: "double precision", KindNumeric: "numeric", KindBytes: "bytea", KindDate: "date", KindTime: "time without time zone",
@@ -107,7 +108,11 @@ func ColumnFor(d Dialect, name string, kind Kind) Column {
 	if c.Type == "" {
 		c.Type, c.Kind = "text", KindText
 	}
-	made, _ := MapSchema(&Schema{Dialect: from, Tables: []Table{{Name: "t", Columns: []Column{c}}}}, d)
+	t := Table{Name: "t", Columns: []Column{c}}
+	if key {
+		t.Columns[0].NotNull, t.PrimaryKey = true, &Key{Columns: []string{name}}
+	}
+	made, _ := MapSchema(&Schema{Dialect: from, Tables: []Table{t}}, d)
 	return made.Tables[0].Columns[0]
 }
 

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -169,6 +170,72 @@ func settledKeys(b *Batch, first, end int, bad []badRow) []string {
 		}
 	}
 	return keys
+}
+
+// holding selects the keys, a few hundred at a time, of the rows of a batch, from first on, that are tried again, as far as they are
+// still set aside. Whoever locks them first tries them: the others find fewer than there should be.
+func (b *Batch) holding(d Dialect, a *Again, first int, lock string) (queries []string, want []int) {
+	for _, part := range batchesOf(settledKeys(b, first, b.RowsRead, nil), 500) {
+		if len(part) == 0 {
+			continue
+		}
+		quoted := make([]string, len(part))
+		for i, key := range part {
+			quoted[i] = d.Literal(key)
+		}
+		queries = append(queries, "SELECT row_key FROM stint_quarantine WHERE job = "+d.Literal(a.Job)+" AND stage = "+d.Literal(a.Stage)+" AND row_key IN ("+
+			strings.Join(quoted, ",")+") ORDER BY row_key"+lock)
+		want = append(want, len(part))
+	}
+	return queries, want
+}
+
+// hold locks the rows that are tried again, so that a rival waits; ErrTaken when it was faster.
+func (s *postgresSink) hold(ctx context.Context, b *Batch, first int) error {
+	if s.opts.Again == nil {
+		return nil
+	}
+	queries, want := b.holding(Postgres, s.opts.Again, first, " FOR UPDATE")
+	for i, query := range queries {
+		results, err := s.pg.Exec(ctx, query).ReadAll()
+		if err != nil {
+			return err
+		}
+		if len(results) == 0 || len(results[0].Rows) != want[i] {
+			return ErrTaken
+		}
+	}
+	return nil
+}
+
+// holdSQL is hold for who speaks database/sql.
+func holdSQL(ctx context.Context, conn *sql.Conn, d Dialect, b *Batch, a *Again, first int, lock string) error {
+	if a == nil {
+		return nil
+	}
+	queries, want := b.holding(d, a, first, lock)
+	for i, query := range queries {
+		n, err := countRows(ctx, conn, query)
+		if err != nil {
+			return err
+		}
+		if n != want[i] {
+			return ErrTaken
+		}
+	}
+	return nil
+}
+
+func countRows(ctx context.Context, conn *sql.Conn, query string) (n int, err error) {
+	rows, err := conn.QueryContext(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		n++
+	}
+	return n, rows.Err()
 }
 
 // settled takes rows that were tried again, and are loaded or skipped now, from those that are set aside. Fewer than there should

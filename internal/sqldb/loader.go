@@ -22,7 +22,7 @@ type LoaderOptions struct {
 	Key  []string // of the target, for Mode and for ids that the target gives
 	// Rules says that foreign keys of the target are rules for rows: one that breaks them is set aside.
 	Rules bool
-	// Stop makes the first row that the target rejects an error, instead of setting it aside.
+	// Stop makes the first row that cannot be loaded an error, instead of setting it aside.
 	Stop bool
 	// IDs says where the ids of the rows are kept; it is used when the mapping has KeepIDs.
 	IDs KeepIDs
@@ -58,6 +58,7 @@ type Loader struct {
 	sink    loadSink
 	dialect Dialect
 	target  *Table
+	stop    bool
 }
 
 // loadSink is what a dialect's loader offers.
@@ -75,7 +76,7 @@ func NewLoader(ctx context.Context, dst *DB, m *Mapping, opts LoaderOptions) (*L
 	if opts.LockTimeout <= 0 {
 		opts.LockTimeout = DefaultLockTimeout
 	}
-	l := &Loader{dialect: dst.Dialect, target: m.Target}
+	l := &Loader{dialect: dst.Dialect, target: m.Target, stop: opts.Stop}
 	var err error
 	if l.sink, err = dst.Dialect.words().sink(ctx, dst, m, opts); err != nil {
 		return nil, fmt.Errorf("open the target %s: %w", m.Target.FullName(), Classify(err))
@@ -96,6 +97,11 @@ func NewLoader(ctx context.Context, dst *DB, m *Mapping, opts LoaderOptions) (*L
 //
 // After an error the Loader must be closed.
 func (l *Loader) Load(ctx context.Context, b *Batch) (Loaded, error) {
+	if l.stop {
+		if err := b.Refused(); err != nil {
+			return Loaded{}, err
+		}
+	}
 	ctx, span := traceLoad(ctx, l.dialect, l.target)
 	got, err := l.sink.load(ctx, b)
 	endLoad(span, got.Counters, err)

@@ -153,6 +153,9 @@ func (s *mysqlSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 	p := wholeBatch(b)
 	err := s.begin(ctx, p)
 	if err == nil {
+		err = holdSQL(ctx, s.conn, MySQL, b, s.opts.Again, 0, " FOR UPDATE")
+	}
+	if err == nil {
 		err = s.quarantine(ctx, b, b.bad)
 	}
 	for row := 0; err == nil && row < b.RowsEncoded; {
@@ -330,6 +333,9 @@ func (s *mysqlSink) isolatePart(ctx context.Context, b *Batch, from RowKey, row 
 	}
 	p := part{from: from, to: b.To, done: b.Last}
 	if err := s.begin(ctx, p); err != nil {
+		return part{}, 0, err
+	}
+	if err := holdSQL(ctx, s.conn, MySQL, b, s.opts.Again, first, " FOR UPDATE"); err != nil {
 		return part{}, 0, err
 	}
 	found, next, sum, size, err := s.isolateRows(ctx, b, row)

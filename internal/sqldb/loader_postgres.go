@@ -78,8 +78,17 @@ func (s *postgresSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 		}
 	}
 	part := wholeBatch(b)
-	sql := s.begin() + s.ledgerInsert(part) + s.quarantineInsert(b, b.bad)
-	err := s.copy(ctx, sql, b, 0, b.RowsEncoded)
+	sql := s.begin() + s.ledgerInsert(part)
+	var err error
+	if s.opts.Again != nil {
+		if err = s.run(ctx, sql); err == nil {
+			err = s.hold(ctx, b, 0)
+		}
+		sql = ""
+	}
+	if err == nil {
+		err = s.copy(ctx, sql+s.quarantineInsert(b, b.bad), b, 0, b.RowsEncoded)
+	}
 	if err == nil {
 		err = s.settled(ctx, b, 0, b.RowsRead, b.bad)
 	}
@@ -277,6 +286,9 @@ func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, r
 	// A border that is checked only at COMMIT would not say which row it was.
 	before := s.begin() + "SET CONSTRAINTS ALL IMMEDIATE;\n" + s.ledgerInsert(planned)
 	if err := s.run(ctx, before); err != nil {
+		return part{}, 0, err
+	}
+	if err := s.hold(ctx, b, first); err != nil {
 		return part{}, 0, err
 	}
 	found, next, sum, size, err := s.isolateRows(ctx, b, row)

@@ -192,6 +192,9 @@ func (s *sqliteSink) tryLoad(ctx context.Context, b *Batch) (Loaded, error) {
 		}
 		return Loaded{}, err
 	}
+	if err := holdSQL(ctx, s.conn, SQLite, b, o.Again, 0, ""); err != nil { // the file is ours until COMMIT
+		return Loaded{}, err
+	}
 	bad, err := s.insertRows(ctx, b)
 	if err != nil {
 		return Loaded{}, err

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -234,10 +235,28 @@ func RejectCount(ctx context.Context, db *DB, job string) (n int64, err error) {
 // codeReference is the code of a row that is set aside because what it refers to is not there.
 const codeReference = "23503"
 
-// GiveUpWaiting makes the rows that wait for others ones that are set aside for good.
-func GiveUpWaiting(ctx context.Context, db *DB, a *Again) error {
-	if err := db.exec(ctx, "UPDATE stint_quarantine SET code = $1 WHERE job = $2 AND stage = $3 AND code = $4", codeReference, a.Job, a.Stage, CodeDeferred); err != nil {
-		return fmt.Errorf("give up waiting: %w", Classify(err))
+// GiveUpWaiting makes the rows that wait for others ones that are set aside for good, unless somebody has loaded any of them, by a
+// stage of a job, since its totals were the given ones: then it changes nothing and returns false.
+func GiveUpWaiting(ctx context.Context, db *DB, a *Again, job, stage string, since tasks.Counters) (bool, error) {
+	still := true
+	err := inTransaction(ctx, db, func(q querier) error {
+		// First the rows: who is loading any of them is waited for, and nobody begins to. Then what the ledger says is the last word.
+		if err := q.exec(ctx, "UPDATE stint_quarantine SET code = $1 WHERE job = $2 AND stage = $3 AND code = $4", codeReference, a.Job, a.Stage, CodeDeferred); err != nil {
+			return err
+		}
+		var n int64
+		sum := db.Dialect.words().bigint("coalesce(sum(rows_written + rows_skipped), 0)")
+		err := q.queryAll(ctx, "SELECT "+sum+" FROM stint_ledger WHERE job = $1 AND stage = $2", []any{job, stage}, func(scan func(...any) error) error { return scan(&n) })
+		if still = n == since.Written+since.Skipped; err == nil && !still {
+			return errMoved
+		}
+		return err
+	})
+	if err != nil && still {
+		return false, fmt.Errorf("give up waiting: %w", Classify(err))
 	}
-	return nil
+	return still, nil
 }
+
+// errMoved takes a transaction back.
+var errMoved = errors.New("rows have been loaded meanwhile")

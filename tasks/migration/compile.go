@@ -1,9 +1,11 @@
 package migration
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/stint-run/stint/internal/expression"
@@ -86,42 +88,55 @@ func (c *compiler) didYouMean(name string, t *sqldb.Table) string {
 	return plan.Near(name, names)
 }
 
+// lookups returns the plan's constant tables. One whose numbers are whole and others holds decimals.
 func (c *compiler) lookups() map[string]expression.Lookup {
 	out := map[string]expression.Lookup{}
 	for name, rows := range c.plan.Lookups {
 		l := expression.Lookup{Rows: map[string]expression.Value{}}
 		types := map[expression.Type]bool{}
 		for key, v := range rows {
-			value := expression.OfJSON(v)
-			switch x := v.(type) {
-			case string:
-				value = expression.OfText(x)
-			case bool:
-				value = expression.OfBool(x)
-			case int:
-				value = expression.OfInt(int64(x))
-			case int64:
-				value = expression.OfInt(x)
-			default:
-				if n, err := expression.ParseDecimal(fmt.Sprint(v)); err == nil {
-					value = n
-					if n, scale, ok := value.Decimal(); ok && scale == 0 {
-						value = expression.OfInt(n)
-					}
+			value := constant(v)
+			l.Rows[key] = value
+			if !value.IsNull() {
+				types[value.Kind()] = true
+			}
+		}
+		if len(types) == 2 && types[expression.Int] && types[expression.Decimal] {
+			delete(types, expression.Int)
+			for key, v := range l.Rows {
+				if v.Kind() == expression.Int {
+					l.Rows[key] = expression.OfDecimal(v.Int64(), 0)
 				}
 			}
-			l.Rows[key] = value
-			types[value.Kind()] = true
 		}
-		for t := range types {
-			l.Type = t
-		}
-		if len(types) != 1 {
-			l.Type = expression.Any
+		l.Type = expression.Any
+		if len(types) == 1 {
+			for t := range types {
+				l.Type = t
+			}
 		}
 		out[name] = l
 	}
 	return out
+}
+
+// constant returns the value of an entry of a constant table.
+func constant(v any) expression.Value {
+	switch x := v.(type) {
+	case string:
+		return expression.OfText(x)
+	case bool:
+		return expression.OfBool(x)
+	case json.Number:
+		if n, err := strconv.ParseInt(x.String(), 10, 64); err == nil {
+			return expression.OfInt(n)
+		}
+		if n, err := expression.ParseDecimal(x.String()); err == nil {
+			return n
+		}
+		return expression.OfText(x.String())
+	}
+	return expression.Value{}
 }
 
 // compile compiles a stage. keyed are the columns that name a row of the source.

@@ -62,68 +62,127 @@ func (r *requests) Load(ctx context.Context, b *sqldb.Batch) (sqldb.Loaded, erro
 			return sqldb.Loaded{}, err
 		}
 	}
-	rows := b.Records()
-	keys := make([]string, len(rows))
-	for i := range rows {
-		keys[i] = rows[i].ID
+	d := &sent{requests: r, of: sqldb.Delivery{Scope: r.l.scope, Entity: r.l.stage.Name, Job: r.o.Job}, rows: b.Records(), at: map[string]int{}}
+	keys := make([]string, len(d.rows))
+	for i := range d.rows {
+		key := d.rows[i].ID
+		if _, twice := d.at[key]; twice {
+			return sqldb.Loaded{}, tasks.Permanent(tasks.WithHint(nil, "name columns that are unique with from.key", "two rows of %s have the key %s", r.l.source.FullName(), key))
+		}
+		keys[i], d.at[key] = key, i
 	}
-	d := sqldb.Delivery{Scope: r.l.scope, Entity: r.l.stage.Name, Job: r.o.Job}
-	before, err := sqldb.Announce(ctx, r.l.dst, d, keys)
+	name := r.o.Stage + " " + r.o.Step + " " + b.From.String()
+	groups, err := r.groups(ctx, d.of, name, keys)
 	if err != nil {
 		return sqldb.Loaded{}, err
 	}
-	records := make([]httpsink.Record, len(rows))
-	at := make(map[string]int, len(rows))
-	var skipped int
-	for i := range rows {
-		rec, err := r.record(&rows[i])
+	if d.before, err = sqldb.Announce(ctx, r.l.dst, d.of, keys); err != nil {
+		return sqldb.Loaded{}, err
+	}
+	for _, group := range groups {
+		records, err := d.records(group)
+		if err == nil {
+			err = r.deliver(ctx, records, func(answers []httpsink.Answer) error { return d.answered(ctx, answers) })
+		}
 		if err != nil {
 			return sqldb.Loaded{}, err
 		}
-		if _, twice := at[rec.Key]; twice {
-			return sqldb.Loaded{}, tasks.Permanent(tasks.WithHint(nil, "name columns that are unique with from.key", "two rows of %s have the key %s", r.l.source.FullName(), rec.Key))
+	}
+	if d.failed != nil { // no verdict: it is delivered again
+		return sqldb.Loaded{}, fmt.Errorf("the API did not take %d of %d records: %s: %s", d.failures, len(d.rows), d.failed.Code, d.failed.Reason)
+	}
+	done, err := sqldb.CommitDelivery(ctx, r.l.dst, b, &r.o, r.l.source.FullName(), d.rejects, d.skipped)
+	if (err == nil || errors.Is(err, sqldb.ErrTaken)) && r.grouped() { // taken: by somebody who had all answers
+		err = errors.Join(err, sqldb.Ungroup(ctx, r.l.dst, d.of, name))
+	}
+	return done, err
+}
+
+// grouped reports whether requests carry several records, which the API knows together.
+func (r *requests) grouped() bool { return r.l.stage.To.HTTP.Batch > 1 && r.o.Again == nil }
+
+// groups returns which keys are delivered together. What is tried again goes record by record: which others would be there depends on
+// what has been loaded meanwhile.
+func (r *requests) groups(ctx context.Context, d sqldb.Delivery, name string, keys []string) ([][]string, error) {
+	switch {
+	case r.grouped():
+		return sqldb.Grouped(ctx, r.l.dst, d, name, keys)
+	case r.l.stage.To.HTTP.Batch > 1:
+		var alone [][]string
+		for _, key := range keys {
+			alone = append(alone, []string{key})
 		}
-		at[rec.Key] = i
-		known := before[rec.Key]
+		return alone, nil
+	}
+	return [][]string{keys}, nil
+}
+
+// sent is a batch on its way, and what has become of its records.
+type sent struct {
+	*requests
+	of       sqldb.Delivery
+	rows     []sqldb.Record
+	at       map[string]int // of a key in rows
+	before   map[string]sqldb.Sent
+	rejects  []int // as the batch numbers them
+	skipped  int   // the API had them from another job
+	failures int
+	failed   *httpsink.Answer // the last
+}
+
+// records makes what is delivered of a group. What was sent together with the others and is no more keeps its place.
+func (s *sent) records(group []string) ([]httpsink.Record, error) {
+	out := make([]httpsink.Record, len(group))
+	for i, key := range group {
+		at, there := s.at[key]
+		if !there {
+			out[i] = httpsink.Record{Key: key, IdempotencyKey: s.idempotencyKey(key), Gone: true}
+			continue
+		}
+		rec, err := s.record(&s.rows[at])
+		if err != nil {
+			return nil, err
+		}
+		known := s.before[key]
 		rec.Answered, rec.Maybe = known.Answered, known.Sent && !known.Answered
-		if known.Answered && known.Job != r.o.Job {
-			skipped++
+		if known.Answered && known.Job != s.o.Job {
+			s.skipped++
 		}
-		records[i] = rec
+		out[i] = rec
 	}
-	var rejects []int
-	failed := 0
-	err = r.deliver(ctx, records, func(answers []httpsink.Answer) error {
-		var ids []sqldb.Delivered
-		var refused []sqldb.Refusal
-		for _, ans := range answers {
-			i, ok := at[ans.Key]
-			if !ok {
-				continue
+	return out, nil
+}
+
+// answered makes answers durable.
+func (s *sent) answered(ctx context.Context, answers []httpsink.Answer) error {
+	var ids []sqldb.Delivered
+	var refused []sqldb.Refusal
+	for i := range answers {
+		ans := &answers[i]
+		at, ok := s.at[ans.Key]
+		if !ok {
+			continue
+		}
+		switch ans.Outcome {
+		case httpsink.Created, httpsink.Existed:
+			ids = append(ids, sqldb.Delivered{Key: ans.Key, ID: string(ans.ID)})
+		case httpsink.Rejected:
+			rec, err := s.record(&s.rows[at])
+			if err != nil {
+				return err
 			}
-			switch ans.Outcome {
-			case httpsink.Created, httpsink.Existed:
-				ids = append(ids, sqldb.Delivered{Key: ans.Key, ID: string(ans.ID)})
-			case httpsink.Rejected:
-				rejects = append(rejects, rows[i].At)
-				refused = append(refused, refusal(&rows[i], records[i], ans))
-			default:
-				failed++
-			}
+			s.rejects = append(s.rejects, s.rows[at].At)
+			refused = append(refused, refusal(&s.rows[at], rec, *ans))
+		default:
+			s.failures++
+			s.failed = ans
 		}
-		if r.o.Stop && len(refused) > 0 {
-			return tasks.Permanent(tasks.WithHint(nil, "mend the row or the plan, then retry; or let rows be set aside with policy.on_reject: quarantine",
-				"the API refuses row %s: %s", refused[0].Key, refused[0].Reason))
-		}
-		return sqldb.Answered(ctx, r.l.dst, d, &r.o, r.l.source.FullName(), ids, refused)
-	})
-	if err != nil {
-		return sqldb.Loaded{}, err
 	}
-	if failed > 0 {
-		return sqldb.Loaded{}, fmt.Errorf("the API did not answer for %d of %d records", failed, len(records))
+	if s.o.Stop && len(refused) > 0 {
+		return tasks.Permanent(tasks.WithHint(nil, "mend the row or the plan, then retry; or let rows be set aside with policy.on_reject: quarantine",
+			"the API refuses row %s: %s", refused[0].Key, refused[0].Reason))
 	}
-	return sqldb.CommitDelivery(ctx, r.l.dst, b, &r.o, r.l.source.FullName(), rejects, skipped)
+	return sqldb.Answered(ctx, s.l.dst, s.of, &s.o, s.l.source.FullName(), ids, refused)
 }
 
 // deliver sends what is left to send. A drain ends the waiting; what is under way is waited for.
@@ -174,5 +233,5 @@ func refusal(row *sqldb.Record, rec httpsink.Record, ans httpsink.Answer) sqldb.
 	if reason == "" {
 		reason = fmt.Sprintf("status %d", ans.Status)
 	}
-	return sqldb.Refusal{Key: row.Key, Reason: reason, Code: ans.Code, JSON: string(rec.JSON), ID: rec.Key}
+	return sqldb.Refusal{Key: row.Key, Reason: reason, Code: ans.Code, JSON: string(rec.JSON), ID: rec.Key, Uncertain: ans.Uncertain}
 }

@@ -309,6 +309,9 @@ func (d *drafter) compile(i int) {
 		return
 	}
 	switch {
+	case s.To.HTTP != nil && d.to != sqldb.Records:
+		d.c.add(fmt.Sprintf("stages[%d].to.http", i), "write to: {table: NAME}, or name an API as the target", "the target is a database")
+		return
 	case s.To.Table == "":
 		out.detail.Target = recordTable(s.Name, m)
 	case d.targets[i] == nil || d.made[i]:

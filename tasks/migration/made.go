@@ -29,6 +29,7 @@ type maker struct {
 	known   map[string]map[string]string // stage → key → id
 	unknown map[string]map[string]bool   // stage → keys that are to be looked up
 	size    int
+	looked  bool // since the last row that was shown to Look, what it needs has been looked up
 }
 
 // maxKnownIDs bounds the ids that one reader remembers.
@@ -93,6 +94,11 @@ func (k *maker) fill(row []sqldb.Cell) *sqldb.BadValue {
 
 // Look collects the keys that a row refers to.
 func (k *maker) Look(row []sqldb.Cell) {
+	if k.looked && k.size > maxKnownIDs { // not while rows that have been shown still need what is known
+		clear(k.known)
+		k.size = 0
+	}
+	k.looked = false
 	if k.fill(row) != nil {
 		return
 	}
@@ -166,6 +172,7 @@ func appendKey(dst []byte, parts []expression.Value) []byte {
 
 // Resolve looks up what was collected.
 func (k *maker) Resolve(ctx context.Context) error {
+	k.looked = true
 	for stage, keys := range k.unknown {
 		if len(keys) == 0 {
 			continue
@@ -178,9 +185,7 @@ func (k *maker) Resolve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if k.size += len(found); k.size > maxKnownIDs {
-			k.known, k.size = map[string]map[string]string{}, len(found)
-		}
+		k.size += len(found)
 		if k.known[stage] == nil {
 			k.known[stage] = map[string]string{}
 		}

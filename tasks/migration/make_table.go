@@ -26,9 +26,9 @@ func (d *drafter) makeTable(i int, m *mapped) {
 	t := sqldb.Table{Schema: schema, Name: name}
 	renamed := map[string]string{} // the base's column → the target's
 	for _, o := range m.outs {
-		c := sqldb.ColumnFor(d.to, o.column, o.kind)
+		c := sqldb.ColumnFor(d.to, o.column, o.kind, slices.Contains(s.To.Key, o.column))
 		if typ, _ := o.prog.Type(); typ == expression.Null || typ == expression.Any {
-			c = sqldb.ColumnFor(d.to, o.column, sqldb.KindText)
+			c = sqldb.ColumnFor(d.to, o.column, sqldb.KindText, slices.Contains(s.To.Key, o.column))
 		}
 		if o.plain >= 0 && base != nil {
 			c = base.Columns[m.at[o.plain]]
@@ -38,7 +38,7 @@ func (d *drafter) makeTable(i int, m *mapped) {
 			renamed[c.Name] = o.column
 			c.Name = o.column
 		} else if o.plain >= 0 {
-			c = sqldb.ColumnFor(d.to, o.column, from.Columns[m.at[o.plain]].Kind)
+			c = sqldb.ColumnFor(d.to, o.column, from.Columns[m.at[o.plain]].Kind, slices.Contains(s.To.Key, o.column))
 		}
 		t.Columns = append(t.Columns, c)
 	}
@@ -93,20 +93,27 @@ func (d *drafter) carryKeys(t, base *sqldb.Table, renamed map[string]string) {
 		}
 		return names
 	}
+	// Names of keys and indexes are the schema's: two tables that are made of one cannot both have them.
+	keyName := func(name string) string { return name }
+	indexName := keyName
+	if t.Name != base.Name {
+		keyName = func(string) string { return "" }
+		indexName = func(name string) string { return t.Name + "_" + name }
+	}
 	if base.PrimaryKey != nil {
 		if columns := all(base.PrimaryKey.Columns); columns != nil {
-			t.PrimaryKey = &sqldb.Key{Name: base.PrimaryKey.Name, Columns: columns}
+			t.PrimaryKey = &sqldb.Key{Name: keyName(base.PrimaryKey.Name), Columns: columns}
 			t.LastValue = base.LastValue
 		}
 	}
 	for _, k := range base.Uniques {
 		if columns := all(k.Columns); columns != nil {
-			t.Uniques = append(t.Uniques, sqldb.Key{Name: k.Name, Columns: columns})
+			t.Uniques = append(t.Uniques, sqldb.Key{Name: keyName(k.Name), Columns: columns})
 		}
 	}
 	for _, ix := range base.Indexes {
 		kept := ix
-		kept.Columns = nil
+		kept.Name, kept.Columns = indexName(ix.Name), nil
 		for _, part := range ix.Columns {
 			if renamed[part.Column] != "" {
 				kept.Columns = append(kept.Columns, sqldb.IndexPart{Column: renamed[part.Column], Desc: part.Desc})

@@ -84,7 +84,37 @@ func (d *drafted) jobStages() ([]tasks.Stage, error) {
 	keyed.Findings, keyed.Enums, keyed.Loads = nil, nil, loads
 	b.add(stageIndexes, last, keyed, 0)
 	b.add(stageForeignKeys, []string{stageIndexes}, referring, 0)
-	return b.stages, b.err
+	if b.err != nil {
+		return nil, b.err
+	}
+	return inOrder(b.stages)
+}
+
+// inOrder sorts stages so that each comes after those that it waits for, and otherwise as they were.
+func inOrder(stages []tasks.Stage) ([]tasks.Stage, error) {
+	out := make([]tasks.Stage, 0, len(stages))
+	placed := map[string]bool{}
+	for len(out) < len(stages) {
+		before := len(out)
+		for _, s := range stages {
+			if !placed[s.Name] && !slices.ContainsFunc(s.After, func(name string) bool { return !placed[name] }) {
+				placed[s.Name] = true
+				out = append(out, s)
+			}
+		}
+		if len(out) > before {
+			continue
+		}
+		var waiting []string
+		for _, s := range stages {
+			if name, ok := strings.CutPrefix(s.Name, stageLoad); ok && !placed[s.Name] {
+				waiting = append(waiting, name)
+			}
+		}
+		return nil, tasks.Permanent(tasks.WithHint(nil, "let after: name only stages that stand before in the plan; what ref() names may stand anywhere",
+			"these stages wait for each other: %s", strings.Join(waiting, ", ")))
+	}
+	return out, nil
 }
 
 // index returns the place of a stage in the plan.
@@ -145,12 +175,33 @@ func (d *drafted) againStages() ([]tasks.Stage, error) {
 	b := &stageList{}
 	b.add(stageSchema, nil, schemaDetail{Planned: true}, 0)
 	before := []string{stageSchema}
-	for i := range d.stages {
+	for _, i := range d.referredFirst() {
 		name := stageAgain + d.plan.Stages[i].Name
 		b.add(name, before, d.stages[i].detail, 0)
-		before = []string{name} // in the order of the plan: rows of one may wait for rows of another
+		before = []string{name} // one after the other: rows of one may wait for rows of another
 	}
 	return b.stages, b.err
+}
+
+// referredFirst returns the stages of the plan, each behind those that it refers to as far as that can be.
+func (d *drafted) referredFirst() []int {
+	var order []int
+	seen := make([]bool, len(d.stages))
+	var visit func(i int)
+	visit = func(i int) {
+		if seen[i] {
+			return
+		}
+		seen[i] = true
+		for _, name := range d.stages[i].detail.Refers {
+			visit(d.index(name))
+		}
+		order = append(order, i)
+	}
+	for i := range d.stages {
+		visit(i)
+	}
+	return order
 }
 
 // planned completes what a stage of a plan works with.
@@ -281,54 +332,100 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 	job, only := a.Job.ID, sqldb.CodeDeferred
 	if l.spec.Again != "" {
 		job, only = l.spec.Again, ""
+		l.opts.Stop = false // who sends rows again wants to know of all that still fail
 	}
 	again := &sqldb.Again{Job: job, Stage: stageLoad + strings.TrimPrefix(a.Stage.Name, stageAgain)}
 	l.opts.Again = again
-	totals, err := sqldb.StageTotals(reading, l.dst, a.Job.ID, a.Stage.Name)
-	if err != nil {
-		return unlessDraining(a, err)
-	}
-	totals.Quarantined, totals.Read = 0, 0
-	for n := 0; ; {
-		before := totals.Written + totals.Skipped
-		for after := ""; ; {
-			keys, last, err := sqldb.SetAside(reading, l.dst, again, only, after, 200)
-			if err != nil {
-				return unlessDraining(a, err)
-			}
-			if len(keys) == 0 {
-				break
-			}
-			after = last
-			n++
-			from := sqldb.RowKey{a.ID, int64(n)} // unlike any other of this step; what keeps a row from being loaded twice is that it is set aside once
-			done, err := f.tryKeys(ctx, reading, a, l, keys, from)
-			totals.Written, totals.Skipped, totals.Bytes = totals.Written+done.Written, totals.Skipped+done.Skipped, totals.Bytes+done.Bytes
-			a.Count(totals)
-			if errors.Is(err, sqldb.ErrTaken) {
-				err = tasks.ErrStale
-			}
-			if err != nil {
-				return err
-			}
+	n := int64(0)
+	for {
+		before, err := sqldb.StageTotals(reading, l.dst, a.Job.ID, a.Stage.Name)
+		if err != nil {
+			return unlessDraining(a, err)
 		}
-		if totals.Written+totals.Skipped == before {
+		moved, err := f.tryAll(ctx, reading, a, l, only, &n)
+		switch {
+		case err != nil:
+			return err
+		case moved: // what has been loaded may be what others wait for
+			continue
+		}
+		if err := l.stopAt(reading, again); err != nil {
+			return unlessDraining(a, err)
+		}
+		done, err := sqldb.GiveUpWaiting(ctx, l.dst, again, a.Job.ID, a.Stage.Name, before)
+		if err != nil {
+			return err
+		}
+		if done {
 			break
 		}
 	}
-	left, err := sqldb.SetAsideCount(reading, l.dst, again, only)
+	totals, err := l.againTotals(reading, a, again)
 	if err != nil {
 		return unlessDraining(a, err)
 	}
-	totals.Quarantined = left
 	a.Count(totals)
-	if left == 0 || only == "" {
+	return l.tooMany(ctx, a.Job.ID)
+}
+
+// tryAll tries each row once that is set aside, and reports whether any of them is so no more.
+func (f *Family) tryAll(ctx, reading context.Context, a *tasks.Attempt, l *load, only string, n *int64) (moved bool, err error) {
+	for after := ""; ; {
+		keys, last, err := sqldb.SetAside(reading, l.dst, l.opts.Again, only, after, 200)
+		if err != nil {
+			return moved, unlessDraining(a, err)
+		}
+		if len(keys) == 0 {
+			return moved, nil
+		}
+		after = last
+		*n++
+		from := sqldb.RowKey{a.ID, *n} // unlike any other of this step; what keeps a row from being loaded twice is that it is set aside once
+		done, err := f.tryKeys(ctx, reading, a, l, keys, from)
+		switch {
+		case errors.Is(err, sqldb.ErrTaken) && ctx.Err() == nil:
+			return true, nil // somebody else has loaded some of them: look again which are left
+		case err != nil:
+			return moved, err
+		}
+		moved = moved || done.Written+done.Skipped > 0
+		totals, err := l.againTotals(reading, a, l.opts.Again)
+		if err != nil {
+			return moved, unlessDraining(a, err)
+		}
+		a.Count(totals)
+	}
+}
+
+// againTotals counts what has become of the rows that were tried again, by the ledger. Within a migration their load has read them.
+func (l *load) againTotals(ctx context.Context, a *tasks.Attempt, again *sqldb.Again) (tasks.Counters, error) {
+	totals, err := sqldb.StageTotals(ctx, l.dst, a.Job.ID, a.Stage.Name)
+	if err != nil {
+		return totals, err
+	}
+	if totals.Quarantined, err = sqldb.SetAsideCount(ctx, l.dst, again, ""); err != nil {
+		return totals, err
+	}
+	if l.spec.Again != "" {
+		totals.Read = totals.Written + totals.Skipped + totals.Quarantined
+		return totals, nil
+	}
+	loaded, err := sqldb.StageTotals(ctx, l.dst, again.Job, again.Stage)
+	totals.Read, totals.Quarantined = 0, max(0, totals.Quarantined-loaded.Quarantined)
+	return totals, err
+}
+
+// stopAt is an error when a row waits for another in vain, and the plan stops at the first that cannot be loaded.
+func (l *load) stopAt(ctx context.Context, again *sqldb.Again) error {
+	if !l.opts.Stop {
 		return nil
 	}
-	if err := sqldb.GiveUpWaiting(ctx, l.dst, again); err != nil {
+	keys, _, err := sqldb.SetAside(ctx, l.dst, again, sqldb.CodeDeferred, "", 1)
+	if err != nil || len(keys) == 0 {
 		return err
 	}
-	return l.tooMany(ctx, a.Job.ID)
+	return tasks.Permanent(tasks.WithHint(nil, "mend the row or the plan, then retry; or let rows be set aside with policy.on_reject: quarantine",
+		"row %s cannot be loaded: it refers to a row that has not been loaded", keys[0]))
 }
 
 // tryKeys tries the rows of some keys.

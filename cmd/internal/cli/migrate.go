@@ -23,7 +23,6 @@ type move struct {
 	from, to  string
 	plan      *plan.Plan   // nil: tables as they are
 	places    *plan.Places // of the plan's entries in its file
-	state     string       // the connection of stint's own tables; "" is the target
 	again     string       // the migration whose rows are tried again
 	tables    []string
 	tenant    string

@@ -10,12 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/docs"
 	"github.com/stint-run/stint/tasks/migration"
 	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 func (c *command) plan() *cobra.Command {
 	m := &move{}
+	schema := false
 	cmd := &cobra.Command{
 		Use:   "plan --from SOURCE --to TARGET",
 		Short: "Write the plan that migrate would follow, as YAML to edit",
@@ -24,10 +26,16 @@ walks each of them, the type of each column in the target, and what is left out.
 there, and says where a table differs. Writes nothing.
 
 Edit it (docs/plans.md has every entry, docs/expressions.md the language of its columns), try it with
-stint migrate PLAN --dry-run, and run it with stint migrate PLAN.`,
-		Example: "  stint plan --from sqlite:legacy.db --to postgres://me@localhost/new > plan.yaml",
-		Args:    cobra.NoArgs,
+stint migrate PLAN --dry-run, and run it with stint migrate PLAN. With --schema it prints the JSON Schema of plans
+instead, by which editors complete and check them.`,
+		Example: "  stint plan --from sqlite:legacy.db --to postgres://me@localhost/new > plan.yaml\n" +
+			"  stint plan --schema > plan.schema.json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if schema {
+				_, err := c.Stdout.Write(docs.PlanSchema)
+				return err
+			}
 			if err := c.load(cmd); err != nil {
 				return err
 			}
@@ -46,6 +54,7 @@ stint migrate PLAN --dry-run, and run it with stint migrate PLAN.`,
 		},
 	}
 	m.flags(cmd)
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of plans")
 	return cmd
 }
 

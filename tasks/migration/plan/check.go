@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/stint-run/stint/tasks"
 )
 
 // Types are those of From.As, and of what expressions see.
@@ -145,6 +147,9 @@ func (c *checker) to(s *Stage, path string) {
 		c.add(path, "write to: {table: NAME}, or to: {http: ...}, or to: {file: ...}", "must name a table, an API's requests or files, and one of them alone")
 		return
 	}
+	if t.HTTP != nil {
+		c.http(t.HTTP, path+".http")
+	}
 	if t.Table == "" {
 		if t.Mode != "" || len(t.Key) > 0 || t.ID != "" {
 			c.add(path, "leave them away", "mode, key and id are for tables")
@@ -156,11 +161,30 @@ func (c *checker) to(s *Stage, path string) {
 		c.add(path+".key", "name the target's columns by which a row is known again", "%s needs one", t.Mode)
 	}
 	for j, k := range t.Key {
+		if slices.Contains(t.Key[:j], k) {
+			c.add(fmt.Sprintf("%s.key[%d]", path, j), "leave one of them", "%q stands there twice", k)
+			continue
+		}
 		if _, ok := s.Map.Get(k); !ok {
 			c.add(fmt.Sprintf("%s.key[%d]", path, j), "give it an expression in map", "the key's column %s gets no value", k)
 		}
 	}
 }
+
+// http looks whether requests can be made. Its errors name the entry, as to.http.NAME.
+func (c *checker) http(h *HTTP, path string) {
+	err := h.Check()
+	if err == nil {
+		return
+	}
+	message := err.Error()
+	if m := httpEntry.FindStringSubmatch(message); m != nil {
+		path, message = path+"."+m[1], message[len(m[0]):]
+	}
+	c.add(path, tasks.HintOf(err), "%s", message)
+}
+
+var httpEntry = regexp.MustCompile(`^to\.http\.([a-z_.]+): `)
 
 func (p *Plan) names() []string {
 	var names []string

@@ -85,6 +85,7 @@ func (r *reader) problem(n *yaml.Node, path, hint, format string, args ...any) {
 
 var (
 	mapType  = reflect.TypeFor[Map]()
+	rowsType = reflect.TypeFor[Lookup]()
 	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
 	jsonType = reflect.TypeFor[json.Unmarshaler]()
 )
@@ -105,6 +106,9 @@ func (r *reader) read(n *yaml.Node, v reflect.Value, path string) {
 	case v.Type() == mapType:
 		r.assignments(n, v, path)
 		return
+	case v.Type() == rowsType:
+		r.rows(n, v, path)
+		return
 	case reflect.PointerTo(v.Type()).Implements(textType):
 		if n.Kind != yaml.ScalarNode {
 			r.problem(n, path, "", "must be one value")
@@ -112,7 +116,7 @@ func (r *reader) read(n *yaml.Node, v reflect.Value, path string) {
 			r.problem(n, path, "", "%s", err)
 		}
 		return
-	case reflect.PointerTo(v.Type()).Implements(jsonType), v.Kind() == reflect.Interface:
+	case reflect.PointerTo(v.Type()).Implements(jsonType):
 		r.generic(n, v, path)
 		return
 	}
@@ -259,6 +263,32 @@ func (r *reader) assignments(n *yaml.Node, v reflect.Value, path string) {
 		m = append(m, a)
 	})
 	v.Set(reflect.ValueOf(m))
+}
+
+// rows reads a constant table. Its numbers keep their digits, and what YAML takes for a date is the text that it is.
+func (r *reader) rows(n *yaml.Node, v reflect.Value, path string) {
+	if !r.is(n, yaml.MappingNode, path, "key: value") {
+		return
+	}
+	rows := Lookup{}
+	r.pairs(n, path, func(key string, value *yaml.Node, at string) {
+		for value.Kind == yaml.AliasNode {
+			value = value.Alias
+		}
+		switch number := strings.ReplaceAll(value.Value, "_", ""); {
+		case value.Kind != yaml.ScalarNode:
+			r.problem(value, at, "", "must be one value")
+		case value.Tag == "!!null":
+			rows[key] = nil
+		case value.Tag == "!!bool":
+			rows[key] = strings.EqualFold(value.Value, "true")
+		case (value.Tag == "!!int" || value.Tag == "!!float") && json.Valid([]byte(number)):
+			rows[key] = json.Number(number)
+		default:
+			rows[key] = value.Value
+		}
+	})
+	v.Set(reflect.ValueOf(rows))
 }
 
 // Near says, as a hint, which of some names may be meant by a word.

@@ -28,8 +28,26 @@ type Plan struct {
 	Verify  Verify            `json:"verify,omitzero" yaml:"verify,omitempty" doc:"How much is compared at the end."`
 }
 
-// Lookup is a constant table: text to any scalar.
+// Lookup is a constant table: text to a string, a bool, a json.Number or nil.
 type Lookup map[string]any
+
+// UnmarshalJSON reads an object of scalars, and keeps the digits of its numbers.
+func (l *Lookup) UnmarshalJSON(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	var rows map[string]any
+	if err := d.Decode(&rows); err != nil {
+		return errors.New("must be an object of key: value")
+	}
+	for key, v := range rows {
+		switch v.(type) {
+		case []any, map[string]any:
+			return fmt.Errorf("%s: a table has one value for a key", key)
+		}
+	}
+	*l = rows
+	return nil
+}
 
 // Policy says what becomes of rows that cannot be loaded.
 type Policy struct {
@@ -170,7 +188,7 @@ type Items string
 // UnmarshalJSON reads a text, or a list of texts.
 func (i *Items) UnmarshalJSON(data []byte) error {
 	var list []string
-	if err := json.Unmarshal(data, &list); err == nil {
+	if err := json.Unmarshal(data, &list); err == nil && list != nil {
 		*i = Items("[" + strings.Join(list, ", ") + "]")
 		return nil
 	}

@@ -2,7 +2,10 @@ package plan
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -17,6 +20,24 @@ func (m Map) MarshalYAML() (any, error) {
 			return nil, err
 		}
 		if err := value.Encode(a.Expr); err != nil {
+			return nil, err
+		}
+		n.Content = append(n.Content, &key, &value)
+	}
+	return n, nil
+}
+
+// MarshalYAML writes numbers as numbers, in the order of the keys.
+func (l Lookup) MarshalYAML() (any, error) {
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	for _, k := range slices.Sorted(maps.Keys(l)) {
+		var key, value yaml.Node
+		if err := key.Encode(k); err != nil {
+			return nil, err
+		}
+		if number, ok := l[k].(json.Number); ok {
+			value = yaml.Node{Kind: yaml.ScalarNode, Value: number.String()}
+		} else if err := value.Encode(l[k]); err != nil {
 			return nil, err
 		}
 		n.Content = append(n.Content, &key, &value)
