@@ -136,26 +136,32 @@ func (r *requests) deliver(ctx context.Context, records []httpsink.Record, done 
 
 // record makes what is sent of a row.
 func (r *requests) record(row *sqldb.Record) (httpsink.Record, error) {
+	body, err := encodeRecord(r.l.m.Columns, row.Values)
+	return httpsink.Record{Key: row.ID, IdempotencyKey: r.idempotencyKey(row.ID), JSON: body}, err
+}
+
+// encodeRecord writes a row as a JSON object whose members are in the order of the columns.
+func encodeRecord(columns []sqldb.ColumnPair, values []any) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
-	for i, c := range r.l.m.Columns {
+	for i, c := range columns {
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		name, err := json.Marshal(c.Target)
 		if err != nil {
-			return httpsink.Record{}, fmt.Errorf("encode %s: %w", c.Target, err)
+			return nil, fmt.Errorf("encode %s: %w", c.Target, err)
 		}
-		value, err := json.Marshal(row.Values[i])
+		value, err := json.Marshal(values[i])
 		if err != nil {
-			return httpsink.Record{}, fmt.Errorf("encode %s: %w", c.Target, err)
+			return nil, fmt.Errorf("encode %s: %w", c.Target, err)
 		}
 		b.Write(name)
 		b.WriteByte(':')
 		b.Write(value)
 	}
 	b.WriteByte('}')
-	return httpsink.Record{Key: row.ID, IdempotencyKey: r.idempotencyKey(row.ID), JSON: b.Bytes()}, nil
+	return b.Bytes(), nil
 }
 
 // idempotencyKey is what the API knows a record by: a function of whose it is, its stage and its key, and not of the job, so that

@@ -7,6 +7,7 @@ import (
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // database is a database that the command line named: by its connection's name, or by a URL.
@@ -48,6 +49,15 @@ func (c *command) database(flag, text string) (database, error) {
 	}
 	name, err := app.KeepConnection(c.config.Data, text, at)
 	return database{name, at}, err
+}
+
+// target resolves what stands behind --to: a database, or with a plan the store of artifacts.
+func (c *command) target(m *move) (database, error) {
+	if _, named := c.config.Connections.Get(plan.Artifacts); m.to != plan.Artifacts || m.plan == nil || named || c.remote() {
+		return c.database("--to", m.to)
+	}
+	at, err := app.ArtifactsLocation(c.config.Artifacts, c.config.Data)
+	return database{plan.Artifacts, at}, usage(err)
 }
 
 // open connects to a database to see that it is there; its errors end the command with the code for that.
