@@ -22,6 +22,7 @@ type Databases struct {
 	files  Files
 	api    API
 	shelf  shelf
+	limit  Limit
 	conns  int
 	bounds map[string]Bounds
 	gates  map[string]*gate // of the names with Bounds.Conns

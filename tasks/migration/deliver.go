@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/stint-run/stint/internal/httpsink"
@@ -17,6 +18,25 @@ import (
 
 // API says how the API behind a connection's name is reached, by the configuration of this process.
 type API func(name string) (httpsink.Connection, error)
+
+// Limit returns what keeps the requests to an endpoint to a rate, over all processes that send to it. endpoint is a name.
+type Limit func(endpoint string, perSecond float64) httpsink.Limiter
+
+// LimitRequests says what keeps requests to the rates of plans, before anybody uses it; without, each process keeps to them by itself.
+func (d *Databases) LimitRequests(limit Limit) { d.limit = limit }
+
+// limiter returns what keeps a stage's requests to its rate; nil leaves that to the sink.
+func (s *sinks) limiter(target string, e *httpsink.Endpoint) httpsink.Limiter {
+	perSecond := e.PerSecond()
+	if s.dbs.limit == nil || perSecond == 0 {
+		return nil
+	}
+	method := e.Method
+	if method == "" {
+		method = http.MethodPost
+	}
+	return s.dbs.limit(strings.Join([]string{target, method, e.Path}, " "), perSecond)
+}
 
 // sinks are what the attempts of a process share that send to APIs.
 type sinks struct {
@@ -35,7 +55,7 @@ func (s *sinks) requests(ctx context.Context, a *tasks.Attempt, l *load, o sqldb
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	sink, err := httpsink.New(conn, *l.stage.To.HTTP, httpsink.Options{Shared: s.shared})
+	sink, err := httpsink.New(conn, *l.stage.To.HTTP, httpsink.Options{Shared: s.shared, Limiter: s.limiter(l.spec.Target, l.stage.To.HTTP)})
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}

@@ -171,6 +171,7 @@ func (a *App) Families() []tasks.Family {
 			dbs.Bound(c.Name, migration.Bounds{Conns: c.Pool, ConnectTimeout: c.ConnectTimeout})
 		}
 		dbs.Besides(func(at sqldb.Location) (sqldb.Tabular, error) { return flatfile.Open(at, flatfile.Options{}) }, a.api)
+		dbs.LimitRequests(newTurns(a.Store).limiter)
 		dbs.WriteFilesTo(func() (artifact.Store, error) { return OpenArtifacts(a.o.Artifacts, a.o.Data) })
 		a.onStop("databases", func(context.Context) error { return dbs.Close() })
 		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire})
