@@ -194,13 +194,7 @@ func (a *App) api(name string) (httpsink.Connection, error) {
 		conn.Auth = httpsink.Auth{Type: httpsink.AuthBasic, Username: user, Password: httpsink.Secret(password)}
 	}
 	c, _ := a.o.Connections.Get(name)
-	switch {
-	case !c.Token.IsZero() && c.Header != "":
-		conn.Auth = httpsink.Auth{Type: httpsink.AuthHeader, Header: c.Header, Value: httpsink.Secret(c.Token.Reveal())}
-	case !c.Token.IsZero():
-		conn.Auth = httpsink.Auth{Type: httpsink.AuthBearer, Token: httpsink.Secret(c.Token.Reveal())}
-	}
-	return conn, nil
+	return withAccess(conn, c.APIAccess)
 }
 
 // Locate says where a connection's name leads.
