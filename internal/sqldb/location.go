@@ -49,7 +49,9 @@ func (l Location) ID() string {
 func (l Location) Path() string { return l.path }
 
 // IsDatabase reports whether there is an SQL database at this place: not files, and not an API.
-func (l Location) IsDatabase() bool { return l.Dialect != Files && l.Dialect != Records && l.Dialect != "" }
+func (l Location) IsDatabase() bool {
+	return l.Dialect != Files && l.Dialect != Records && l.Dialect != ""
+}
 
 // Scheme returns what the URL begins with: of files their form, csv, tsv, ndjson or dbf.
 func (l Location) Scheme() string { return l.scheme }

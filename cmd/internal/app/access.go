@@ -3,7 +3,22 @@ package app
 import (
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/httpsink"
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
 )
+
+// APIConnection says how the API at a location is reached.
+func APIConnection(at sqldb.Location, c config.APIAccess) (httpsink.Connection, error) {
+	base, user, password := at.API()
+	if base == "" {
+		return httpsink.Connection{}, tasks.WithHint(nil, "give a connection whose url begins with https://", "%s is no API", at.Redacted())
+	}
+	conn := httpsink.Connection{BaseURL: base}
+	if user != "" {
+		conn.Auth = httpsink.Auth{Type: httpsink.AuthBasic, Username: user, Password: httpsink.Secret(password)}
+	}
+	return withAccess(conn, c)
+}
 
 // withAccess puts what the configuration says about an API into a connection.
 func withAccess(conn httpsink.Connection, c config.APIAccess) (httpsink.Connection, error) {

@@ -185,16 +185,8 @@ func (a *App) api(name string) (httpsink.Connection, error) {
 	if err != nil {
 		return httpsink.Connection{}, err
 	}
-	base, user, password := at.API()
-	if base == "" {
-		return httpsink.Connection{}, tasks.WithHint(nil, "give a connection whose url begins with https://", "the connection %s is no API", name)
-	}
-	conn := httpsink.Connection{BaseURL: base}
-	if user != "" {
-		conn.Auth = httpsink.Auth{Type: httpsink.AuthBasic, Username: user, Password: httpsink.Secret(password)}
-	}
 	c, _ := a.o.Connections.Get(name)
-	return withAccess(conn, c.APIAccess)
+	return APIConnection(at, c.APIAccess)
 }
 
 // Locate says where a connection's name leads.
