@@ -17,10 +17,7 @@ type Connection struct {
 	URL URL `key:"url"`
 	// Password goes into URL; "" means the one in the URL.
 	Password Secret `key:"password"`
-	// Token is what an API knows us by: a bearer token, or the value of Header; "" means user and password, if there are any.
-	Token Secret `key:"token"`
-	// Header is the header that takes Token, such as X-Api-Key; "" is Authorization, with Bearer in front.
-	Header string `key:"header"`
+	APIAccess
 	// Schema is where names without a schema are found and made, PostgreSQL only; "" means the URL's or the default.
 	Schema string `key:"schema"`
 	// Pool is the most connections that one process opens to it at a time; 0 means as many as its steps need.
@@ -99,9 +96,7 @@ func (c Connection) check(k *checker) {
 		if c.Schema != "" {
 			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
-		if c.Header != "" && c.Token.IsZero() {
-			k.add(part("token"), "give the header's value as token", "is missing")
-		}
+		c.APIAccess.check(k, part, !c.Password.IsZero() || c.URL.hasPassword(), scheme == "https")
 	default: // a file
 		if len(c.URL.Reveal()) == len(scheme)+1 {
 			k.add(key, "write "+form, "names no path")
@@ -113,8 +108,8 @@ func (c Connection) check(k *checker) {
 			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
 	}
-	if !apiSchemes[scheme] && (!c.Token.IsZero() || c.Header != "") {
-		k.add(part("token"), "remove it", "only APIs have tokens")
+	if !apiSchemes[scheme] {
+		c.forAPIs(k, part)
 	}
 	if slices.Contains(c.Tenants, "*") {
 		k.add(part("tenants"), "leave it away for all", "want names of tenants")

@@ -65,6 +65,25 @@ func TestASchemaThatCannotCountIsRefused(t *testing.T) {
 	}
 }
 
+func TestEachFormOfAConnectionIsTakenAndOthersAreNot(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"sqlite:x.db", "postgres://h/x", "mysql://h/x", "csv:dir", "tsv:dir?encoding=cp1252", "ndjson:dir", "dbf:dir", "http://h/x", "HTTPS://h/x"} {
+		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "'}]\n"})
+		load(t, config.Options{File: file})
+	}
+	for url, want := range map[string]string{
+		"oracle://h/x": `no connection is made by the scheme "oracle" (write one of csv:DIR, `,
+		"csv:":         "names no path (write csv:DIR)",
+		"https://h?a=": "is no address of an API (write https://HOST/BASE)",
+		"http:h":       "is no address of an API (write http://HOST/BASE)",
+	} {
+		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "'}]\n"})
+		if got := problems(t, config.Options{File: file}); !strings.HasPrefix(got, "stint.yaml:1:30: connections.c.url: ") || !strings.Contains(got, want) {
+			t.Errorf("%s: got %swant %s", url, got, want)
+		}
+	}
+}
+
 func TestAMySQLAddressNamesItsDatabase(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

@@ -62,6 +62,9 @@ func (u URL) Scheme() string {
 	return strings.ToLower(scheme)
 }
 
+// pathSchemes are those whose addresses are paths, which are no secrets.
+var pathSchemes = []string{"sqlite", "file", "csv", "tsv", "ndjson", "dbf"}
+
 // String returns the address without its secrets.
 func (u URL) String() string {
 	if u.value == "" {
@@ -69,7 +72,7 @@ func (u URL) String() string {
 	}
 	if !strings.Contains(u.value, "://") || u.Scheme() == "file" {
 		scheme, path, found := strings.Cut(u.value, ":")
-		if !found || u.Scheme() != "sqlite" && u.Scheme() != "file" {
+		if !found || !slices.Contains(pathSchemes, u.Scheme()) {
 			return redacted
 		}
 		path, query, _ := strings.Cut(path, "?")

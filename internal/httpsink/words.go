@@ -149,6 +149,15 @@ func (r pace) perSecond() float64 {
 	return r.n / r.per.Seconds()
 }
 
+// PerSecond returns how many requests a second the endpoint's rate allows; 0 is without a limit, or a rate that Check refuses.
+func (e Endpoint) PerSecond() float64 {
+	r, err := parseRate(e.Rate)
+	if err != nil {
+		return 0
+	}
+	return r.perSecond()
+}
+
 // parseRate reads 20/s, 600/m or 5000/h; "" is without a limit.
 func parseRate(text string) (pace, error) {
 	if text == "" {

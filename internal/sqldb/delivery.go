@@ -87,10 +87,11 @@ func Ungroup(ctx context.Context, db *DB, d Delivery, name string) error {
 	return nil
 }
 
-// Refusal is a record that the API refuses.
+// Refusal is a record that an API or a file refuses.
 type Refusal struct {
 	Key          RowKey
-	ID           string // what the map of ids knows it by
+	ID           string // what the map of ids knows it by; "" for a file
+	Column       string // "" when it is the row as a whole
 	Reason, Code string
 	JSON         string // as it was sent
 	Uncertain    bool   // it may be there all the same
@@ -206,16 +207,8 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 	p.written, p.quarantined, p.skipped = b.RowsEncoded-rejected-skipped, p.quarantined+rejected, p.skipped+skipped
 	taken := false
 	err := inTransaction(ctx, db, func(q querier) error {
-		var there int
-		if err := q.queryAll(ctx, "SELECT 1 FROM stint_ledger WHERE job = $1 AND stage = $2 AND step = $3 AND from_key = $4", []any{o.Job, o.Stage, o.Step, p.from.String()},
-			func(scan func(...any) error) error { return scan(&there) }); err != nil {
-			return err
-		}
-		if taken = there == 1; taken {
-			return nil
-		}
-		if err := q.exec(ctx, ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
-			p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt); err != nil {
+		var err error
+		if taken, err = enterLedger(ctx, q, o, &p); err != nil || taken {
 			return err
 		}
 		for _, bad := range b.bad {

@@ -62,7 +62,7 @@ func (l Location) API() (base, user, password string) {
 		return "", "", ""
 	}
 	u, err := url.Parse(l.dsn)
-	if err != nil {
+	if err != nil || l.dsn == "" {
 		return "", "", ""
 	}
 	user = u.User.Username()

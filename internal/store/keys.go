@@ -120,6 +120,13 @@ func tenantWaitingKey(tenant string) string { return prefix + "{t:" + tenant + "
 // tenantRateKey: string with a time to live, the theoretical arrival time of a tenant's next step, us of Redis' clock (GCRA).
 func tenantRateKey(tenant string) string { return prefix + "{t:" + tenant + "}:rate" }
 
+// endpointRateKey: string with a time to live, the theoretical arrival time of the next request to an endpoint of an API, us of Redis'
+// clock (GCRA).
+func endpointRateKey(endpoint string) string {
+	sum := sha256.Sum256([]byte(endpoint))
+	return prefix + "{e:" + hex.EncodeToString(sum[:16]) + "}:rate"
+}
+
 // The keys of schedules share the hash tag {schedules}: a decision, its history and its outbox are one script.
 
 // scheduleNamesKey: set. The names of all schedules.

@@ -21,6 +21,8 @@ type Databases struct {
 	locate Locate
 	files  Files
 	api    API
+	shelf  shelf
+	limit  Limit
 	conns  int
 	bounds map[string]Bounds
 	gates  map[string]*gate // of the names with Bounds.Conns
@@ -175,5 +177,5 @@ func (d *Databases) Close() error {
 			errs = append(errs, o.db.Close())
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, d.shelf.close())...)
 }

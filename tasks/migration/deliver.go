@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/stint-run/stint/internal/httpsink"
@@ -17,6 +18,25 @@ import (
 
 // API says how the API behind a connection's name is reached, by the configuration of this process.
 type API func(name string) (httpsink.Connection, error)
+
+// Limit returns what keeps the requests to an endpoint to a rate, over all processes that send to it. endpoint is a name.
+type Limit func(endpoint string, perSecond float64) httpsink.Limiter
+
+// LimitRequests says what keeps requests to the rates of plans, before anybody uses it; without, each process keeps to them by itself.
+func (d *Databases) LimitRequests(limit Limit) { d.limit = limit }
+
+// limiter returns what keeps a stage's requests to its rate; nil leaves that to the sink.
+func (s *sinks) limiter(target string, e *httpsink.Endpoint) httpsink.Limiter {
+	perSecond := e.PerSecond()
+	if s.dbs.limit == nil || perSecond == 0 {
+		return nil
+	}
+	method := e.Method
+	if method == "" {
+		method = http.MethodPost
+	}
+	return s.dbs.limit(strings.Join([]string{target, method, e.Path}, " "), perSecond)
+}
 
 // sinks are what the attempts of a process share that send to APIs.
 type sinks struct {
@@ -35,7 +55,7 @@ func (s *sinks) requests(ctx context.Context, a *tasks.Attempt, l *load, o sqldb
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	sink, err := httpsink.New(conn, *l.stage.To.HTTP, httpsink.Options{Shared: s.shared})
+	sink, err := httpsink.New(conn, *l.stage.To.HTTP, httpsink.Options{Shared: s.shared, Limiter: s.limiter(l.spec.Target, l.stage.To.HTTP)})
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
@@ -195,26 +215,32 @@ func (r *requests) deliver(ctx context.Context, records []httpsink.Record, done 
 
 // record makes what is sent of a row.
 func (r *requests) record(row *sqldb.Record) (httpsink.Record, error) {
+	body, err := encodeRecord(r.l.m.Columns, row.Values)
+	return httpsink.Record{Key: row.ID, IdempotencyKey: r.idempotencyKey(row.ID), JSON: body}, err
+}
+
+// encodeRecord writes a row as a JSON object whose members are in the order of the columns.
+func encodeRecord(columns []sqldb.ColumnPair, values []any) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
-	for i, c := range r.l.m.Columns {
+	for i, c := range columns {
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		name, err := json.Marshal(c.Target)
 		if err != nil {
-			return httpsink.Record{}, fmt.Errorf("encode %s: %w", c.Target, err)
+			return nil, fmt.Errorf("encode %s: %w", c.Target, err)
 		}
-		value, err := json.Marshal(row.Values[i])
+		value, err := json.Marshal(values[i])
 		if err != nil {
-			return httpsink.Record{}, fmt.Errorf("encode %s: %w", c.Target, err)
+			return nil, fmt.Errorf("encode %s: %w", c.Target, err)
 		}
 		b.Write(name)
 		b.WriteByte(':')
 		b.Write(value)
 	}
 	b.WriteByte('}')
-	return httpsink.Record{Key: row.ID, IdempotencyKey: r.idempotencyKey(row.ID), JSON: b.Bytes()}, nil
+	return b.Bytes(), nil
 }
 
 // idempotencyKey is what the API knows a record by: a function of whose it is, its stage and its key, and not of the job, so that

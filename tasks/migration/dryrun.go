@@ -81,6 +81,9 @@ func (f *Family) dryRun(ctx context.Context, job tasks.Job, spec Spec) (json.Raw
 		return nil, err
 	}
 	out := &DryRun{Name: spec.Plan.Name, Source: from.Redacted(), Target: to.Redacted(), Stages: []DryStage{}, Problems: plan.Problems{}}
+	if out.Problems = append(out.Problems, misplaced(spec.Plan, to)...); len(out.Problems) > 0 {
+		return json.Marshal(out)
+	}
 	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, "")
 	if errors.As(err, &out.Problems) {
 		return json.Marshal(out)
@@ -192,7 +195,7 @@ func destination(s *plan.Stage) string {
 	case s.To.HTTP != nil:
 		return s.To.HTTP.Method + " " + s.To.HTTP.Path
 	case s.To.File != nil:
-		return "files"
+		return s.To.File.FormatOf(nil).Type + " files"
 	}
 	return s.To.Table
 }

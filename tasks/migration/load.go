@@ -28,7 +28,7 @@ func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, af
 	switch {
 	case strings.HasPrefix(stage.Name, stageLoad):
 		return f.splitLoad(ctx, job, stage, after, limit)
-	case strings.HasPrefix(stage.Name, stageAgain):
+	case strings.HasPrefix(stage.Name, stageAgain), strings.HasPrefix(stage.Name, stageFiles):
 		return []tasks.Step{{ID: "0"}}, nil, nil
 	}
 	var d schemaDetail
@@ -143,17 +143,18 @@ func (f *Family) splitLoad(ctx context.Context, job tasks.Job, stage tasks.Stage
 
 // load is what a load stage works with.
 type load struct {
-	spec   Spec
-	src    *sqldb.DB
-	dst    *sqldb.DB // where stint's own tables are: the target, or a database of its own when that is an API or files
-	source *sqldb.Table
-	claims *sqldb.Table // the table that the job alone may load; nil when several may
-	walk   sqldb.Walk
-	m      *sqldb.Mapping
-	stage  *plan.Stage // nil without a plan
-	opts   sqldb.LoaderOptions
-	to     sqldb.Dialect // what rows are encoded for
-	scope  string        // of the map of ids
+	spec    Spec
+	src     *sqldb.DB
+	dst     *sqldb.DB // where stint's own tables are: the target, or a database of its own when that is an API or files
+	source  *sqldb.Table
+	claims  *sqldb.Table // the table that the job alone may load; nil when several may
+	walk    sqldb.Walk
+	m       *sqldb.Mapping
+	stage   *plan.Stage // nil without a plan
+	opts    sqldb.LoaderOptions
+	to      sqldb.Dialect // what rows are encoded for
+	scope   string        // of the map of ids
+	settled settled       // of files: where the rows stand that are tried again
 }
 
 func (f *Family) loadOf(ctx context.Context, job tasks.Job, stage tasks.Stage) (*load, error) {
@@ -234,6 +235,8 @@ func (f *Family) Run(ctx context.Context, a *tasks.Attempt) error {
 		return f.runLoad(ctx, a)
 	case strings.HasPrefix(a.Stage.Name, stageAgain):
 		return f.runAgain(ctx, a)
+	case strings.HasPrefix(a.Stage.Name, stageFiles):
+		return f.runFiles(ctx, a)
 	default:
 		return f.runSchema(ctx, a)
 	}
@@ -303,7 +306,7 @@ func (f *Family) runChunk(ctx, reading context.Context, a *tasks.Attempt, l *loa
 		return unlessDraining(a, err)
 	}
 	defer batches.Close()
-	w, err := f.writer(reading, a, l)
+	w, err := f.writer(reading, a, l, from)
 	if err != nil {
 		return unlessDraining(a, err)
 	}

@@ -11,6 +11,7 @@
 // With a plan a load stage is one of the plan's, and there may be
 //
 //	again:<stage>     tries the rows again that referred to rows which were not there yet
+//	files:<stage>     writes the manifest of the files, and joins them where the plan wants one
 //
 // What a step did is read from the target itself: from its ledger, or from its catalog. So the loss of the queue, of the
 // store, or of a worker at any moment changes nothing in the result.
@@ -37,6 +38,7 @@ const (
 	stageSchema      = "schema"
 	stageLoad        = "load:"
 	stageAgain       = "again:" // tries the rows again that referred to rows which were not there yet
+	stageFiles       = "files:" // writes the manifest of the files
 	stageIndexes     = "indexes"
 	stageForeignKeys = "foreign keys"
 )
@@ -75,11 +77,12 @@ func (s *Spec) planned(stage string) *plan.Stage {
 	if s.Plan == nil {
 		return nil
 	}
-	name, ok := strings.CutPrefix(stage, stageLoad)
-	if !ok {
-		name = strings.TrimPrefix(stage, stageAgain)
+	for _, prefix := range []string{stageLoad, stageAgain, stageFiles} {
+		if name, ok := strings.CutPrefix(stage, prefix); ok {
+			return s.Plan.Stage(name)
+		}
 	}
-	return s.Plan.Stage(name)
+	return nil
 }
 
 // parseSpec reads a job's spec.
@@ -87,6 +90,9 @@ func parseSpec(job tasks.Job) (Spec, error) {
 	var s Spec
 	if err := json.Unmarshal(job.Spec, &s); err != nil {
 		return s, tasks.Permanent(fmt.Errorf("read the spec of job %s: %w", job.ID, err))
+	}
+	if s.Target == "" && s.Plan != nil && s.Plan.FilesOnly() {
+		s.Target = plan.Artifacts
 	}
 	if s.Source == "" || s.Target == "" {
 		return s, tasks.Permanent(tasks.WithHint(nil, "name two connections", "the spec of job %s lacks source or target", job.ID))

@@ -28,11 +28,14 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 			return nil, err
 		}
 	} else if spec.state() == spec.Target {
-		return nil, tasks.Permanent(tasks.WithHint(nil, "name a database with state: in the plan, for stint's own tables", "an API keeps no ledger"))
+		return nil, tasks.Permanent(tasks.WithHint(nil, "name a database with state: in the plan, for stint's own tables", "neither an API nor files keep a ledger"))
 	}
-	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, job.ID)
-	var problems plan.Problems
-	if errors.As(err, &problems) {
+	problems := misplaced(spec.Plan, to)
+	var d *drafted
+	if len(problems) == 0 {
+		d, err = draftPlan(ctx, spec.Plan, src, dst, dialect, job.ID)
+	}
+	if len(problems) > 0 || errors.As(err, &problems) {
 		return nil, tasks.Permanent(tasks.WithHint(nil, "mend the plan and submit it again; --dry-run shows this before", "the plan does not fit: %s", problems))
 	}
 	if err != nil {
@@ -42,6 +45,21 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 		return d.againStages()
 	}
 	return d.jobStages()
+}
+
+// misplaced are the stages that send requests although the target is no API.
+func misplaced(p *plan.Plan, to sqldb.Location) plan.Problems {
+	if base, _, _ := to.API(); base != "" {
+		return nil
+	}
+	var problems plan.Problems
+	for i := range p.Stages {
+		if p.Stages[i].To.HTTP != nil {
+			problems = append(problems, plan.Problem{Path: fmt.Sprintf("stages[%d].to.http", i), Message: "the target is no API",
+				Hint: "give one whose url begins with https://, as target: in the plan or with --to"})
+		}
+	}
+	return problems
 }
 
 // jobStages turns a drafted plan into a job's stages.
@@ -78,6 +96,9 @@ func (d *drafted) jobStages() ([]tasks.Stage, error) {
 		if len(s.Refers) > 0 {
 			b.add(stageAgain+name, d.againAfter(i), s, 0)
 			last = append(last, stageAgain+name)
+		}
+		if d.plan.Stages[i].To.File != nil {
+			b.add(stageFiles+name, []string{last[len(last)-1]}, s, 0)
 		}
 	}
 	keyed := all
@@ -179,6 +200,9 @@ func (d *drafted) againStages() ([]tasks.Stage, error) {
 		name := stageAgain + d.plan.Stages[i].Name
 		b.add(name, before, d.stages[i].detail, 0)
 		before = []string{name} // one after the other: rows of one may wait for rows of another
+		if d.plan.Stages[i].To.File != nil {
+			b.add(stageFiles+d.plan.Stages[i].Name, before, d.stages[i].detail, 0)
+		}
 	}
 	return b.stages, b.err
 }
@@ -279,14 +303,23 @@ type writer interface {
 	Close()
 }
 
-// writer opens where the rows of a stage go.
-func (f *Family) writer(ctx context.Context, a *tasks.Attempt, l *load) (writer, error) {
-	o := l.opts
-	o.Job, o.Stage, o.Step, o.Worker, o.Attempt, o.Draining = a.Job.ID, a.Stage.Name, a.Step.ID, a.Worker, a.ID, a.Draining
-	if l.stage != nil && l.stage.To.HTTP != nil {
+// writer opens where the rows of a stage go. The ledger of the step stands at from.
+func (f *Family) writer(ctx context.Context, a *tasks.Attempt, l *load, from sqldb.RowKey) (writer, error) {
+	o := l.optionsOf(a)
+	switch {
+	case l.stage != nil && l.stage.To.HTTP != nil:
 		return f.sinks.requests(ctx, a, l, o)
+	case l.stage != nil && l.stage.To.File != nil:
+		return f.files(ctx, a, l, o, from)
 	}
 	return sqldb.NewLoader(ctx, l.dst, l.m, o)
+}
+
+// optionsOf are those of an attempt.
+func (l *load) optionsOf(a *tasks.Attempt) sqldb.LoaderOptions {
+	o := l.opts
+	o.Job, o.Stage, o.Step, o.Worker, o.Attempt, o.Draining = a.Job.ID, a.Stage.Name, a.Step.ID, a.Worker, a.ID, a.Draining
+	return o
 }
 
 // chunkRows is how many rows a step covers.
@@ -302,6 +335,9 @@ func (l *load) limits() sqldb.Limits {
 	if l.stage != nil && l.stage.To.HTTP != nil {
 		h := l.stage.To.HTTP
 		return sqldb.Limits{Rows: max(200, max(h.Batch, 1)*max(h.Concurrency, 4)*4)}
+	}
+	if l.stage != nil && l.stage.To.File != nil && l.spec.BatchRows == 0 {
+		return sqldb.Limits{Rows: l.chunkRows(), Bytes: maxFileBytes} // a part is a file: as few of them as can be
 	}
 	return sqldb.Limits{Rows: l.spec.BatchRows}
 }
@@ -371,6 +407,9 @@ func (f *Family) runAgain(ctx context.Context, a *tasks.Attempt) error {
 // tryAll tries each row once that is set aside, and reports whether any of them is so no more.
 func (f *Family) tryAll(ctx, reading context.Context, a *tasks.Attempt, l *load, only string, n *int64) (moved bool, err error) {
 	for after := ""; ; {
+		if err := f.settle(reading, a, l); err != nil {
+			return moved, unlessDraining(a, err)
+		}
 		keys, last, err := sqldb.SetAside(reading, l.dst, l.opts.Again, only, after, 200)
 		if err != nil {
 			return moved, unlessDraining(a, err)
@@ -435,7 +474,7 @@ func (f *Family) tryKeys(ctx, reading context.Context, a *tasks.Attempt, l *load
 		return tasks.Counters{}, unlessDraining(a, err)
 	}
 	defer batches.Close()
-	w, err := f.writer(reading, a, l)
+	w, err := f.writer(reading, a, l, from)
 	if err != nil {
 		return tasks.Counters{}, unlessDraining(a, err)
 	}

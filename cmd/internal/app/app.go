@@ -14,6 +14,7 @@ import (
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/admin"
 	"github.com/stint-run/stint/internal/api"
+	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/internal/flatfile"
 	"github.com/stint-run/stint/internal/httpsink"
 	"github.com/stint-run/stint/internal/localredis"
@@ -25,6 +26,7 @@ import (
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/all"
 	"github.com/stint-run/stint/tasks/migration"
+	"github.com/stint-run/stint/tasks/migration/plan"
 	"github.com/stint-run/stint/worker"
 )
 
@@ -169,6 +171,8 @@ func (a *App) Families() []tasks.Family {
 			dbs.Bound(c.Name, migration.Bounds{Conns: c.Pool, ConnectTimeout: c.ConnectTimeout})
 		}
 		dbs.Besides(func(at sqldb.Location) (sqldb.Tabular, error) { return flatfile.Open(at, flatfile.Options{}) }, a.api)
+		dbs.LimitRequests(newTurns(a.Store).limiter)
+		dbs.WriteFilesTo(func() (artifact.Store, error) { return OpenArtifacts(a.o.Artifacts, a.o.Data) })
 		a.onStop("databases", func(context.Context) error { return dbs.Close() })
 		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire})
 	}
@@ -181,28 +185,17 @@ func (a *App) api(name string) (httpsink.Connection, error) {
 	if err != nil {
 		return httpsink.Connection{}, err
 	}
-	base, user, password := at.API()
-	if base == "" {
-		return httpsink.Connection{}, tasks.WithHint(nil, "give a connection whose url begins with https://", "the connection %s is no API", name)
-	}
-	conn := httpsink.Connection{BaseURL: base}
-	if user != "" {
-		conn.Auth = httpsink.Auth{Type: httpsink.AuthBasic, Username: user, Password: httpsink.Secret(password)}
-	}
 	c, _ := a.o.Connections.Get(name)
-	switch {
-	case !c.Token.IsZero() && c.Header != "":
-		conn.Auth = httpsink.Auth{Type: httpsink.AuthHeader, Header: c.Header, Value: httpsink.Secret(c.Token.Reveal())}
-	case !c.Token.IsZero():
-		conn.Auth = httpsink.Auth{Type: httpsink.AuthBearer, Token: httpsink.Secret(c.Token.Reveal())}
-	}
-	return conn, nil
+	return APIConnection(at, c.APIAccess)
 }
 
 // Locate says where a connection's name leads.
 func (a *App) Locate(name string) (sqldb.Location, error) {
 	if c, ok := a.o.Connections.Get(name); ok {
 		return sqldb.ParseURL(c.DSN())
+	}
+	if name == plan.Artifacts {
+		return ArtifactsLocation(a.o.Artifacts, a.o.Data)
 	}
 	url, err := readConnection(a.o.Data, name)
 	if err != nil {

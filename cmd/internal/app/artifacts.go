@@ -6,6 +6,7 @@ import (
 
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/artifact"
+	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -28,6 +29,15 @@ func OpenArtifacts(c config.Artifacts, data string) (artifact.Store, error) {
 	}
 	return artifact.NewS3(artifact.S3Options{Bucket: t.Bucket, Prefix: t.Prefix, Endpoint: t.Endpoint, Region: t.Region, PathStyle: t.PathStyle, CA: t.CA,
 		AccessKey: c.AccessKey.Reveal(), SecretKey: c.SecretKey.Reveal()})
+}
+
+// ArtifactsLocation returns where the store of artifacts is, as a target of plans.
+func ArtifactsLocation(c config.Artifacts, data string) (sqldb.Location, error) {
+	store, err := OpenArtifacts(c, data)
+	if err != nil {
+		return sqldb.Location{}, err
+	}
+	return sqldb.ArtifactStore(store.String()), store.Close()
 }
 
 // startCleaning removes what killed processes have left of artifacts, now and then, until Stop. That it fails costs space and

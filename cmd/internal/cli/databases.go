@@ -5,8 +5,10 @@ import (
 	"strings"
 
 	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/internal/flatfile"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // database is a database that the command line named: by its connection's name, or by a URL.
@@ -50,8 +52,29 @@ func (c *command) database(flag, text string) (database, error) {
 	return database{name, at}, err
 }
 
+// target resolves what stands behind --to: a database, or with a plan the store of artifacts.
+func (c *command) target(m *move) (database, error) {
+	if _, named := c.config.Connections.Get(plan.Artifacts); m.to != plan.Artifacts || m.plan == nil || named || c.remote() {
+		return c.database("--to", m.to)
+	}
+	at, err := app.ArtifactsLocation(c.config.Artifacts, c.config.Data)
+	return database{plan.Artifacts, at}, usage(err)
+}
+
 // open connects to a database to see that it is there; its errors end the command with the code for that.
 func (d database) open(ctx context.Context, readOnly bool) (*sqldb.DB, error) {
+	switch {
+	case d.at.Dialect == sqldb.Files && readOnly:
+		files, err := flatfile.Open(d.at, flatfile.Options{})
+		if err != nil {
+			return nil, unreachable(err)
+		}
+		return sqldb.OpenTabular(d.at, files), nil
+	case d.at.Dialect == sqldb.Files:
+		return nil, usage(tasks.WithHint(nil, "a plan writes files with to: {file: ...} and --to artifacts", "%s can only be read", d.at))
+	case d.at.Dialect == sqldb.Records:
+		return nil, usage(tasks.WithHint(nil, "give a plan, whose stages say what is sent: to: {http: ...}", "%s is an API, which has no tables", d.at))
+	}
 	db, err := sqldb.Open(ctx, d.at, sqldb.Options{ReadOnly: readOnly})
 	return db, unreachable(err)
 }

@@ -36,7 +36,7 @@ type move struct {
 func (m *move) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&m.from, "from", "", "the `SOURCE`: a connection's name, or a URL: sqlite:FILE, postgres://, mysql://, firebird://, sqlserver://, csv:DIR, tsv:DIR, ndjson:DIR, dbf:DIR")
-	f.StringVar(&m.to, "to", "", "the `TARGET`: a connection's name, or a URL: sqlite:FILE, postgres://, mysql://; with a plan also https://")
+	f.StringVar(&m.to, "to", "", "the `TARGET`: a connection's name, or a URL: sqlite:FILE, postgres://, mysql://; with a plan also https://, or artifacts for files")
 	f.StringSliceVar(&m.tables, "tables", nil, "only these tables, separated by commas")
 }
 
@@ -139,7 +139,7 @@ func (c *command) both(m *move) (from, to database, err error) {
 	if from, err = c.database("--from", m.from); err != nil {
 		return
 	}
-	if to, err = c.database("--to", m.to); err != nil {
+	if to, err = c.target(m); err != nil {
 		return
 	}
 	if c.remote() {

@@ -42,6 +42,9 @@ func (m *move) read(file string) error {
 	if m.to == "" {
 		m.to = m.plan.Target
 	}
+	if m.to == "" && m.plan.FilesOnly() {
+		m.to = plan.Artifacts
+	}
 	return nil
 }
 

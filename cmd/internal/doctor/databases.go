@@ -8,7 +8,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/flatfile"
+	"github.com/stint-run/stint/internal/httpsink"
 	"github.com/stint-run/stint/internal/sqldb"
 )
 
@@ -20,7 +23,14 @@ func examineConnection(ctx context.Context, c config.Connection, now func() time
 		n.failed("address", err)
 		return n.list
 	}
-	if at.Dialect == sqldb.SQLite {
+	switch at.Dialect {
+	case sqldb.Files:
+		n.files(ctx, at)
+		return n.list
+	case sqldb.Records:
+		n.api(ctx, at, c.APIAccess)
+		return n.list
+	case sqldb.SQLite:
 		if _, err := os.Stat(at.Path()); errors.Is(err, fs.ErrNotExist) {
 			n.add(Warning, "reachable", "a target is made when it is needed; for a source, check the path", "there is no file %s yet", at.Path())
 			return n.list
@@ -42,13 +52,58 @@ func examineConnection(ctx context.Context, c config.Connection, now func() time
 		err = n.firebird(ctx, db, at)
 	case sqldb.SQLServer:
 		err = n.sqlserver(ctx, db, now)
-	default:
+	case sqldb.SQLite:
 		err = n.sqlite(ctx, db, at)
+	default:
+		if err = db.Ping(ctx); err == nil {
+			n.ok("reachable", "%s answers", at.Scheme())
+		}
 	}
 	if err != nil {
 		n.failed("reachable", err)
 	}
 	return n.list
+}
+
+// files looks into a folder of files, and reads what it has to to know their tables.
+func (n *notes) files(ctx context.Context, at sqldb.Location) {
+	folder, err := flatfile.Open(at, flatfile.Options{})
+	if err != nil {
+		n.failed("reachable", err)
+		return
+	}
+	defer folder.Close()
+	schema, err := folder.Schema(ctx)
+	switch {
+	case err != nil:
+		n.failed("reachable", err)
+	case len(schema.Tables) == 0:
+		n.add(Warning, "reachable", "is it the right folder, and the right form? The form is what stands before the colon", "%s has no files of this form", at.Path())
+	default:
+		n.ok("reachable", "%s in %s", plural(len(schema.Tables), "table"), at.Path())
+		for _, note := range schema.Notes {
+			n.add(Warning, "files", "", "%s", note)
+		}
+	}
+}
+
+// api asks an API for its base URL, which changes nothing there.
+func (n *notes) api(ctx context.Context, at sqldb.Location, access config.APIAccess) {
+	conn, err := app.APIConnection(at, access)
+	if err != nil {
+		n.failed("address", err)
+		return
+	}
+	p, err := httpsink.Probe(ctx, conn)
+	switch {
+	case err != nil:
+		n.failed("reachable", err)
+	case p.Refused():
+		n.add(Warning, "credentials", "look at token, token_url, headers and the user of the connection; some APIs answer so to what they do not have",
+			"it answers with status %d to a request for its base", p.Status)
+	default:
+		n.ok("reachable", "it answers with status %d in %s", p.Status, rounded(p.Took))
+	}
 }
 
 func (n *notes) sqlite(ctx context.Context, db *sqldb.DB, at sqldb.Location) error {

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -283,6 +285,32 @@ func TestTheEmbeddedQueueIsNamedAndAloneIsNoProblem(t *testing.T) {
 	}
 	found = connect(t, config.Redis{Mode: "inprocess"}).find()
 	found.want(t, "embedded queue", "loss", doctor.Warning, "saved each second")
+}
+
+func TestFoldersOfFilesAndAPIsAreLookedAt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "customer.csv"), []byte("id,name\n1,Ada\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Key") != "s3cret" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer api.Close()
+	key := config.APIAccess{Header: "X-Key", Token: config.NewSecret("s3cret")}
+	e := &examined{t: t, now: time.Now, config: &config.Config{Data: dir, Connections: config.Connections{
+		{Name: "export", URL: config.NewURL("csv:" + dir)}, {Name: "empty", URL: config.NewURL("dbf:" + dir)}, {Name: "gone", URL: config.NewURL("ndjson:" + dir + "/gone")},
+		{Name: "crm", URL: config.NewURL(api.URL), APIAccess: key}, {Name: "stranger", URL: config.NewURL(api.URL)}, {Name: "away", URL: config.NewURL("http://127.0.0.1:1/x")},
+	}}}
+	found := e.find()
+	found.want(t, "connection export", "reachable", doctor.OK, "1 table in "+dir)
+	found.want(t, "connection empty", "reachable", doctor.Warning, "has no files of this form")
+	found.want(t, "connection gone", "reachable", doctor.Problem, "there is no "+dir+"/gone")
+	found.want(t, "connection crm", "reachable", doctor.OK, "it answers with status 200")
+	found.want(t, "connection stranger", "credentials", doctor.Warning, "it answers with status 401")
+	found.want(t, "connection away", "reachable", doctor.Problem, "the API does not answer")
 }
 
 func TestEveryConnectionIsOpened(t *testing.T) {

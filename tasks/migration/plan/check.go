@@ -154,6 +154,9 @@ func (c *checker) to(s *Stage, path string) {
 		if t.Mode != "" || len(t.Key) > 0 || t.ID != "" {
 			c.add(path, "leave them away", "mode, key and id are for tables")
 		}
+		if t.File != nil {
+			c.file(s, path+".file")
+		}
 		return
 	}
 	c.oneOf(path+".mode", t.Mode, "", ModeInsert, ModeUpsert, ModeReplace)

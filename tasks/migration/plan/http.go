@@ -4,6 +4,3 @@ import "github.com/stint-run/stint/internal/httpsink"
 
 // HTTP says how rows become requests.
 type HTTP = httpsink.Endpoint
-
-// File says how rows become files.
-type File map[string]any

@@ -1,0 +1,13 @@
+-- turn.lua: gives a request its turn within a rate, by the generic cell rate algorithm (ITU-T I.371). A turn that is given is kept
+-- for whoever asked, who waits for it: so many who wait are served in the order in which they came, and each asks once.
+-- KEYS: 1 the theoretical arrival time of the next request, us · ARGV: 1 us between two requests, 2 us that requests may come early
+-- (the burst), 3 us that a turn may lie ahead at most
+-- Returns us until the turn, 0 for now; below 0 there is no turn yet, and it is worth asking again in so many us
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local each, early, ahead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+local wait = math.max(0, math.ceil(due - now - early))
+if wait > ahead then return ahead - wait end
+redis.call('SET', KEYS[1], string.format('%.0f', due + each), 'PX', math.ceil((due + each - now) / 1000) + 1000)
+return wait
