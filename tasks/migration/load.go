@@ -177,6 +177,7 @@ func (f *Family) loadOf(ctx context.Context, job tasks.Job, stage tasks.Stage) (
 		return nil, tasks.Permanent(fmt.Errorf("read stage %s: %w", stage.Name, err))
 	}
 	l.source, l.claims, l.walk = &d.Source, &d.Target, sqldb.WalkOf(&d.Source)
+	l.opts.Rules = l.spec.Again != "" // the foreign keys are there by then
 	if l.m, err = sqldb.MapByName(&d.Source, &d.Target); err != nil {
 		return nil, tasks.Permanent(err)
 	}
