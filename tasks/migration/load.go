@@ -101,6 +101,9 @@ func (f *Family) prepareTarget(ctx context.Context, job tasks.Job, enums []sqldb
 	if err := sqldb.EnsureLedger(ctx, dst); err != nil {
 		return err
 	}
+	if err := f.markLoads(ctx, job, &spec, dst); err != nil {
+		return err
+	}
 	return sqldb.EnsureTypes(ctx, dst, enums)
 }
 

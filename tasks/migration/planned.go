@@ -27,8 +27,8 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 		if dst, err = f.dbs.target(ctx, spec.Target); err != nil {
 			return nil, err
 		}
-	} else if spec.state() == spec.Target {
-		return nil, tasks.Permanent(tasks.WithHint(nil, "name a database with state: in the plan, for stint's own tables", "an API keeps no ledger"))
+	} else if err := f.checkState(&spec); err != nil {
+		return nil, tasks.Permanent(err)
 	}
 	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, job.ID)
 	var problems plan.Problems
@@ -41,7 +41,64 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 	if spec.Again != "" {
 		return d.againStages()
 	}
+	if dst != nil {
+		if err := d.notTwice(ctx, job, &spec, dst); err != nil {
+			return nil, err
+		}
+	}
 	return d.jobStages()
+}
+
+// notTwice is an error when another job has inserted rows of the same source into a table by a stage of the same name: an edited plan
+// would insert them once more.
+func (d *drafted) notTwice(ctx context.Context, job tasks.Job, spec *Spec, dst *sqldb.DB) error {
+	for i := range d.stages {
+		s, detail := &d.plan.Stages[i], &d.stages[i].detail
+		if s.To.Table == "" || s.To.Mode != "" && s.To.Mode != plan.ModeInsert || d.stages[i].fresh {
+			continue
+		}
+		other, err := sqldb.LoadedBy(ctx, dst, scopeOfIDs(job, spec), s.Name, &detail.Target)
+		if err != nil {
+			return err
+		}
+		if other != "" && other != job.ID {
+			return tasks.Permanent(tasks.WithHint(nil, "for rows that it has set aside: stint jobs rejects "+other+" --send-again --plan PLAN; to write all rows anew: mode: upsert with a key; to begin anew: empty the table",
+				"stage %s: job %s has loaded %s by another plan, and this one would insert the same rows again", s.Name, other, detail.Target.FullName()))
+		}
+	}
+	return nil
+}
+
+// markLoads notes which tables a plan loads, for notTwice.
+func (f *Family) markLoads(ctx context.Context, job tasks.Job, spec *Spec, dst *sqldb.DB) error {
+	if spec.Plan == nil || spec.Again != "" || spec.state() != spec.Target {
+		return nil
+	}
+	for i := range spec.Plan.Stages {
+		s := &spec.Plan.Stages[i]
+		if s.To.Table == "" {
+			continue
+		}
+		if err := sqldb.MarkLoads(ctx, dst, scopeOfIDs(job, spec), s.Name, s.To.Table, job.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkState looks whether there is a database for stint's own tables, where the target is none.
+func (f *Family) checkState(spec *Spec) error {
+	if spec.state() == spec.Target {
+		return tasks.WithHint(nil, "name a database with state: in the plan, for stint's own tables", "an API keeps no ledger")
+	}
+	at, err := f.dbs.locate(spec.state())
+	if err != nil {
+		return err
+	}
+	if at.Dialect != sqldb.Postgres && at.Dialect != sqldb.SQLite {
+		return tasks.WithHint(nil, "name one of PostgreSQL or SQLite with state:", "%s cannot keep what has become of records", at.Redacted())
+	}
+	return nil
 }
 
 // jobStages turns a drafted plan into a job's stages.
