@@ -31,7 +31,7 @@ const noID = "null"
 
 // Grouped returns the records that are sent together with some keys, in their order: those that an earlier attempt at the batch of
 // this name has grouped, whatever has become of their rows since, and then the keys that are new, as a group of their own. The groups
-// are durable when it returns, until Ungroup. A request of many records can only be repeated with the same ones.
+// are durable when it returns, until CommitDelivery. A request of many records can only be repeated with the same ones.
 func Grouped(ctx context.Context, db *DB, d Delivery, name string, keys []string) ([][]string, error) {
 	var groups [][]string
 	err := inTransaction(ctx, db, func(q querier) error {
@@ -78,7 +78,12 @@ func groupOf(d Delivery, name string) (where string, args []any) {
 	return "scope = $1 AND entity = $2 AND source_key = $3", []any{d.Scope, d.Entity + "/batch", d.Job + " " + name}
 }
 
-// Ungroup forgets the groups of a batch whose records are all answered.
+// GroupName names the groups of the batch that begins at a key.
+func GroupName(o *LoaderOptions, from RowKey) string {
+	return o.Stage + " " + o.Step + " " + from.String()
+}
+
+// Ungroup forgets the groups of a batch that somebody else has committed meanwhile, as CommitDelivery does of its own.
 func Ungroup(ctx context.Context, db *DB, d Delivery, name string) error {
 	where, args := groupOf(d, name)
 	if err := db.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...); err != nil {
@@ -217,7 +222,8 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 			}
 		}
 		if o.Again == nil {
-			return nil
+			where, args := groupOf(Delivery{o.IDs.Scope, o.IDs.Entity, o.Job}, GroupName(o, p.from))
+			return q.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...)
 		}
 		still := slices.Clone(b.bad)
 		for _, at := range refused {

@@ -128,7 +128,7 @@ type target interface {
 	ensureLedger(ctx context.Context, db *DB) error
 	// lockStage lets one transaction at a time decide the chunks of a stage.
 	lockStage(ctx context.Context, q querier, job, stage string) error
-	// insertNew turns an INSERT into one that does nothing where the key is there; key is the column of the key.
+	// insertNew turns an INSERT into one that does nothing where the key is there; key names its columns.
 	insertNew(insert, key string) string
 	// lockingRead goes behind a SELECT whose row insertNew has written or found, so that it is seen.
 	lockingRead() string

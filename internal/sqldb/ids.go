@@ -277,3 +277,36 @@ func requarantine(a *Again, b *Batch, bad []badRow) string {
 	}
 	return sql.String()
 }
+
+// loadedEntity is what the map of ids keeps it under that a stage loads a table. No stage has a slash in its name.
+func loadedEntity(stage string) string { return stage + "/loads" }
+
+// MarkLoads notes that a job begins to load a table by a stage. The first job that does so stays the one that is noted.
+func MarkLoads(ctx context.Context, db *DB, scope, stage, table, job string) error {
+	d := db.Dialect
+	err := db.exec(ctx, d.words().insertNew("INSERT INTO stint_ids (scope, entity, source_key, target_id, job) VALUES ("+d.Literal(scope)+","+
+		d.Literal(loadedEntity(stage))+","+d.Literal(table)+",'',"+d.Literal(job)+")", "scope, entity, source_key"))
+	if err != nil {
+		return fmt.Errorf("note that %s is loaded: %w", table, Classify(err))
+	}
+	return nil
+}
+
+// LoadedBy returns the first job that has loaded a table of the target by a stage of this name, as long as the table has rows; ""
+// when none has.
+func LoadedBy(ctx context.Context, db *DB, scope, stage string, t *Table) (job string, err error) {
+	there, err := HasTable(ctx, db, &Table{Name: "stint_ids"})
+	if err != nil || !there {
+		return "", err
+	}
+	err = db.queryAll(ctx, "SELECT job FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key = $3", []any{scope, loadedEntity(stage), t.FullName()},
+		func(scan func(...any) error) error { return scan(&job) })
+	if err != nil || job == "" {
+		return "", Classify(err)
+	}
+	rows := false
+	if err := queryValue(ctx, db, "SELECT EXISTS (SELECT 1 FROM "+t.from(db.Dialect)+walked+")", &rows); err != nil || !rows {
+		return "", Classify(err)
+	}
+	return job, nil
+}

@@ -401,7 +401,8 @@ func (mysqlDialect) lockStage(ctx context.Context, q querier, job, stage string)
 func (mysqlDialect) lockingRead() string { return " FOR UPDATE" }
 
 func (mysqlDialect) insertNew(insert, key string) string {
-	return insert + " ON DUPLICATE KEY UPDATE " + key + " = " + key
+	first, _, _ := strings.Cut(key, ",")
+	return insert + " ON DUPLICATE KEY UPDATE " + first + " = " + first
 }
 
 func (mysqlDialect) bigint(expression string) string { return "CAST(" + expression + " AS SIGNED)" }

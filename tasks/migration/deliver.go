@@ -91,7 +91,7 @@ func (r *requests) Load(ctx context.Context, b *sqldb.Batch) (sqldb.Loaded, erro
 		}
 		keys[i], d.at[key] = key, i
 	}
-	name := r.o.Stage + " " + r.o.Step + " " + b.From.String()
+	name := sqldb.GroupName(&r.o, b.From)
 	groups, err := r.groups(ctx, d.of, name, keys)
 	if err != nil {
 		return sqldb.Loaded{}, err
@@ -112,7 +112,7 @@ func (r *requests) Load(ctx context.Context, b *sqldb.Batch) (sqldb.Loaded, erro
 		return sqldb.Loaded{}, fmt.Errorf("the API did not take %d of %d records: %s: %s", d.failures, len(d.rows), d.failed.Code, d.failed.Reason)
 	}
 	done, err := sqldb.CommitDelivery(ctx, r.l.dst, b, &r.o, r.l.source.FullName(), d.rejects, d.skipped)
-	if (err == nil || errors.Is(err, sqldb.ErrTaken)) && r.grouped() { // taken: by somebody who had all answers
+	if errors.Is(err, sqldb.ErrTaken) && r.grouped() { // by somebody who had all answers
 		err = errors.Join(err, sqldb.Ungroup(ctx, r.l.dst, d.of, name))
 	}
 	return done, err

@@ -25,6 +25,7 @@ type drafted struct {
 type draftedStage struct {
 	detail stageDetail
 	mapped *mapped
+	fresh  bool // the target's table is not there yet
 }
 
 // stageDetail is what a stage of a plan is frozen with, so that every worker reads and writes the same way.
@@ -319,6 +320,7 @@ func (d *drafter) compile(i int) {
 	default:
 		out.detail.Target = *d.targets[i]
 	}
+	out.fresh = d.targets[i] == nil
 	out.detail.Made = s.To.Table != "" && d.made[i]
 	d.c.check(i, m, &out.detail.Target)
 	for _, k := range s.To.Key {

@@ -101,6 +101,9 @@ func (f *Family) prepareTarget(ctx context.Context, job tasks.Job, enums []sqldb
 	if err := sqldb.EnsureLedger(ctx, dst); err != nil {
 		return err
 	}
+	if err := f.markLoads(ctx, job, &spec, dst); err != nil {
+		return err
+	}
 	return sqldb.EnsureTypes(ctx, dst, enums)
 }
 
@@ -178,6 +181,7 @@ func (f *Family) loadOf(ctx context.Context, job tasks.Job, stage tasks.Stage) (
 		return nil, tasks.Permanent(fmt.Errorf("read stage %s: %w", stage.Name, err))
 	}
 	l.source, l.claims, l.walk = &d.Source, &d.Target, sqldb.WalkOf(&d.Source)
+	l.opts.Rules = l.spec.Again != "" // the foreign keys are there by then
 	if l.m, err = sqldb.MapByName(&d.Source, &d.Target); err != nil {
 		return nil, tasks.Permanent(err)
 	}

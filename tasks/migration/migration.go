@@ -57,7 +57,7 @@ type Spec struct {
 	Plan *plan.Plan `json:"plan,omitempty"`
 	// State is the connection of the database that keeps stint's own tables; "" means the plan's, or the target.
 	State string `json:"state,omitempty"`
-	// Again names a migration by a plan: the rows that it has set aside are tried again, by the plan as it is here.
+	// Again names a migration: the rows that it has set aside are tried again, by the plan as it is here.
 	Again string `json:"again,omitempty"`
 }
 
@@ -166,7 +166,26 @@ func (f *Family) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, error)
 	if err != nil {
 		return nil, err
 	}
+	if spec.Again != "" {
+		return p.againStages()
+	}
 	return p.stages()
+}
+
+// againStages are the stages of a job that tries rows again which another has set aside: the tables as they are.
+func (p *Plan) againStages() ([]tasks.Stage, error) {
+	if p.To == sqldb.MySQL {
+		return nil, tasks.Permanent(tasks.WithHint(nil, "mend the source, and migrate the table into a new database", "rows cannot be sent again into MariaDB or MySQL"))
+	}
+	b := &stageList{}
+	b.add(stageSchema, nil, schemaDetail{Planned: true}, 0)
+	before := []string{stageSchema}
+	for _, t := range p.Tables { // parents before children
+		name := stageAgain + t.Source.FullName()
+		b.add(name, before, tableDetail(t), 0)
+		before = []string{name}
+	}
+	return b.stages, b.err
 }
 
 // stages turns a draft into stages.

@@ -119,8 +119,6 @@ func (f *Family) Check(spec json.RawMessage) error {
 		if problems := s.Plan.Check(); len(problems) > 0 {
 			return tasks.WithHint(problems, "docs/plans.md has the form of a plan", "the plan is not right")
 		}
-	} else if s.Again != "" {
-		return tasks.WithHint(nil, "give the plan by which the rows are tried again", "again needs a plan")
 	}
 	return twoDatabases(s.Source, s.Target)
 }
@@ -256,6 +254,9 @@ func (f *Family) Key(job tasks.Job) (string, error) {
 	tables := slices.Clone(spec.Tables)
 	slices.Sort(tables)
 	parts := append([]string{from.ID(), to.ID()}, slices.Compact(tables)...)
+	if spec.Plan == nil && spec.Again != "" {
+		parts = append(parts, "", spec.Again)
+	}
 	if spec.Plan != nil { // another plan is another migration
 		body, err := json.Marshal(spec.Plan)
 		if err != nil {

@@ -77,3 +77,21 @@ stages:
 		adds(t, total, 2, 1, 1, 0)
 	})
 }
+
+func TestAnEditedPlanDoesNotInsertTheSameRowsAgain(t *testing.T) {
+	t.Parallel()
+	inBoth(t, func(t *testing.T, to string) {
+		w := shopWorld(t, to)
+		text := "stages: [{name: sales, from: {table: sale}, map: {n: id}, to: {table: sales}}]"
+		first := w.planned(t, text)
+		drive(t, migration.New(w.dbs), first)
+		drive(t, migration.New(w.dbs), first) // the same job
+		edited := strings.Replace(text, "n: id", "n: id + 0", 1)
+		_, _, err := try(t, migration.New(w.dbs), w.planned(t, edited))
+		refused(t, err, "job "+first.ID+" has loaded sales", "stint jobs rejects "+first.ID)
+		w.want(t, "SELECT CAST(count(*) AS TEXT) FROM sales", "5")
+		w.inTarget(t, "DELETE FROM sales")
+		drive(t, migration.New(w.dbs), w.planned(t, edited))
+		w.want(t, "SELECT CAST(count(*) AS TEXT) FROM sales", "5")
+	})
+}

@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
+
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/client/wire"
-	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -38,7 +37,7 @@ func (c *command) jobs() *cobra.Command {
 		c.jobCommand("get JOB", "Show one job, its stages and who works on it", c.getJob),
 		c.jobCommand("watch JOB", "Show a job's progress until it has ended", c.watchJob),
 		c.reportCommand(),
-		c.jobCommand("rejects JOB", "List the rows that a migration has set aside, with the reasons", c.rejects),
+		c.rejectsCommand(),
 		c.jobCommand("events JOB", "List what happened to a job", c.events),
 	)
 	for _, v := range []struct{ verb, short string }{
@@ -183,29 +182,6 @@ func (c *command) events(cmd *cobra.Command, s *session, id string) error {
 				details = string(text)
 			}
 			t.row(e.At.Format(time.RFC3339Nano), e.Type, details)
-		}
-		t.write(w)
-	})
-}
-
-// mostRejects is how many rows that were set aside are listed.
-const mostRejects = 1000
-
-// rejects lists what a job has set aside; of a migration, from the quarantine of its target.
-func (c *command) rejects(cmd *cobra.Command, s *session, id string) error {
-	page, err := s.Rejects(cmd.Context(), id, "", mostRejects)
-	if err != nil {
-		return err
-	}
-	return c.print(page.Rejects, func(w io.Writer) {
-		t := newTable("TABLE", "KEY", "COLUMN", "CODE", "REASON")
-		for _, body := range page.Rejects {
-			var r sqldb.Quarantined
-			if err := json.Unmarshal(body, &r); err != nil {
-				t.row(strings.TrimSpace(string(body)))
-				continue
-			}
-			t.row(r.Table, r.Key.String(), r.Column, r.Code, r.Reason)
 		}
 		t.write(w)
 	})

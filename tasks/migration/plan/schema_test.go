@@ -160,3 +160,41 @@ func validate(t *testing.T, text string) error {
 	}
 	return s.Validate(instance)
 }
+
+func TestThePageShowsPlansThatAreRight(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "plans.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(string(page), "```yaml\n")
+	if len(parts) < 6 {
+		t.Fatalf("the page has %d plans", len(parts)-1)
+	}
+	for _, part := range parts[1:] {
+		text, _, _ := strings.Cut(part, "```")
+		if _, _, err := plan.Parse("plans.md", []byte(text)); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+		if err := validate(t, text); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	var mention func(typ reflect.Type)
+	mention = func(typ reflect.Type) { // each entry, but those of requests, which have a page of their own
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || typ == reflect.TypeFor[plan.HTTP]() {
+			return
+		}
+		for i := range typ.NumField() {
+			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+			if !strings.Contains(string(page), "`"+name+"`") && !strings.Contains(string(page), "."+name+"`") && name != "policy" && name != "chunk" && name != "verify" && name != "file" {
+				t.Errorf("the page does not say what %s is", name)
+			}
+			mention(typ.Field(i).Type)
+		}
+	}
+	mention(reflect.TypeFor[plan.Plan]())
+}
