@@ -70,21 +70,27 @@ func (re *rehearsal) places(ctx context.Context) error {
 			return err
 		}
 	}
+	return re.openPlaces(ctx, beside)
+}
+
+// openPlaces makes the scratches that are not given. One that is refused leaves nothing behind.
+func (re *rehearsal) openPlaces(ctx context.Context, beside *database) error {
 	var err error
 	if re.disturbed == nil {
 		if re.disturbed, err = re.makePlace(ctx, beside, ""); err != nil {
 			return err
 		}
 	}
-	if re.calm, err = re.makePlace(ctx, beside, "_calm"); err != nil {
+	if err := re.mayEmpty(ctx, re.disturbed); err != nil {
 		return err
 	}
-	for _, p := range []*place{re.disturbed, re.calm} {
-		if err := re.mayEmpty(ctx, p); err != nil {
-			return err
-		}
+	if re.calm, err = re.makePlace(ctx, beside, "_calm"); err == nil {
+		err = re.mayEmpty(ctx, re.calm)
 	}
-	return nil
+	if err != nil && !re.disturbed.given {
+		err = errors.Join(err, re.disturbed.away(ctx))
+	}
+	return err
 }
 
 // makePlace makes a scratch: files beside a file, else in the data folder; on a server a database or a schema.
