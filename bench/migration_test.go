@@ -112,21 +112,25 @@ func (m *migrationBench) fresh(tables bool) string {
 
 // check counts what arrived.
 func (m *migrationBench) check(what, at string) {
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, at)
-	if err != nil {
-		m.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	var n int
-	var sum string
-	err = conn.QueryRow(ctx, "SELECT (SELECT count(*) FROM customers) + (SELECT count(*) FROM properties) + (SELECT count(*) FROM entries), (SELECT round(sum(amount)::numeric, 2)::text FROM entries)").Scan(&n, &sum)
+	n, sum, err := arrived(at)
 	if err != nil || n != benchRows {
 		m.Fatalf("%s: %d rows arrived, %v", what, n, err)
 	}
 	if m.n <= 4 {
 		fmt.Printf("  %s: %d rows, sum of amounts %s\n", what, n, sum)
 	}
+}
+
+// arrived counts the rows of the three tables, and adds up the amounts.
+func arrived(at string) (n int, sum string, err error) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, at)
+	if err != nil {
+		return 0, "", err
+	}
+	defer conn.Close(ctx)
+	err = conn.QueryRow(ctx, "SELECT (SELECT count(*) FROM customers) + (SELECT count(*) FROM properties) + (SELECT count(*) FROM entries), (SELECT round(sum(amount)::numeric, 2)::text FROM entries)").Scan(&n, &sum)
+	return n, sum, err
 }
 
 type outcome struct {
