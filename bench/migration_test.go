@@ -21,8 +21,22 @@ import (
 	"github.com/stint-run/stint/internal/pgtest"
 )
 
-// benchRows is how many rows the migration bench moves, in three tables; STINT's own scores use fewer.
-const benchRows = 2_000_000
+// benchRows is how many rows the migration benches move, in three tables; STINT_BENCH_ROWS says fewer.
+var benchRows = number("STINT_BENCH_ROWS", 2_000_000)
+
+// number reads a setting of the benches.
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// often is how often each of two things is run, in turn.
+func often() int { return number("STINT_BENCH_ROUNDS", rounds) }
+
+// rate is how many rows a second came.
+func (o outcome) rate() float64 { return float64(benchRows) / o.seconds }
 
 const legacySchema = `
 CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, country TEXT, created DATETIME NOT NULL, balance DECIMAL(12,2));
@@ -98,21 +112,25 @@ func (m *migrationBench) fresh(tables bool) string {
 
 // check counts what arrived.
 func (m *migrationBench) check(what, at string) {
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, at)
-	if err != nil {
-		m.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	var n int
-	var sum string
-	err = conn.QueryRow(ctx, "SELECT (SELECT count(*) FROM customers) + (SELECT count(*) FROM properties) + (SELECT count(*) FROM entries), (SELECT round(sum(amount)::numeric, 2)::text FROM entries)").Scan(&n, &sum)
+	n, sum, err := arrived(at)
 	if err != nil || n != benchRows {
 		m.Fatalf("%s: %d rows arrived, %v", what, n, err)
 	}
 	if m.n <= 4 {
 		fmt.Printf("  %s: %d rows, sum of amounts %s\n", what, n, sum)
 	}
+}
+
+// arrived counts the rows of the three tables, and adds up the amounts.
+func arrived(at string) (n int, sum string, err error) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, at)
+	if err != nil {
+		return 0, "", err
+	}
+	defer conn.Close(ctx)
+	err = conn.QueryRow(ctx, "SELECT (SELECT count(*) FROM customers) + (SELECT count(*) FROM properties) + (SELECT count(*) FROM entries), (SELECT round(sum(amount)::numeric, 2)::text FROM entries)").Scan(&n, &sum)
+	return n, sum, err
 }
 
 type outcome struct {
@@ -221,35 +239,22 @@ func (m *migrationBench) loaded() (outcome, bool) {
 
 // BenchmarkMigration moves 2 million rows from SQLite into PostgreSQL: stint beside a plain COPY program, a CSV pipe and pgloader.
 func BenchmarkMigration(b *testing.B) {
-	dir := b.TempDir()
-	m := &migrationBench{B: b, dir: dir, legacy: filepath.Join(dir, "legacy.db"), stint: filepath.Join(dir, "stint")}
-	if out, err := exec.Command("go", "build", "-o", m.stint, "../cmd/stint").CombinedOutput(); err != nil {
-		b.Fatalf("build stint: %v\n%s", err, out)
-	}
+	m := newMigrationBench(b)
 	makeBenchLegacy(b, m.legacy)
-	var err error
-	m.server, err = pgtest.Start("", pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "512MB", "max_wal_size": "8GB"}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer m.server.Stop()
 	r := &results{name: "migration"}
-	n := rounds
-	if text, ok := os.LookupEnv("STINT_BENCH_ROUNDS"); ok {
-		n, _ = strconv.Atoi(text)
-	}
+	n := often()
 	var ours, job, plain, pipe, loader []float64
 	var cost [4]outcome
 	for range n {
 		o, j := m.ours(4)
-		ours, job, cost[0] = append(ours, benchRows/o.seconds), append(job, benchRows/j), o
+		ours, job, cost[0] = append(ours, o.rate()), append(job, float64(benchRows)/j), o
 		o = m.copied()
-		plain, cost[1] = append(plain, benchRows/o.seconds), o
+		plain, cost[1] = append(plain, o.rate()), o
 		if o, ok := m.piped(); ok {
-			pipe, cost[2] = append(pipe, benchRows/o.seconds), o
+			pipe, cost[2] = append(pipe, o.rate()), o
 		}
 		if o, ok := m.loaded(); ok {
-			loader, cost[3] = append(loader, benchRows/o.seconds), o
+			loader, cost[3] = append(loader, o.rate()), o
 		}
 	}
 	r.ratio("stint (whole process) : plain COPY", ours, plain, "rows/s")

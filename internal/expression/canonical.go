@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -285,11 +284,16 @@ func parseUUID(s string) (u [16]byte, ok bool) {
 		if len(s) == 36 && (i == 8 || i == 13 || i == 18 || i == 23) {
 			continue
 		}
-		d := bytes.IndexByte([]byte(hexDigits), s[i]|0x20)
-		if d < 0 || s[i] < '0' {
+		var d byte
+		switch c := s[i]; {
+		case '0' <= c && c <= '9':
+			d = c - '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			d = (c | 0x20) - 'a' + 10
+		default:
 			return u, false
 		}
-		u[n/2] = u[n/2]<<4 | byte(d)
+		u[n/2] = u[n/2]<<4 | d
 		n++
 	}
 	return u, true

@@ -243,8 +243,13 @@ func bindUUID5(b *binding) (impl, error) {
 			return impl{}, b.errorf(0, "a UUID, or dns, url, oid, x500", "%s is no namespace", quoted(b.args[0].value))
 		}
 	}
+	fixed, constant := namespaceOf(b.args[0].value) // of nearly every plan: it is not read again for each row
+	constant = constant && b.args[0].constant
 	return impl{many: func(r *Row, args []Value) Value {
-		space, ok := namespaceOf(args[0])
+		space, ok := fixed, constant
+		if !ok {
+			space, ok = namespaceOf(args[0])
+		}
 		if !ok {
 			return fail("22P02", "%s is no namespace", quoted(args[0]))
 		}
@@ -282,8 +287,17 @@ func bindLookup(b *binding) (impl, error) {
 	}
 	what := "table " + name
 	find := func(key Value) (Value, bool) {
-		var buf [64]byte
-		v, ok := table.Rows[string(key.AppendText(buf[:0]))]
+		var v Value
+		var ok bool
+		switch key.kind { // the usual ones without a copy of their text
+		case Text:
+			v, ok = table.Rows[key.s()]
+		case Int:
+			var buf [20]byte
+			v, ok = table.Rows[string(strconv.AppendInt(buf[:0], key.n, 10))]
+		default:
+			v, ok = table.Rows[string(key.AppendText(nil))]
+		}
 		return conform(v, typ, what), ok
 	}
 	return impl{

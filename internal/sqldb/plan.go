@@ -53,7 +53,7 @@ func (p *plan) transformed() error {
 	t := p.m.Make()
 	x := &transformer{t: t, inputs: t.Reads()}
 	x.oids, x.in = make([]uint32, len(x.inputs)), make([]cell, len(x.inputs))
-	p.made = x
+	p.made, x.emit = x, p.emitter(x)
 	for i, pair := range p.m.Columns {
 		dst := p.m.Target.Column(pair.Target)
 		if dst == nil {

@@ -45,6 +45,33 @@ type transformer struct {
 	oids   []uint32
 	in     []cell // what the rows hold, decoded
 	buf    []byte
+	emit   func(out []Cell) *BadValue // encodes a row that was made of the current one
+	now    current
+}
+
+// current is the row that is being transformed.
+type current struct {
+	batch *Batch
+	cells []cell
+	made  int // rows made of it
+}
+
+// emitter makes what a Transform gives its rows to: once for all rows, as a function for each would be garbage of each.
+func (p *plan) emitter(x *transformer) func(out []Cell) *BadValue {
+	return func(out []Cell) *BadValue {
+		b := x.now.batch
+		for i, from := range x.plain {
+			if from >= 0 {
+				out[i] = x.now.cells[from]
+			}
+		}
+		bad := p.encode(b, out)
+		if bad == nil {
+			x.now.made++
+			b.origins = append(b.origins, b.RowsRead-1)
+		}
+		return bad
+	}
 }
 
 // decode turns what was read into what a Transform is given. Text is valid until the next row.
@@ -74,27 +101,16 @@ func (p *plan) transform(b *Batch, cells []cell) (*BadValue, error) {
 		return &BadValue{Reason: "cannot be read: " + err.Error(), Code: codeType}, nil
 	}
 	before := marks{len(b.data), len(b.ends), len(b.origins), len(b.values), b.Bytes}
-	made := 0
-	err = x.t.Apply(in, func(out []Cell) *BadValue {
-		for i, from := range x.plain {
-			if from >= 0 {
-				out[i] = cells[from]
-			}
+	x.now = current{batch: b, cells: cells}
+	if err := x.t.Apply(in, x.emit); err != nil {
+		var bad *BadValue
+		if !errors.As(err, &bad) {
+			return nil, err
 		}
-		bad := p.encode(b, out)
-		if bad == nil {
-			made++
-			b.origins = append(b.origins, b.RowsRead-1)
-		}
-		return bad
-	})
-	var bad *BadValue
-	switch {
-	case errors.As(err, &bad):
 		b.takeBack(before)
 		return bad, nil
-	case err != nil:
-		return nil, err
+	}
+	switch made := x.now.made; {
 	case made == 0:
 		b.skipped = append(b.skipped, b.RowsRead-1)
 	default:

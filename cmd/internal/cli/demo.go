@@ -2,18 +2,16 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/config"
-	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
 )
 
@@ -54,11 +52,9 @@ program: without a redis-server on this machine it uses a queue within the proce
 
 // demo is one run of the demonstration.
 type demo struct {
-	*command
-	dir  string
-	s    *session
-	crew []*demoWorker
-	res  demoResult
+	*crew
+	dir string
+	res demoResult
 }
 
 func (c *command) runDemo(cmd *cobra.Command, rows int, keep string) (err error) {
@@ -79,14 +75,15 @@ func (c *command) runDemo(cmd *cobra.Command, rows int, keep string) (err error)
 	c.config.Connections = nil
 	c.config.Server, c.config.Redis, c.config.Log.Level = config.URL{}, config.Default(nil).Redis, "warn"
 	c.log = c.logger(c.config.Log)
-	d := &demo{command: c, dir: dir}
+	d := &demo{crew: &crew{command: c, said: filepath.Join(dir, "workers.log"), vars: unconfigured(c.Vars),
+		args: []string{"--data", c.config.Data, "--config", os.DevNull, "--concurrency", "2"}}, dir: dir}
 	ctx, cancel := c.interruptible(cmd.Context())
 	defer cancel()
 	if d.s, err = c.join(cmd); err != nil {
 		return err
 	}
 	defer c.leave(d.s, &err)
-	defer d.stopWorkers()
+	defer d.dismiss()
 	if err := d.s.app.StartScheduler(ctx); err != nil {
 		return err
 	}
@@ -123,7 +120,7 @@ func (d *demo) play(ctx context.Context, rows int) error {
 	}
 	d.say("2. three worker processes")
 	for range 3 {
-		if err := d.startWorker(ctx); err != nil {
+		if _, err := d.hire(ctx); err != nil {
 			return err
 		}
 	}
@@ -160,107 +157,34 @@ func (d *demo) disturb(ctx context.Context, job string, p progress) error {
 	if _, err := d.until(ctx, job, p, part(20)); err != nil {
 		return err
 	}
-	drained, killed := d.crew[0], d.crew[1]
+	drained, killed := d.members[0], d.members[1]
 	d.say("4. drain %s, as a deployment would", drained.id)
-	start := time.Now()
-	if err := d.drain(ctx, drained.id); err != nil {
+	took, err := d.drain(ctx, drained)
+	if err != nil {
 		return err
 	}
-	if err := d.safeToStop(ctx, drained.id); err != nil {
-		return err
-	}
-	d.res.DrainMS = time.Since(start).Milliseconds()
+	d.res.DrainMS = took.Milliseconds()
 	d.res.WorkersDrained++
-	drained.stop()
-	d.say("   safe to stop after %s; it is stopped, and its successor starts", short(msec(d.res.DrainMS)))
-	if err := d.startWorker(ctx); err != nil {
+	d.say("   safe to stop after %s; it is stopped, and its successor starts", short(took))
+	if _, err := d.hire(ctx); err != nil {
 		return err
 	}
-	var held []wire.Out
-	holding := func(v *wire.Job) bool {
-		held = nil
-		for _, o := range v.Out {
-			if o.Worker == killed.id {
-				held = append(held, o)
-			}
-		}
-		return v.State.Ended() || (part(45)(v) && len(held) > 0)
-	}
-	if _, err := d.until(ctx, job, p, holding); err != nil {
-		return err
-	}
-	d.say("5. kill -9 %s, which holds %d steps", killed.id, len(held))
-	start = time.Now()
-	killed.kill()
-	d.res.WorkersKilled++
-	_, err := d.until(ctx, job, p, func(v *wire.Job) bool {
-		for _, o := range v.Out {
-			if o.Worker == killed.id {
-				return false
-			}
-			for _, h := range held {
-				if o.Stage == h.Stage && o.Step == h.Step && o.Worker == "" {
-					return false // on the queue, not yet running
-				}
-			}
-		}
-		return true
+	v, err := d.until(ctx, job, p, func(v *wire.Job) bool {
+		return v.State.Ended() || part(45)(v) && len(heldBy(v, killed.id)) > 0
 	})
 	if err != nil {
 		return err
 	}
-	d.res.RecoveryMS = time.Since(start).Milliseconds()
-	d.say("   its steps run elsewhere after %s", short(msec(d.res.RecoveryMS)))
-	return d.startWorker(ctx)
-}
-
-// until shows progress until the job is as wanted.
-func (d *demo) until(ctx context.Context, job string, p progress, wanted func(*wire.Job) bool) (*wire.Job, error) {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for i := 0; ; i++ {
-		v, err := d.s.Job(ctx, job)
-		if err != nil {
-			return nil, err
-		}
-		if i%10 == 0 || v.State.Ended() {
-			p.show(v)
-		}
-		if wanted(v) {
-			return v, nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	held := heldBy(v, killed.id)
+	d.say("5. kill -9 %s, which holds %d steps", killed.id, len(held))
+	if took, err = d.kill(ctx, killed, job, held, p); err != nil {
+		return err
 	}
-}
-
-func (d *demo) drain(ctx context.Context, worker string) error {
-	_, err := d.s.Drain(ctx, wire.Selection{IDs: []string{worker}})
+	d.res.WorkersKilled++
+	d.res.RecoveryMS = took.Milliseconds()
+	d.say("   its steps run elsewhere after %s", short(took))
+	_, err = d.hire(ctx)
 	return err
-}
-
-func (d *demo) safeToStop(ctx context.Context, worker string) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ws, err := d.s.Workers(ctx)
-		if err != nil {
-			return err
-		}
-		for _, w := range ws {
-			if w.ID == worker && w.SafeToStop {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // prove compares source and target, with the workers that are left.
@@ -302,46 +226,13 @@ func (d *demo) write(w io.Writer) {
 	t.write(w)
 }
 
-func (d *demo) stopWorkers() {
-	for _, w := range d.crew {
-		w.stop()
-	}
-}
-
-// startWorker starts a worker process and waits until the fleet knows it.
-func (d *demo) startWorker(ctx context.Context) error {
-	known := map[string]bool{}
-	ws, err := d.s.Workers(ctx)
-	if err != nil {
-		return err
-	}
-	for _, w := range ws {
-		known[w.ID] = true
-	}
-	w, err := startDemoWorker(d.Self, d.config.Data, filepath.Join(d.dir, "workers.log"), d.Vars)
-	if err != nil {
-		return fmt.Errorf("start a worker: %w", err)
-	}
-	d.crew = append(d.crew, w)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ws, err := d.s.Workers(ctx)
-		if err != nil {
-			return err
-		}
-		for _, x := range ws {
-			if x.PID == w.pid() && !known[x.ID] && x.State == wire.WorkerActive {
-				w.id = x.ID
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-w.exited:
-			return tasks.WithHint(errors.New("it ended at once"), "run stint worker by hand to see why", "a worker process did not start")
-		case <-ctx.Done():
-			return context.Cause(ctx)
+// unconfigured is an environment without what is configured in it, which is not meant for the demo.
+func unconfigured(vars config.Env) config.Env {
+	var rest config.Env
+	for _, v := range vars {
+		if !strings.HasPrefix(v, "STINT_") {
+			rest = append(rest, v)
 		}
 	}
+	return rest
 }

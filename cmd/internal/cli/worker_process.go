@@ -3,33 +3,28 @@ package cli
 import (
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/stint-run/stint/config"
 )
 
-// demoWorker is a worker process of the demo.
-type demoWorker struct {
+// workerProcess is a worker process that a command has started.
+type workerProcess struct {
 	id     string
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
 
-// startDemoWorker starts this program again, as a worker of the demo's data folder.
-func startDemoWorker(self, data, log string, vars config.Env) (*demoWorker, error) {
+// startWorkerProcess starts this program again, as a worker. What it says goes to the end of a file.
+func startWorkerProcess(self, log string, args []string, vars config.Env) (*workerProcess, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	w := &demoWorker{cmd: exec.Command(self, "worker", "--data", data, "--config", os.DevNull, "--concurrency", "2"), exited: make(chan struct{})}
-	for _, v := range vars {
-		if !strings.HasPrefix(v, "STINT_") { // what is configured here is not meant for the demo
-			w.cmd.Env = append(w.cmd.Env, v)
-		}
-	}
+	w := &workerProcess{cmd: exec.Command(self, append([]string{"worker"}, args...)...), exited: make(chan struct{})}
+	w.cmd.Env = vars
 	w.cmd.Stdout, w.cmd.Stderr = out, out
 	if err := w.cmd.Start(); err != nil {
 		return nil, err
@@ -41,15 +36,15 @@ func startDemoWorker(self, data, log string, vars config.Env) (*demoWorker, erro
 	return w, nil
 }
 
-func (w *demoWorker) pid() int { return w.cmd.Process.Pid }
+func (w *workerProcess) pid() int { return w.cmd.Process.Pid }
 
-func (w *demoWorker) kill() {
+func (w *workerProcess) kill() {
 	_ = w.cmd.Process.Kill()
 	<-w.exited
 }
 
 // stop ends the process in order; one that does not end is killed.
-func (w *demoWorker) stop() {
+func (w *workerProcess) stop() {
 	_ = w.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-w.exited:
