@@ -75,7 +75,7 @@ func TestOneCellThatDiffersIsNamed(t *testing.T) {
 		"INSERT INTO t VALUES (1, 'a', 1.50), (2, 'B', 2.51), (3, 'c', 0), (5, 'e', 5), (9, 'new', 1)")
 	m := pair(t, src, dst, "t")
 	got, found := differences(t, src, dst, m, "")
-	want := []string{`differs t [2] m 2.5 "2.51"`, `differs t [2] s "b" "B"`, `differs t [3] m NULL "0.00"`, "extra t [9]", "missing t [4]"}
+	want := []string{`differs t [2] m 2.5 2.51`, `differs t [2] s "b" "B"`, `differs t [3] m NULL 0.00`, "extra t [9]", "missing t [4]"}
 	if fmt.Sprint(found) != fmt.Sprint(want) || same(got) {
 		t.Errorf("%q", found)
 	}

@@ -11,6 +11,9 @@
 // With a plan a load stage is one of the plan's, and there may be
 //
 //	again:<stage>     tries the rows again that referred to rows which were not there yet
+//	verify:<stage>    makes the rows again, chunk by chunk, and compares them with the target
+//	extras:<table>    looks for rows that only the target has, where that needs a look of its own
+//	verified          compares once more what differed; when it still does the migration has failed
 //
 // What a step did is read from the target itself: from its ledger, or from its catalog. So the loss of the queue, of the
 // store, or of a worker at any moment changes nothing in the result.
@@ -70,15 +73,12 @@ func (s *Spec) state() string {
 	return s.Target
 }
 
-// planned returns the plan's stage of a load stage, nil without a plan.
+// planned returns the plan's stage of a stage that is named after one, nil without a plan.
 func (s *Spec) planned(stage string) *plan.Stage {
 	if s.Plan == nil {
 		return nil
 	}
-	name, ok := strings.CutPrefix(stage, stageLoad)
-	if !ok {
-		name = strings.TrimPrefix(stage, stageAgain)
-	}
+	_, name, _ := strings.Cut(stage, ":")
 	return s.Plan.Stage(name)
 }
 

@@ -84,7 +84,7 @@ func (d *drafted) jobStages() ([]tasks.Stage, error) {
 	keyed.Findings, keyed.Enums, keyed.Loads = nil, nil, loads
 	b.add(stageIndexes, last, keyed, 0)
 	b.add(stageForeignKeys, []string{stageIndexes}, referring, 0)
-	return b.stages, b.err
+	return b.stages, errors.Join(d.addChecks(b), b.err)
 }
 
 // index returns the place of a stage in the plan.
