@@ -28,8 +28,8 @@ type checkDetail struct {
 const sampleRows = 1_000
 
 // checkStages adds the stages that compare what a plan has loaded, and returns their names. Rows of a stage are compared by one
-// that is called prefix and its name.
-func (d *drafted) checkStages(b *stageList, prefix string, after []string, rows string, inOrder bool) ([]string, error) {
+// that is called prefix and its name. repair is that of a VerifySpec: what is mended is so in the order of the plan.
+func (d *drafted) checkStages(b *stageList, prefix string, after []string, rows, repair string) ([]string, error) {
 	compare, share, err := plan.Verify{Rows: rows}.Share()
 	if err != nil || !compare {
 		return nil, err
@@ -47,11 +47,15 @@ func (d *drafted) checkStages(b *stageList, prefix string, after []string, rows 
 		detail := checkDetail{stageDetail: d.stages[i].detail, Share: share, Sole: len(tables[s.To.Table]) == 1}
 		detail.Notes = detail.limits(s)
 		waits := after
-		if inOrder && len(names) > 0 {
+		if repair != "" && len(names) > 0 {
 			waits = names[len(names)-1:]
 		}
 		names = append(names, prefix+s.Name)
-		b.add(prefix+s.Name, waits, detail, int64(float64(detail.Source.Rows)*share))
+		estimate := int64(float64(detail.Source.Rows) * share)
+		if prefix == stageVerify { // the migration's counters are of what it has moved
+			estimate = 0
+		}
+		b.add(prefix+s.Name, waits, detail, estimate)
 		stage[i] = b.stages[len(b.stages)-1]
 	}
 	rowStages := slices.Clone(names)
@@ -59,20 +63,27 @@ func (d *drafted) checkStages(b *stageList, prefix string, after []string, rows 
 		s := &d.plan.Stages[i]
 		of := tables[s.To.Table]
 		detail := checkDetail{stageDetail: d.stages[i].detail, Share: 1, Sole: len(of) == 1}
-		if s.To.Table == "" || of[0] != i || !detail.Made {
+		if s.To.Table == "" || of[0] != i || !detail.Made || detail.Sole && repair != RepairDelete && d.seesAll(i) {
 			continue
 		}
 		for _, j := range of {
 			detail.Of = append(detail.Of, tasks.Stage{Name: stage[j].Name, Detail: stage[j].Detail})
 		}
 		waits := rowStages
-		if inOrder {
+		if repair != "" {
 			waits = names[len(names)-1:]
 		}
 		names = append(names, stageExtras+s.To.Table)
 		b.add(stageExtras+s.To.Table, waits, detail, 0)
 	}
 	return names, b.err
+}
+
+// seesAll reports whether comparing the rows of a stage, which is alone in its table, shows those that only the target has.
+func (d *drafted) seesAll(i int) bool {
+	s := &d.stages[i]
+	how := sqldb.Check{Mapping: s.mapped.mapping(&s.detail.Target, nil), Walk: s.detail.Walk, Key: s.detail.keyOf(&d.plan.Stages[i]), Several: d.plan.Stages[i].Each != ""}
+	return how.Mode() != sqldb.CompareLookup
 }
 
 // limits says in sentences what a check of a stage cannot see.
@@ -233,7 +244,7 @@ func (c *check) compareTable(ctx context.Context, f *Family, stage tasks.Stage, 
 		return report(c.finding(strings.TrimPrefix(stage.Name, stageExtras), d), d)
 	}
 	switch {
-	case len(hows) == 1 && (len(hows[0].Key) == 0 || hows[0].Mode() == sqldb.CompareMerge && hows[0].Alone):
+	case len(hows[0].Key) == 0 && len(hows) == 1:
 		return sqldb.CompareResult{}, nil // everything was seen when its rows were compared
 	case len(hows[0].Key) == 0:
 		return sqldb.CompareTogether(ctx, c.src, c.dst, hows, say)

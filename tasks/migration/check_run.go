@@ -41,7 +41,7 @@ func (f *Verifier) planChecks(ctx context.Context, job tasks.Job, spec VerifySpe
 		}
 	}
 	b := &stageList{}
-	_, err = d.checkStages(b, stageRows, nil, spec.Rows, spec.Repair != "")
+	_, err = d.checkStages(b, stageRows, nil, spec.Rows, spec.Repair)
 	return b.stages, errors.Join(err, b.err)
 }
 
@@ -94,7 +94,7 @@ func (n *named) tell(f tasks.Finding, _ sqldb.Difference) bool {
 	return n.n < maxDifferences
 }
 
-// report says what a step has compared, and what not.
+// report says what a step has compared, and what not. The counters of a migration are of what it has moved, and stay as they are.
 func (c *check) report(a *tasks.Attempt, r sqldb.CompareResult) {
 	subject := a.Stage.Name
 	if c.stage != nil {
@@ -102,9 +102,6 @@ func (c *check) report(a *tasks.Attempt, r sqldb.CompareResult) {
 	}
 	if r.Stopped {
 		a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: subject, Message: fmt.Sprintf("more than %d differences in one chunk; the rest of it was not compared", maxDifferences)})
-	}
-	if r.Merged > 0 {
-		a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: subject, Message: fmt.Sprintf("%d rows share the row of the target with one behind them, which has overwritten them", r.Merged)})
 	}
 	if a.Step.ID == "0" {
 		for _, n := range c.detail.Notes {
@@ -114,7 +111,9 @@ func (c *check) report(a *tasks.Attempt, r sqldb.CompareResult) {
 	if c.stage != nil && c.stage.To.HTTP != nil {
 		a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: subject, Message: fmt.Sprintf("the API has confirmed %d of %d records", r.Equal, r.SourceRows-r.Quarantined-r.Skipped)})
 	}
-	a.Count(tasks.Counters{Read: r.SourceRows, Written: r.Equal, Quarantined: r.Quarantined, Skipped: r.Skipped})
+	if a.Job.Kind == VerifyKind {
+		a.Count(tasks.Counters{Read: r.SourceRows, Written: r.Equal, Quarantined: r.Quarantined, Skipped: r.Skipped + r.Merged})
+	}
 }
 
 func chunkOf(a *tasks.Attempt) (sqldb.Chunk, error) {

@@ -3,6 +3,8 @@ package migration
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/stint-run/stint/internal/sqldb"
@@ -44,7 +46,7 @@ func (w *faults) tell(f tasks.Finding, d sqldb.Difference) bool {
 	return true
 }
 
-// mend compares a chunk, mends what differs, and compares again: what differs then is told as a difference, the rest as mended.
+// mend compares a chunk, mends what differs, and compares again: what differs then is told.
 func (c *check) mend(ctx, reading context.Context, f *Family, a *tasks.Attempt) error {
 	chunk, err := chunkOf(a)
 	if err != nil {
@@ -68,29 +70,21 @@ func (c *check) mend(ctx, reading context.Context, f *Family, a *tasks.Attempt) 
 			return err
 		}
 	}
-	tellMended(a, before, left)
+	left.report(a)
 	c.report(a, r)
 	return nil
 }
 
-// tellMended reports what still differs, and what did before.
-func tellMended(a *tasks.Attempt, before, left *faults) {
-	n := &named{a: a}
-	for _, f := range left.found {
-		n.tell(f, sqldb.Difference{})
-	}
-	if n.n > maxDifferences {
-		a.Report(tasks.Finding{Level: tasks.LevelNote, Message: fmt.Sprintf("%d more differences in one chunk are not named", n.n-maxDifferences)})
-	}
-	mended := 0
-	for key, f := range before.found {
-		if _, still := left.found[key]; still {
-			continue
+// report tells what still differs. What was mended is in the ledger.
+func (w *faults) report(a *tasks.Attempt) {
+	n := 0
+	for _, key := range slices.Sorted(maps.Keys(w.found)) {
+		if n++; n <= maxDifferences {
+			a.Report(w.found[key])
 		}
-		if mended++; mended <= maxDifferences {
-			f.Level, f.Message = tasks.LevelNote, "mended: "+f.Message
-			a.Report(f)
-		}
+	}
+	if n > maxDifferences {
+		a.Report(tasks.Finding{Level: tasks.LevelNote, Message: fmt.Sprintf("%d more differences in one chunk are not named", n-maxDifferences)})
 	}
 }
 
@@ -209,7 +203,7 @@ func (f *Verifier) mendTable(ctx, reading context.Context, a *tasks.Attempt, l *
 			return err
 		}
 	}
-	tellMended(a, before, left)
+	left.report(a)
 	if !extras {
 		a.Count(tasks.Counters{Read: r.SourceRows, Written: r.Equal, Quarantined: r.Quarantined})
 	}

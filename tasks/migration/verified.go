@@ -24,7 +24,7 @@ func isCheck(stage string) bool {
 // addChecks adds the stages by which the migration verifies itself.
 func (d *drafted) addChecks(b *stageList) error {
 	first := len(b.stages)
-	names, err := d.checkStages(b, stageVerify, []string{stageForeignKeys}, d.plan.Verify.Rows, false)
+	names, err := d.checkStages(b, stageVerify, []string{stageForeignKeys}, d.plan.Verify.Rows, "")
 	if err != nil || len(names) == 0 {
 		return err
 	}

@@ -133,3 +133,109 @@ func TestWhatAPlanHasLoadedIsEqualAndEachDifferenceIsNamed(t *testing.T) {
 			`words ["R-005",1] : `+migration.MissingRow, `words ["x"] : `+migration.ExtraRow, "log : "+migration.ExtraRow, "log : "+migration.MissingRow)
 	})
 }
+
+// damage makes the target of the shop differ in all ways that can be mended.
+var damage = []string{
+	"UPDATE people SET half = 9.25, name = 'x' WHERE legacy_id = 7",
+	"DELETE FROM people WHERE legacy_id = 9",
+	"INSERT INTO people (legacy_id, name) VALUES (13, 'FILTERED'), (99, 'EXTRA')",
+	"UPDATE bills SET person = 1 WHERE number = 'R-004'",
+	"DELETE FROM bills WHERE number = 'R-005'",
+	"DELETE FROM words WHERE id = 'R-005/1/b'",
+	"INSERT INTO words VALUES ('x', 'y', 'z')",
+}
+
+func TestWhatIsRepairedIsEqualAfterwardsAndTheLedgerSaysWhatWasDone(t *testing.T) {
+	t.Parallel()
+	inPlanned(t, func(t *testing.T, to string) {
+		w := newWorld(t, to)
+		job, p := w.planned(t, shop)
+		w.inTarget(t, damage...)
+		_, differ, _ := w.verified(t, migration.VerifySpec{Plan: p, Job: job.ID, Repair: migration.RepairRows})
+		expect(t, differ, "people [13] : "+migration.ExtraRow, "people [99] : "+migration.ExtraRow, `words ["x"] : `+migration.ExtraRow)
+
+		f, again := migration.NewVerifier(w.dbs), w.job(t, migration.VerifyKind, migration.VerifySpec{Source: "old", Target: "new", Plan: p, Job: job.ID, Repair: migration.RepairDelete})
+		if _, found := drive(t, f, again); len(found) > 0 {
+			t.Errorf("after a repair that deletes: %+v", found)
+		}
+		report, err := f.Report(t.Context(), again)
+		if err != nil || len(report.Sections) != 1 {
+			t.Fatalf("%+v, %v", report, err)
+		}
+		var done []string
+		for _, row := range report.Sections[0].Rows {
+			done = append(done, strings.Join(row, " "))
+		}
+		expect(t, done, "people 0 0 2", "words 0 0 1")
+		if _, differ, _ = w.verified(t, migration.VerifySpec{Plan: p, Job: job.ID}); len(differ) > 0 {
+			t.Errorf("after both: %q", differ)
+		}
+		if c, found := drive(t, f, again); len(found) > 0 || c.Written == 0 {
+			t.Errorf("what was repaired is repaired again: %+v %+v", c, found)
+		}
+	})
+}
+
+func TestTablesThatWereMovedAsTheyAreAreRepairedToo(t *testing.T) {
+	t.Parallel()
+	inPlanned(t, func(t *testing.T, to string) {
+		w := newWorld(t, to)
+		job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"})
+		drive(t, migration.New(w.dbs), job)
+		w.inTarget(t, "UPDATE line SET text = 'other' WHERE invoice = 'R-011' AND pos = 2", "DELETE FROM line WHERE invoice = 'R-012'", "DELETE FROM invoice WHERE no = 'R-012'",
+			"INSERT INTO invoice (no, customer) VALUES ('R-999', 1)", "INSERT INTO customer (id, name) VALUES (77, 'x')", "INSERT INTO log VALUES ('x', 'y')")
+		_, differ, notes := w.verified(t, migration.VerifySpec{Job: job.ID, Repair: migration.RepairDelete})
+		if len(differ) != 1 || !strings.HasPrefix(differ[0], "log ") || len(notes) != 1 || !strings.Contains(notes[0], "no key") {
+			t.Errorf("left: %q, %q", differ, notes)
+		}
+	})
+}
+
+func TestAMigrationThatFindsItselfDifferentFailsAndARetryAfterTheRepairSucceeds(t *testing.T) {
+	t.Parallel()
+	inPlanned(t, func(t *testing.T, to string) {
+		w := newWorld(t, to)
+		p := planOf(t, shop)
+		f, job := migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p, ChunkRows: 9})
+		stages := runStages(t, f, job, "schema", "load:people", "load:", "again:", "indexes", "foreign keys")
+		w.inTarget(t, damage...)
+		last := stages[len(stages)-1]
+		for _, st := range stages {
+			if strings.HasPrefix(st.Name, "verify:") || strings.HasPrefix(st.Name, "extras:") {
+				if err := runStage(t, f, job, st); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if last.Name != "verified" {
+			t.Fatalf("the last stage is %s", last.Name)
+		}
+		refused(t, runStage(t, f, job, last), "differ", "stint verify "+job.ID+" --repair")
+		w.verified(t, migration.VerifySpec{Plan: p, Job: job.ID, Repair: migration.RepairDelete})
+		if err := runStage(t, f, job, last); err != nil {
+			t.Errorf("after the repair: %v", err)
+		}
+	})
+}
+
+func TestAPlanVerifiesItselfAsMuchAsItSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
+	for rows, want := range map[string]int{"": 7, "all": 7, "sample: 10%": 5, "count": 5, "none": 0} {
+		p := planOf(t, shop)
+		p.Verify.Rows = rows
+		stages, err := migration.New(w.dbs).Plan(t.Context(), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, st := range stages {
+			if strings.HasPrefix(st.Name, "verif") || strings.HasPrefix(st.Name, "extras:") {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("verify: {rows: %s} makes %d stages, want %d", rows, n, want)
+		}
+	}
+}
