@@ -12,9 +12,9 @@ import (
 	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
-// shop is a plan over the legacy database with a filter, computed columns, money, dates, references, and one row that becomes several.
-const shop = `
-name: shop
+// kiosk is a plan over the legacy database with a filter, computed columns, money, dates, references, and one row that becomes several.
+const kiosk = `
+name: kiosk
 stages:
   - name: people
     from: {table: customer, key: [id]}
@@ -49,7 +49,7 @@ stages:
     to: {table: log}
 `
 
-func planOf(t *testing.T, text string) *plan.Plan {
+func parsedPlan(t *testing.T, text string) *plan.Plan {
 	t.Helper()
 	p, _, err := plan.Parse("plan.yaml", []byte(text))
 	if err != nil {
@@ -58,10 +58,10 @@ func planOf(t *testing.T, text string) *plan.Plan {
 	return p
 }
 
-// planned runs the migration of a plan that does not verify itself, and returns the job.
-func (w *world) planned(t *testing.T, text string) (tasks.Job, *plan.Plan) {
+// migrated runs the migration of a plan that does not verify itself, and returns the job.
+func (w *world) migrated(t *testing.T, text string) (tasks.Job, *plan.Plan) {
 	t.Helper()
-	p := planOf(t, text)
+	p := parsedPlan(t, text)
 	p.Verify.Rows = "none"
 	job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p, ChunkRows: 9})
 	drive(t, migration.New(w.dbs), job)
@@ -86,7 +86,7 @@ func (w *world) verified(t *testing.T, spec migration.VerifySpec) (tasks.Counter
 	return c, differ, notes
 }
 
-func expect(t *testing.T, got []string, want ...string) {
+func wantFound(t *testing.T, got []string, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
@@ -94,18 +94,18 @@ func expect(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func inPlanned(t *testing.T, test func(t *testing.T, to string)) {
+func inEach(t *testing.T, test func(t *testing.T, to string)) {
 	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, pgtest.New(t)) })
 	t.Run("sqlite", func(t *testing.T) { t.Parallel(); test(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db")) })
 }
 
 func TestWhatAPlanHasLoadedIsEqualAndEachDifferenceIsNamed(t *testing.T) {
 	t.Parallel()
-	inPlanned(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
-		job, p := w.planned(t, shop)
+		job, p := w.migrated(t, kiosk)
 		c, differ, _ := w.verified(t, migration.VerifySpec{Plan: p, Job: job.ID})
-		expect(t, differ)
+		wantFound(t, differ)
 		if c.Read != 40+40+120+80 || c.Skipped != 1+1+40 {
 			t.Errorf("counted %+v", c)
 		}
@@ -127,15 +127,15 @@ func TestWhatAPlanHasLoadedIsEqualAndEachDifferenceIsNamed(t *testing.T) {
 			}
 		}
 		slices.Sort(differ)
-		expect(t, differ, "people [7] half: source has 3.5, target has 9.25", "people [8] since: source has 2001-02-09, target has 2001-02-03",
+		wantFound(t, differ, "people [7] half: source has 3.5, target has 9.25", "people [8] since: source has 2001-02-09, target has 2001-02-03",
 			"people [9] : "+migration.MissingRow, "people [13] : "+migration.ExtraRow, "people [99] : "+migration.ExtraRow,
 			`bills ["R-003"] cents: source has 375, target has 376`, `bills ["R-004"] person: source has 4, target has 1`,
 			`words ["R-005",1] : `+migration.MissingRow, `words ["x"] : `+migration.ExtraRow, "log : "+migration.ExtraRow, "log : "+migration.MissingRow)
 	})
 }
 
-// damage makes the target of the shop differ in all ways that can be mended.
-var damage = []string{
+// damages make the target of the kiosk differ in all ways that can be mended.
+var damages = []string{
 	"UPDATE people SET half = 9.25, name = 'x' WHERE legacy_id = 7",
 	"DELETE FROM people WHERE legacy_id = 9",
 	"INSERT INTO people (legacy_id, name) VALUES (13, 'FILTERED'), (99, 'EXTRA')",
@@ -147,12 +147,12 @@ var damage = []string{
 
 func TestWhatIsRepairedIsEqualAfterwardsAndTheLedgerSaysWhatWasDone(t *testing.T) {
 	t.Parallel()
-	inPlanned(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
-		job, p := w.planned(t, shop)
-		w.inTarget(t, damage...)
+		job, p := w.migrated(t, kiosk)
+		w.inTarget(t, damages...)
 		_, differ, _ := w.verified(t, migration.VerifySpec{Plan: p, Job: job.ID, Repair: migration.RepairRows})
-		expect(t, differ, "people [13] : "+migration.ExtraRow, "people [99] : "+migration.ExtraRow, `words ["x"] : `+migration.ExtraRow)
+		wantFound(t, differ, "people [13] : "+migration.ExtraRow, "people [99] : "+migration.ExtraRow, `words ["x"] : `+migration.ExtraRow)
 
 		f, again := migration.NewVerifier(w.dbs), w.job(t, migration.VerifyKind, migration.VerifySpec{Source: "old", Target: "new", Plan: p, Job: job.ID, Repair: migration.RepairDelete})
 		if _, found := drive(t, f, again); len(found) > 0 {
@@ -166,7 +166,7 @@ func TestWhatIsRepairedIsEqualAfterwardsAndTheLedgerSaysWhatWasDone(t *testing.T
 		for _, row := range report.Sections[0].Rows {
 			done = append(done, strings.Join(row, " "))
 		}
-		expect(t, done, "people 0 0 2", "words 0 0 1")
+		wantFound(t, done, "people 0 0 2", "words 0 0 1")
 		if _, differ, _ = w.verified(t, migration.VerifySpec{Plan: p, Job: job.ID}); len(differ) > 0 {
 			t.Errorf("after both: %q", differ)
 		}
@@ -178,7 +178,7 @@ func TestWhatIsRepairedIsEqualAfterwardsAndTheLedgerSaysWhatWasDone(t *testing.T
 
 func TestTablesThatWereMovedAsTheyAreAreRepairedToo(t *testing.T) {
 	t.Parallel()
-	inPlanned(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
 		job := w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new"})
 		drive(t, migration.New(w.dbs), job)
@@ -193,12 +193,12 @@ func TestTablesThatWereMovedAsTheyAreAreRepairedToo(t *testing.T) {
 
 func TestAMigrationThatFindsItselfDifferentFailsAndARetryAfterTheRepairSucceeds(t *testing.T) {
 	t.Parallel()
-	inPlanned(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
-		p := planOf(t, shop)
+		p := parsedPlan(t, kiosk)
 		f, job := migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p, ChunkRows: 9})
 		stages := runStages(t, f, job, "schema", "load:people", "load:", "again:", "indexes", "foreign keys")
-		w.inTarget(t, damage...)
+		w.inTarget(t, damages...)
 		last := stages[len(stages)-1]
 		for _, st := range stages {
 			if strings.HasPrefix(st.Name, "verify:") || strings.HasPrefix(st.Name, "extras:") {
@@ -222,7 +222,7 @@ func TestAPlanVerifiesItselfAsMuchAsItSays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
 	for rows, want := range map[string]int{"": 7, "all": 7, "sample: 10%": 5, "count": 5, "none": 0} {
-		p := planOf(t, shop)
+		p := parsedPlan(t, kiosk)
 		p.Verify.Rows = rows
 		stages, err := migration.New(w.dbs).Plan(t.Context(), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p}))
 		if err != nil {
