@@ -88,6 +88,7 @@ func (w *world) verified(t *testing.T, spec migration.VerifySpec) (tasks.Counter
 
 func wantFound(t *testing.T, got []string, want ...string) {
 	t.Helper()
+	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("found\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
@@ -238,4 +239,29 @@ func TestAPlanVerifiesItselfAsMuchAsItSays(t *testing.T) {
 			t.Errorf("verify: {rows: %s} makes %d stages, want %d", rows, n, want)
 		}
 	}
+}
+
+// fresh returns the address of a database that is empty.
+func fresh(t *testing.T, kind string) string {
+	t.Helper()
+	if kind == "postgres" {
+		return pgtest.New(t)
+	}
+	return "sqlite:" + filepath.Join(t.TempDir(), "new.db")
+}
+
+// count returns a number that the target gives.
+func (w *world) count(t *testing.T, query string) (n int64) {
+	t.Helper()
+	db := w.open(t, w.to)
+	var err error
+	if db.Pool != nil {
+		err = db.Pool.QueryRow(t.Context(), query).Scan(&n)
+	} else {
+		err = db.SQL.QueryRowContext(t.Context(), query).Scan(&n)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
 }
