@@ -193,16 +193,21 @@ func (c *comparison) readQuarantine(ctx context.Context) error {
 	return err
 }
 
-// columns returns what to read of one side: keys, and what is the same type on both, as they are, everything else of PostgreSQL as
-// text of its own making.
+// columns returns what to read of one side: keys, what is the same type on both, and numbers whose bytes leave no doubt as they are,
+// everything else of PostgreSQL as text of its own making.
 func (c *comparison) columns(db *DB, t *Table, w Walk, name func(ColumnPair) string) []selected {
 	cols := make([]selected, len(c.m.Columns))
 	for i, p := range c.m.Columns {
 		col := t.Column(name(p))
 		cols[i].column = col
-		cols[i].binary = db.Dialect.words().binary(col.Kind) && (c.raw[i] || col.Kind == KindBytes || slices.Contains(w.Columns, col.Name))
+		cols[i].binary = db.Dialect.words().binary(col.Kind) && (c.raw[i] || evident(col.Kind) || slices.Contains(w.Columns, col.Name))
 	}
 	return cols
+}
+
+// evident says of which kinds the binary form is the value itself.
+func evident(k Kind) bool {
+	return isIntKind(k) || k == KindBool || k == KindFloat64 || k == KindBytes
 }
 
 func sourceName(p ColumnPair) string { return p.Source }

@@ -141,7 +141,7 @@ func (c *comparison) readMade(ctx context.Context, from, to RowKey) (*madeRows, 
 			return nil, fmt.Errorf("there is no column %s", in.Name)
 		}
 		// What only passes through is read in PostgreSQL's own text form, so that a mistake in our decoding shows.
-		cols[i] = selected{column: col, binary: c.src.Dialect.words().binary(col.Kind) && (in.Seen || col.Kind == KindBytes || slices.Contains(c.walk.Columns, in.Name))}
+		cols[i] = selected{column: col, binary: c.src.Dialect.words().binary(col.Kind) && (in.Seen || evident(col.Kind) || slices.Contains(c.walk.Columns, in.Name))}
 	}
 	for i := range c.m.Columns {
 		r.x.plain = append(r.x.plain, t.Plain(i))

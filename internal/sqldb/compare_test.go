@@ -156,3 +156,16 @@ func TestARangeIsComparedWithoutItsNeighbours(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 }
+
+func TestBytesThatDifferMayHoldTheSameValue(t *testing.T) {
+	t.Parallel()
+	src := postgresDB(t, "CREATE TABLE t (id bigint PRIMARY KEY, n numeric, f double precision, at timestamptz, j jsonb)",
+		"INSERT INTO t VALUES (1, 1.5, 0, '2020-01-01Z', '{\"a\": 1.0}'), (2, 2, 1, NULL, '[]'), (3, 3, 'NaN', 'infinity', NULL), (4, 4.0, 2, NULL, NULL)")
+	dst := postgresDB(t, "CREATE TABLE t (id bigint PRIMARY KEY, n numeric, f double precision, at timestamptz, j jsonb)",
+		"INSERT INTO t VALUES (1, 1.50, '-0', '2020-01-01Z', '{\"a\": 1}'), (2, 2.01, 1, NULL, '[]'), (3, 3, 'NaN', '-infinity', NULL), (4, 4, NULL, NULL, NULL)")
+	got, found := differences(t, src, dst, pair(t, src, dst, "t"), "")
+	want := []string{"differs t [2] n 2 2.01", `differs t [3] at "infinity" "-infinity"`, "differs t [4] f 2 NULL"}
+	if fmt.Sprint(found) != fmt.Sprint(want) || got.Equal != 1 {
+		t.Errorf("%+v %q", got, found)
+	}
+}
