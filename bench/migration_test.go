@@ -54,7 +54,9 @@ var legacyFill = []struct {
 	{"entries", 85, `SELECT i, i * 7919 % 200000 + 1, printf('%08x-%04x-4000-8000-%012x', i, i % 65536, i), (i * 7919 % 100000) / 100.0, datetime(1500000000 + i * 37, 'unixepoch'), CASE WHEN i % 10 = 0 THEN NULL ELSE 'Payment no ' || i || ' for ' || (i % 977) END, i % 50 = 0 FROM n`},
 }
 
-func makeBenchLegacy(b *testing.B, path string) {
+func makeBenchLegacy(b *testing.B, path string) { makeLegacy(b, path, benchRows) }
+
+func makeLegacy(b *testing.B, path string, rows int) {
 	db, err := sql.Open("sqlite", path+"?_pragma=journal_mode(off)&_pragma=synchronous(off)")
 	if err != nil {
 		b.Fatal(err)
@@ -64,7 +66,7 @@ func makeBenchLegacy(b *testing.B, path string) {
 		b.Fatal(err)
 	}
 	for _, f := range legacyFill {
-		n := fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) ", benchRows/100*f.share)
+		n := fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) ", rows/100*f.share)
 		if _, err := db.Exec("INSERT INTO " + f.table + " " + n + f.sql); err != nil {
 			b.Fatal(err)
 		}

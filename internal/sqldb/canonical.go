@@ -93,7 +93,7 @@ func appendCanonical(dst []byte, like likeness, v *cell) []byte {
 		return out
 	}
 	dst = append(dst[:start], canonOdd, byte(v.kind))
-	if v.kind == cellInt || v.kind == cellFloat {
+	if v.kind == cellInt || v.kind == cellFloat || v.kind == cellMicros {
 		return binary.BigEndian.AppendUint64(dst, v.n)
 	}
 	return append(dst, v.s...)
@@ -107,6 +107,8 @@ func appendLike(dst []byte, like likeness, v *cell) ([]byte, bool) {
 			return strconv.AppendInt(dst, v.int(), 10), true
 		case cellFloat:
 			return strconv.AppendFloat(dst, v.float(), 'g', -1, 64), true
+		case cellDecimal:
+			return appendScaled(dst, v.int(), int(v.scale)), true
 		}
 		if like == likePadded {
 			return append(dst, strings.TrimRight(v.s, " ")...), true
@@ -139,6 +141,8 @@ func appendLike(dst []byte, like likeness, v *cell) ([]byte, bool) {
 func appendLikeNumber(dst []byte, v *cell) ([]byte, bool) {
 	var d decimal
 	switch v.kind {
+	case cellDecimal:
+		d.setInt(v.int(), int(v.scale))
 	case cellInt:
 		if v.int() == 0 {
 			return append(dst, '0'), true
@@ -179,6 +183,12 @@ func appendLikeFloat(dst []byte, like likeness, v *cell) ([]byte, bool) {
 		if f >= 1<<63 || int64(f) != v.int() {
 			return dst, false
 		}
+	case cellDecimal:
+		n, err := strconv.ParseFloat(string(appendScaled(nil, v.int(), int(v.scale))), 64)
+		if err != nil {
+			return dst, false
+		}
+		f = n
 	case cellText:
 		bits := 64
 		if like == likeFloat32 {
@@ -205,6 +215,16 @@ func appendLikeFloat(dst []byte, like likeness, v *cell) ([]byte, bool) {
 }
 
 func appendLikeMoment(dst []byte, like likeness, v *cell) ([]byte, bool) {
+	if v.kind == cellMicros {
+		us := v.int()
+		if like != likeTime {
+			us -= microsTo2000
+		}
+		if like == likeDate && us%usPerDay != 0 {
+			return dst, false
+		}
+		return binary.BigEndian.AppendUint64(dst, uint64(us)), true
+	}
 	if v.kind != cellText {
 		return dst, false
 	}
@@ -227,7 +247,7 @@ func appendLikeMoment(dst []byte, like likeness, v *cell) ([]byte, bool) {
 
 func appendLikeJSON(dst []byte, v *cell) ([]byte, bool) {
 	switch v.kind {
-	case cellInt, cellFloat:
+	case cellInt, cellFloat, cellDecimal:
 		return appendLikeNumber(append(dst, '#'), v)
 	}
 	dec := json.NewDecoder(strings.NewReader(v.s))
@@ -280,10 +300,33 @@ type comparer struct {
 
 // same reports whether the values of a column are alike.
 func (c *comparer) same(col int, a, b *cell) bool {
-	if a.kind == b.kind && a.n == b.n && a.s == b.s && a.kind != cellFloat {
+	if a.kind == b.kind && a.n == b.n && a.s == b.s && a.scale == b.scale && a.kind != cellFloat {
 		return true
+	}
+	if like := c.like[col]; (like == likeNumber || like == likeBool) && a.kind == cellInt && b.kind == cellInt {
+		return false
 	}
 	c.a = appendCanonical(c.a[:0], c.like[col], a)
 	c.b = appendCanonical(c.b[:0], c.like[col], b)
 	return bytes.Equal(c.a, c.b)
+}
+
+// show writes a value for people: numbers, days and the like without quotes, whether they came as text or not.
+func (c *comparer) show(col int, v *cell) string {
+	like := c.like[col]
+	switch like {
+	case likeExact, likeText, likePadded, likeBytes, likeJSON:
+		return preview(v)
+	case likeDate, likeTime:
+		if v.kind == cellMicros {
+			if us := v.int() - microsTo2000; like == likeDate && us%usPerDay == 0 {
+				return string(appendDate(nil, int32(us/usPerDay)))
+			}
+			return string(appendClock(nil, v.int()))
+		}
+	}
+	if c.a = appendCanonical(c.a[:0], like, v); v.kind == cellText && c.a[0] == canonValue {
+		return strings.Clone(v.s)
+	}
+	return preview(v)
 }

@@ -36,6 +36,8 @@ type CompareResult struct {
 	Missing     int64 `json:"missing"`     //
 	Extra       int64 `json:"extra"`       //
 	Quarantined int64 `json:"quarantined"` // rows that are missing and known to be
+	Skipped     int64 `json:"skipped"`     // rows of the source of which a mapping makes nothing
+	Merged      int64 `json:"merged"`      // rows that share the row of the target with another of the same range
 	Stopped     bool  `json:"stopped,omitempty"`
 }
 
@@ -82,6 +84,15 @@ func (m *Mapping) targetOf(source string) string {
 	return ""
 }
 
+// Targets returns what columns of the source are called in the target; "" for those that go nowhere.
+func (m *Mapping) Targets(columns []string) []string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = m.targetOf(c)
+	}
+	return names
+}
+
 // CompareRange compares the rows of [from, to) of a mapping's source with the target, cell by cell: as decimals, moments, UUIDs,
 // whatever the columns hold, not as they happen to be written. What PostgreSQL holds is read in its own text form, so that a
 // mistake in our encoding shows. Both sides are streamed; memory does not grow with the range.
@@ -121,9 +132,14 @@ type comparison struct {
 	walk        Walk // of the source
 	targetWalk  Walk // the same columns in the target
 	job         string
+	stage       string // of the job, whose quarantine counts; "" for all of the source's table
 	report      func(Difference) bool
 	result      CompareResult
 	comparer    comparer
+	raw         []bool // columns that are read as the same bytes on both sides, and decoded only where they differ
+	hashed      []int  // the columns that hash looks at, in their order; nil for all
+	quietly     bool   // rows of which nothing can be made, and those that are missing in a multiset, are not reported
+	made        []madeColumn
 	quarantine  map[string]bool
 	askEach     bool // too many are in quarantine to hold them all
 	sourceCells []cell
@@ -141,8 +157,12 @@ func newComparison(ctx context.Context, src, dst *DB, m *Mapping, w Walk, job st
 	if err != nil {
 		return nil, err
 	}
-	m = &Mapping{Source: m.Source, Target: target, Columns: m.Columns}
+	m = &Mapping{Source: m.Source, Target: target, Columns: m.Columns, Make: m.Make, Kinds: m.Kinds}
 	c := &comparison{src: src, dst: dst, m: m, walk: w, job: job, report: report, quarantine: map[string]bool{}}
+	c.sourceCells, c.targetCells, c.raw = make([]cell, len(m.Columns)), make([]cell, len(m.Columns)), make([]bool, len(m.Columns))
+	if m.Make != nil {
+		return c, c.ofMade()
+	}
 	c.targetWalk = Walk{Kind: w.Kind}
 	for _, name := range w.Columns {
 		c.targetWalk.Columns = append(c.targetWalk.Columns, m.targetOf(name))
@@ -153,28 +173,41 @@ func newComparison(ctx context.Context, src, dst *DB, m *Mapping, w Walk, job st
 			return nil, fmt.Errorf("there is no column %s, or no column %s in the target", p.Source, p.Target)
 		}
 		c.comparer.like = append(c.comparer.like, likenessOf(src.Dialect, dst.Dialect, a, b))
+		// Bytes that went through as they are prove themselves. Keys are decoded anyway.
+		c.raw[len(c.comparer.like)-1] = src.Dialect == Postgres && dst.Dialect == Postgres && a.Type == b.Type && a.Kind == b.Kind &&
+			a.Kind != KindOther && w.Kind == WalkKey && !slices.Contains(w.Columns, a.Name)
 	}
-	c.sourceCells, c.targetCells = make([]cell, len(m.Columns)), make([]cell, len(m.Columns))
-	if job == "" {
-		return c, nil
+	return c, c.readQuarantine(ctx)
+}
+
+// readQuarantine finds out which rows of the source are not expected in the target.
+func (c *comparison) readQuarantine(ctx context.Context) error {
+	if c.job == "" {
+		return nil
 	}
-	keys, err := quarantineKeys(ctx, dst, job, m.Source.FullName(), maxQuarantineKeys+1)
+	keys, err := quarantineKeys(ctx, c.dst, c.job, c.stage, c.m.Source.FullName(), maxQuarantineKeys+1)
 	c.quarantine = keys
 	if c.askEach = len(c.quarantine) > maxQuarantineKeys; c.askEach {
 		clear(c.quarantine)
 	}
-	return c, err
+	return err
 }
 
-// columns returns what to read of one side: keys as they are, everything else of PostgreSQL as text of its own making.
+// columns returns what to read of one side: keys, what is the same type on both, and numbers whose bytes leave no doubt as they are,
+// everything else of PostgreSQL as text of its own making.
 func (c *comparison) columns(db *DB, t *Table, w Walk, name func(ColumnPair) string) []selected {
 	cols := make([]selected, len(c.m.Columns))
 	for i, p := range c.m.Columns {
 		col := t.Column(name(p))
 		cols[i].column = col
-		cols[i].binary = db.Dialect.words().binary(col.Kind) && (col.Kind == KindBytes || slices.Contains(w.Columns, col.Name))
+		cols[i].binary = db.Dialect.words().binary(col.Kind) && (c.raw[i] || evident(col.Kind) || slices.Contains(w.Columns, col.Name))
 	}
 	return cols
+}
+
+// evident says of which kinds the binary form is the value itself.
+func evident(k Kind) bool {
+	return isIntKind(k) || k == KindBool || k == KindFloat64 || k == KindBytes
 }
 
 func sourceName(p ColumnPair) string { return p.Source }
@@ -188,12 +221,12 @@ func (c *comparison) targetColumns() []selected {
 	return c.columns(c.dst, c.m.Target, c.targetWalk, targetName)
 }
 
-// decoded fills in the current row of one side; text is valid until the next row.
-func decoded(r *Rows, cells []cell, buf []byte) ([]byte, error) {
+// decoded fills in the current row of one side, but for columns of the same bytes; text is valid until the next row.
+func (c *comparison) decoded(r *Rows, cells []cell, buf []byte) ([]byte, error) {
 	buf = buf[:0]
 	for i := range cells {
 		cells[i] = r.cells[i]
-		if cells[i].kind == cellRaw {
+		if cells[i].kind == cellRaw && !c.raw[i] {
 			var err error
 			if cells[i], buf, err = decodePostgres(r.cols[i].oid, cells[i].s, buf); err != nil {
 				return buf, err
@@ -204,13 +237,13 @@ func decoded(r *Rows, cells []cell, buf []byte) ([]byte, error) {
 }
 
 func (c *comparison) readSource(r *Rows) (err error) {
-	c.sourceBuf, err = decoded(r, c.sourceCells, c.sourceBuf)
+	c.sourceBuf, err = c.decoded(r, c.sourceCells, c.sourceBuf)
 	c.result.SourceRows++
 	return err
 }
 
 func (c *comparison) readTarget(r *Rows) (err error) {
-	c.targetBuf, err = decoded(r, c.targetCells, c.targetBuf)
+	c.targetBuf, err = c.decoded(r, c.targetCells, c.targetBuf)
 	c.result.TargetRows++
 	return err
 }
@@ -232,9 +265,15 @@ func (c *comparison) compareCells(key func() RowKey) bool {
 		if c.comparer.same(i, a, b) {
 			continue
 		}
+		if c.raw[i] {
+			*a, *b = c.opened(i, a), c.opened(i, b)
+			if c.comparer.same(i, a, b) {
+				continue
+			}
+		}
 		same = false
 		if goOn {
-			goOn = c.tell(Difference{Key: key(), Column: c.m.Columns[i].Source, Source: preview(a), Target: preview(b), Kind: DiffDiffers})
+			goOn = c.tell(Difference{Key: key(), Column: c.m.Columns[i].Source, Source: c.comparer.show(i, a), Target: c.comparer.show(i, b), Kind: DiffDiffers})
 		}
 	}
 	if same {
@@ -243,6 +282,18 @@ func (c *comparison) compareCells(key func() RowKey) bool {
 		c.result.Differing++
 	}
 	return goOn
+}
+
+// opened decodes a value that was read as bytes. What cannot be decoded stays as it is, and equals nothing but itself.
+func (c *comparison) opened(i int, v *cell) cell {
+	if v.kind != cellRaw {
+		return *v
+	}
+	out, _, err := decodePostgres((&codec{dst: c.m.Target.Column(c.m.Columns[i].Target)}).targetOID(), v.s, nil)
+	if err != nil {
+		return *v
+	}
+	return out
 }
 
 // missing counts a row that the target does not have.
@@ -263,7 +314,7 @@ func (c *comparison) inQuarantine(ctx context.Context, key RowKey) (bool, error)
 	if !c.askEach {
 		return c.quarantine[key.String()], nil
 	}
-	return inQuarantine(ctx, c.dst, c.job, c.m.Source.FullName(), key)
+	return inQuarantine(ctx, c.dst, c.job, c.stage, c.m.Source.FullName(), key)
 }
 
 // merge reads both sides in the order of their integer keys.

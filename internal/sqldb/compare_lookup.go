@@ -175,8 +175,8 @@ func (c *comparison) lookupHeld(ctx context.Context, held []heldRow, likes []lik
 			}
 			held[at].found = true
 			copy(c.sourceCells, held[at].cells)
-			if !c.compareCells(func() RowKey { return held[at].key }) {
-				return nil
+			if goOn, err := c.differs(ctx, func() RowKey { return held[at].key }); err != nil || !goOn {
+				return err
 			}
 		}
 		if err := rows.Err(); err != nil {

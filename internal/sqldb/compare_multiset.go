@@ -26,8 +26,14 @@ type rowHash struct{ a, b uint64 }
 // multiset compares whole tables without regard to order. The first pass sums up hashes; only when the sums differ a second
 // one looks at the parts that do.
 func (c *comparison) multiset(ctx context.Context) error {
+	return multiset(ctx, []*comparison{c})
+}
+
+// multiset compares what several comparisons expect in one table with that table. What is found is the first one's.
+func multiset(ctx context.Context, parts []*comparison) error {
+	c := parts[0]
 	sums := make([][2]bucket, multisetBuckets)
-	if err := c.hashes(ctx, func(side int, h rowHash, _ func() RowKey) bool {
+	if err := hashes(ctx, parts, func(side int, h rowHash, _ *comparison, _ func() RowKey) bool {
 		b := &sums[h.a%multisetBuckets][side]
 		b.rows, b.a, b.b = b.rows+1, b.a+h.a, b.b+h.b
 		return true
@@ -45,15 +51,19 @@ func (c *comparison) multiset(ctx context.Context) error {
 	if !differing {
 		return nil
 	}
-	return c.nameRows(ctx, sums)
+	return nameRows(ctx, parts, sums)
 }
 
 // nameRows looks at the parts that differ again, and names the rows that one side has more often than the other.
-func (c *comparison) nameRows(ctx context.Context, sums [][2]bucket) error {
+func nameRows(ctx context.Context, parts []*comparison, sums [][2]bucket) error {
+	c, quietly := parts[0], parts[0].quietly
 	counts := map[rowHash]int{}
 	counted := c.result
 	full := false
-	if err := c.hashes(ctx, func(side int, h rowHash, _ func() RowKey) bool {
+	for _, p := range parts {
+		p.quietly = true // the rows of which nothing can be made have been reported
+	}
+	if err := hashes(ctx, parts, func(side int, h rowHash, _ *comparison, _ func() RowKey) bool {
 		if s := &sums[h.a%multisetBuckets]; s[0] == s[1] {
 			return true
 		}
@@ -68,7 +78,7 @@ func (c *comparison) nameRows(ctx context.Context, sums [][2]bucket) error {
 		return err
 	}
 	equal := int64(0)
-	err := c.hashes(ctx, func(side int, h rowHash, key func() RowKey) bool {
+	err := hashes(ctx, parts, func(side int, h rowHash, of *comparison, key func() RowKey) bool {
 		if s := &sums[h.a%multisetBuckets]; s[0] == s[1] {
 			return true
 		}
@@ -78,7 +88,9 @@ func (c *comparison) nameRows(ctx context.Context, sums [][2]bucket) error {
 		case side == 0 && n > 0:
 			counts[h] = n - 1
 			counted.Missing++
-			return c.tell(Difference{Key: key(), Kind: DiffMissing})
+			goOn := quietly || of.tell(Difference{Key: key(), Kind: DiffMissing})
+			c.result.Stopped = !goOn
+			return goOn
 		case side == 1 && n < 0:
 			counts[h] = n + 1
 			counted.Extra++
@@ -97,33 +109,80 @@ func (c *comparison) nameRows(ctx context.Context, sums [][2]bucket) error {
 	return err
 }
 
-// hashes hands out the hash of each row of the source (side 0) and of the target (side 1).
-func (c *comparison) hashes(ctx context.Context, each func(side int, h rowHash, key func() RowKey) bool) error {
-	c.result.SourceRows, c.result.TargetRows, c.result.Quarantined = 0, 0, 0
+// hashes hands out the hash of each row that is expected (side 0), and of each of the target (side 1).
+func hashes(ctx context.Context, parts []*comparison, each func(side int, h rowHash, of *comparison, key func() RowKey) bool) error {
+	for _, c := range parts {
+		c.result.SourceRows, c.result.TargetRows, c.result.Quarantined, c.result.Skipped, c.result.Missing = 0, 0, 0, 0, 0
+		read := c.sourceHashes
+		if c.made != nil {
+			read = c.madeHashes
+		}
+		goOn, err := read(ctx, func(h rowHash, key func() RowKey) bool { return each(0, h, c, key) })
+		if err != nil || !goOn {
+			return err
+		}
+	}
+	return parts[0].targetHashes(ctx, func(h rowHash, key func() RowKey) bool { return each(1, h, parts[0], key) })
+}
+
+func (c *comparison) sourceHashes(ctx context.Context, each func(h rowHash, key func() RowKey) bool) (goOn bool, err error) {
 	rows, err := readColumns(ctx, c.src, c.m.Source, c.walk, c.sourceColumns(), nil, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		if err := c.readSource(rows); err != nil {
-			return err
+			return false, err
 		}
 		if len(c.quarantine) > 0 || c.askEach {
 			if set, err := c.inQuarantine(ctx, rows.Key()); err != nil {
-				return err
+				return false, err
 			} else if set {
 				c.result.Quarantined++
 				continue
 			}
 		}
-		if !each(0, c.hash(c.sourceCells), rows.Key) {
-			return nil
+		if !each(c.hash(c.sourceCells), rows.Key) {
+			return false, nil
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
+	return true, rows.Err()
+}
+
+func (c *comparison) madeHashes(ctx context.Context, each func(h rowHash, key func() RowKey) bool) (goOn bool, err error) {
+	rows, err := c.readMade(ctx, nil, nil)
+	if err != nil {
+		return false, err
 	}
+	defer rows.Close()
+	for {
+		ok, err := rows.next()
+		if err != nil || !ok {
+			return true, err
+		}
+		expected, goOn, err := c.expects(ctx, rows)
+		if err == nil && expected && c.askEach {
+			if expected, err = c.inQuarantine(ctx, rows.Key()); expected {
+				c.result.Quarantined++
+			}
+			expected = !expected
+		}
+		if err != nil || !goOn {
+			return false, err
+		}
+		if !expected {
+			continue
+		}
+		for _, out := range rows.outs[:rows.n] {
+			if !each(c.hash(out), rows.Key) {
+				return false, nil
+			}
+		}
+	}
+}
+
+func (c *comparison) targetHashes(ctx context.Context, each func(h rowHash, key func() RowKey) bool) error {
 	w := WalkOf(c.m.Target)
 	target, err := readColumns(ctx, c.dst, c.m.Target, w, c.columns(c.dst, c.m.Target, w, targetName), nil, nil)
 	if err != nil {
@@ -134,7 +193,7 @@ func (c *comparison) hashes(ctx context.Context, each func(side int, h rowHash, 
 		if err := c.readTarget(target); err != nil {
 			return err
 		}
-		if !each(1, c.hash(c.targetCells), target.Key) {
+		if !each(c.hash(c.targetCells), target.Key) {
 			return nil
 		}
 	}
@@ -143,7 +202,14 @@ func (c *comparison) hashes(ctx context.Context, each func(side int, h rowHash, 
 
 func (c *comparison) hash(cells []cell) rowHash {
 	b := c.comparer.a[:0]
-	for i := range cells {
+	for n := range c.comparer.like {
+		i := n
+		if c.hashed != nil {
+			if n == len(c.hashed) {
+				break
+			}
+			i = c.hashed[n]
+		}
 		start := len(b)
 		b = append(b, 0, 0, 0, 0)
 		b = sized(appendCanonical(b, c.comparer.like[i], &cells[i]), start)

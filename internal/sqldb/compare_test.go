@@ -75,7 +75,7 @@ func TestOneCellThatDiffersIsNamed(t *testing.T) {
 		"INSERT INTO t VALUES (1, 'a', 1.50), (2, 'B', 2.51), (3, 'c', 0), (5, 'e', 5), (9, 'new', 1)")
 	m := pair(t, src, dst, "t")
 	got, found := differences(t, src, dst, m, "")
-	want := []string{`differs t [2] m 2.5 "2.51"`, `differs t [2] s "b" "B"`, `differs t [3] m NULL "0.00"`, "extra t [9]", "missing t [4]"}
+	want := []string{`differs t [2] m 2.5 2.51`, `differs t [2] s "b" "B"`, `differs t [3] m NULL 0.00`, "extra t [9]", "missing t [4]"}
 	if fmt.Sprint(found) != fmt.Sprint(want) || same(got) {
 		t.Errorf("%q", found)
 	}
@@ -154,5 +154,18 @@ func TestARangeIsComparedWithoutItsNeighbours(t *testing.T) {
 	got, err := CompareRange(context.Background(), src, dst, m, WalkOf(m.Source), RowKey{int64(30)}, RowKey{int64(70)}, "", func(Difference) bool { return true })
 	if err != nil || !same(got) || got.Equal != 40 {
 		t.Errorf("%+v %v", got, err)
+	}
+}
+
+func TestBytesThatDifferMayHoldTheSameValue(t *testing.T) {
+	t.Parallel()
+	src := postgresDB(t, "CREATE TABLE t (id bigint PRIMARY KEY, n numeric, f double precision, at timestamptz, j jsonb)",
+		"INSERT INTO t VALUES (1, 1.5, 0, '2020-01-01Z', '{\"a\": 1.0}'), (2, 2, 1, NULL, '[]'), (3, 3, 'NaN', 'infinity', NULL), (4, 4.0, 2, NULL, NULL)")
+	dst := postgresDB(t, "CREATE TABLE t (id bigint PRIMARY KEY, n numeric, f double precision, at timestamptz, j jsonb)",
+		"INSERT INTO t VALUES (1, 1.50, '-0', '2020-01-01Z', '{\"a\": 1}'), (2, 2.01, 1, NULL, '[]'), (3, 3, 'NaN', '-infinity', NULL), (4, 4, NULL, NULL, NULL)")
+	got, found := differences(t, src, dst, pair(t, src, dst, "t"), "")
+	want := []string{"differs t [2] n 2 2.01", `differs t [3] at "infinity" "-infinity"`, "differs t [4] f 2 NULL"}
+	if fmt.Sprint(found) != fmt.Sprint(want) || got.Equal != 1 {
+		t.Errorf("%+v %q", got, found)
 	}
 }

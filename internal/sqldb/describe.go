@@ -133,7 +133,7 @@ func CountNulls(ctx context.Context, db *DB, t *Table, columns []string) (int64,
 // IsKey reports whether columns are the primary key of a table, or a unique key.
 func IsKey(t *Table, columns []string) bool { return isKey(t, columns) }
 
-// Claimed reports whether a table of a target was made for a job.
+// Claimed reports whether a table of a target was made for a job, or for AnyJob.
 func Claimed(ctx context.Context, db *DB, t *Table, job string) (bool, error) {
 	there, err := HasTable(ctx, db, &Table{Name: "stint_tables"})
 	if err != nil || !there {
@@ -144,7 +144,7 @@ func Claimed(ctx context.Context, db *DB, t *Table, job string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look who made %s: %w", t.FullName(), Classify(err))
 	}
-	return owner == job, nil
+	return owner == job || job == AnyJob && owner != "", nil
 }
 
 // Claim makes a job the only one that makes and loads a table; a permanent error names the job that is so already.

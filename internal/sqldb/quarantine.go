@@ -123,11 +123,12 @@ func queryQuarantine(ctx context.Context, db *DB, query string, args []any, row 
 	return err
 }
 
-// quarantineKeys returns the keys, as text, of the rows of a table that a job, or AnyJob, has set aside, at most limit.
-func quarantineKeys(ctx context.Context, db *DB, job, table string, limit int) (map[string]bool, error) {
+// quarantineKeys returns the keys, as text, of the rows of a table that a job, or AnyJob, has set aside in a stage, or in any (""), at
+// most limit.
+func quarantineKeys(ctx context.Context, db *DB, job, stage, table string, limit int) (map[string]bool, error) {
 	keys := map[string]bool{}
-	err := queryQuarantine(ctx, db, "SELECT DISTINCT row_key FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 LIMIT $3",
-		[]any{job, table, limit}, func(scan func(...any) error) error {
+	err := queryQuarantine(ctx, db, "SELECT DISTINCT row_key FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 AND ($3 = '' OR stage = $3) LIMIT $4",
+		[]any{job, table, stage, limit}, func(scan func(...any) error) error {
 			var key string
 			err := scan(&key)
 			keys[key] = true
@@ -136,11 +137,11 @@ func quarantineKeys(ctx context.Context, db *DB, job, table string, limit int) (
 	return keys, err
 }
 
-// inQuarantine reports whether a job, or AnyJob, has set a row of a table aside.
-func inQuarantine(ctx context.Context, db *DB, job, table string, key RowKey) (bool, error) {
+// inQuarantine reports whether a job, or AnyJob, has set a row of a table aside, in a stage or in any ("").
+func inQuarantine(ctx context.Context, db *DB, job, stage, table string, key RowKey) (bool, error) {
 	found := false
-	err := queryQuarantine(ctx, db, "SELECT 1 FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 AND row_key = $3 LIMIT 1",
-		[]any{job, table, key.String()}, func(scan func(...any) error) error {
+	err := queryQuarantine(ctx, db, "SELECT 1 FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 AND row_key = $3 AND ($4 = '' OR stage = $4) LIMIT 1",
+		[]any{job, table, key.String(), stage}, func(scan func(...any) error) error {
 			var one int
 			found = true
 			return scan(&one)

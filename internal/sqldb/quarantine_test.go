@@ -24,7 +24,7 @@ func TestADatabaseThatWasNeverMigratedHasNothingInQuarantine(t *testing.T) {
 		if got, found := differences(t, src, dst, m, "job"); got.Missing != 1 || len(found) != 1 {
 			t.Errorf("%s: %+v, %q", dst.Dialect, got, found)
 		}
-		if known, err := inQuarantine(ctx, dst, "job", "t", RowKey{int64(1)}); known || err != nil {
+		if known, err := inQuarantine(ctx, dst, "job", "", "t", RowKey{int64(1)}); known || err != nil {
 			t.Errorf("%s: %v, %v", dst.Dialect, known, err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestARowThatTwoJobsHaveSetAsideIsOneRow(t *testing.T) {
 			if got, _ := differences(t, src, dst, m, job); got.Quarantined != want || got.Missing != 1-want {
 				t.Errorf("%s, job %s: %+v", dst.Dialect, job, got)
 			}
-			if known, err := inQuarantine(ctx, dst, job, "t", RowKey{int64(2)}); known != (want == 1) || err != nil {
+			if known, err := inQuarantine(ctx, dst, job, "", "t", RowKey{int64(2)}); known != (want == 1) || err != nil {
 				t.Errorf("%s, job %s: %v, %v", dst.Dialect, job, known, err)
 			}
 		}

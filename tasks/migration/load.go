@@ -26,6 +26,8 @@ func (f *Family) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, af
 	}
 	defer leave()
 	switch {
+	case isCheck(stage.Name):
+		return f.splitCheck(ctx, job, spec, stage, after, limit)
 	case strings.HasPrefix(stage.Name, stageLoad):
 		return f.splitLoad(ctx, job, stage, after, limit)
 	case strings.HasPrefix(stage.Name, stageAgain), strings.HasPrefix(stage.Name, stageFiles):
@@ -235,6 +237,8 @@ func (f *Family) Run(ctx context.Context, a *tasks.Attempt) error {
 	}
 	defer leave()
 	switch {
+	case isCheck(a.Stage.Name):
+		return f.runCheck(ctx, a, spec)
 	case strings.HasPrefix(a.Stage.Name, stageLoad):
 		return f.runLoad(ctx, a)
 	case strings.HasPrefix(a.Stage.Name, stageAgain):

@@ -12,6 +12,9 @@
 //
 //	again:<stage>     tries the rows again that referred to rows which were not there yet
 //	files:<stage>     writes the manifest of the files, and joins them where the plan wants one
+//	verify:<stage>    makes the rows again, chunk by chunk, and compares them with the target
+//	extras:<table>    looks for rows that only the target has, where that needs a look of its own
+//	verified          compares once more what differed; when it still does the migration has failed
 //
 // What a step did is read from the target itself: from its ledger, or from its catalog. So the loss of the queue, of the
 // store, or of a worker at any moment changes nothing in the result.
@@ -72,17 +75,13 @@ func (s *Spec) state() string {
 	return s.Target
 }
 
-// planned returns the plan's stage of a load stage, nil without a plan.
+// planned returns the plan's stage of a stage that is named after one, nil without a plan.
 func (s *Spec) planned(stage string) *plan.Stage {
 	if s.Plan == nil {
 		return nil
 	}
-	for _, prefix := range []string{stageLoad, stageAgain, stageFiles} {
-		if name, ok := strings.CutPrefix(stage, prefix); ok {
-			return s.Plan.Stage(name)
-		}
-	}
-	return nil
+	_, name, _ := strings.Cut(stage, ":")
+	return s.Plan.Stage(name)
 }
 
 // parseSpec reads a job's spec.

@@ -129,6 +129,25 @@ func (f *Verifier) Check(spec json.RawMessage) error {
 	if err := strictly(spec, &s); err != nil {
 		return err
 	}
+	if s.Plan != nil {
+		if len(s.Tables) > 0 {
+			return tasks.WithHint(nil, "leave tables away: the plan's stages say what is compared", "a plan and tables cannot both be given")
+		}
+		if problems := s.Plan.Check(); len(problems) > 0 {
+			return tasks.WithHint(problems, "docs/plans.md has the form of a plan", "the plan is not right")
+		}
+	} else if s.Rows != "" || s.State != "" {
+		return tasks.WithHint(nil, "leave rows and state away, or give the plan", "rows and state are for what a plan has loaded")
+	}
+	compare, share, err := plan.Verify{Rows: s.Rows}.Share()
+	switch {
+	case err != nil || !compare:
+		return tasks.WithHint(err, "all, sample: 1% or count", "rows: nothing would be compared")
+	case s.Repair != "" && s.Repair != RepairRows && s.Repair != RepairDelete:
+		return tasks.WithHint(nil, "rows mends rows that are missing or differ, delete also deletes those that only the target has", "repair: %q is not known", s.Repair)
+	case s.Repair != "" && share < 1:
+		return tasks.WithHint(nil, "compare all rows", "only what is compared as a whole can be mended")
+	}
 	return twoDatabases(s.Source, s.Target)
 }
 

@@ -162,8 +162,8 @@ func (d *drafted) jobStages() ([]tasks.Stage, error) {
 	keyed.Findings, keyed.Enums, keyed.Loads = nil, nil, loads
 	b.add(stageIndexes, last, keyed, 0)
 	b.add(stageForeignKeys, []string{stageIndexes}, referring, 0)
-	if b.err != nil {
-		return nil, b.err
+	if err := errors.Join(d.addChecks(b), b.err); err != nil {
+		return nil, err
 	}
 	return inOrder(b.stages)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // VerifyKind is the word for jobs that prove a migration.
@@ -25,6 +26,12 @@ const (
 	ExtraRow   = "the row is in the target only"
 )
 
+// What a verification may change in the target.
+const (
+	RepairRows   = "rows"   // rows that are missing are inserted, and those that differ overwritten
+	RepairDelete = "delete" // and rows that only the target has are deleted, in tables that the migration has made
+)
+
 // VerifySpec says what to compare.
 type VerifySpec struct {
 	Source    string   `json:"source"` // a connection's name
@@ -33,16 +40,26 @@ type VerifySpec struct {
 	Job       string   `json:"job,omitempty"`        // the migration whose quarantined rows are not expected in the target
 	AnyJob    bool     `json:"any_job,omitempty"`    // without Job: rows that any migration has quarantined are not expected
 	ChunkRows int      `json:"chunk_rows,omitempty"` // rows of a step; 0 means 20,000
+	// Plan makes what is expected in the target; nil expects tables as they are.
+	Plan  *plan.Plan `json:"plan,omitempty"`
+	State string     `json:"state,omitempty"` // the connection of stint's own tables; "" means the plan's, or the target
+	// Rows says how much is compared, as a plan's verify.rows does; "" means all. Without a plan it is always all.
+	Rows string `json:"rows,omitempty"`
+	// Repair says what is mended: RepairRows or RepairDelete; "" means nothing, and then nothing is written.
+	Repair string `json:"repair,omitempty"`
 }
 
 // maxDifferences is how many differences a step names; the rest of its chunk is not compared, and a note says so.
 const maxDifferences = 100
 
-// Verifier compares databases row by row. It writes nothing into either.
-type Verifier struct{ dbs *Databases }
+// Verifier compares databases row by row. It writes nothing into either, unless it is told to mend the target.
+type Verifier struct {
+	dbs   *Databases
+	plans *Family // compiles plans
+}
 
 // NewVerifier makes the family on a process' databases.
-func NewVerifier(dbs *Databases) *Verifier { return &Verifier{dbs} }
+func NewVerifier(dbs *Databases) *Verifier { return &Verifier{dbs, New(dbs)} }
 
 // Kind returns the family's word.
 func (f *Verifier) Kind() string { return VerifyKind }
@@ -72,11 +89,15 @@ func (f *Verifier) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, erro
 	if err != nil {
 		return nil, err
 	}
+	if spec.Plan != nil {
+		return f.planChecks(ctx, job, spec, src, dst)
+	}
 	p, err := Draft(ctx, src, dst.Dialect, spec.Tables)
 	if err != nil {
 		return nil, err
 	}
 	b := &stageList{}
+	var rows []string
 	for _, t := range p.Tables {
 		if there, err := sqldb.HasTable(ctx, dst, &t.Target); err != nil {
 			return nil, err
@@ -86,20 +107,42 @@ func (f *Verifier) Plan(ctx context.Context, job tasks.Job) ([]tasks.Stage, erro
 		if err := sqldb.CheckTarget(ctx, dst, &t.Target); err != nil {
 			return nil, err
 		}
-		detail := tableDetail(t)
-		b.add(stageRows+t.Source.FullName(), nil, detail, t.Source.Rows)
-		b.add(stageExtras+t.Source.FullName(), []string{stageRows + t.Source.FullName()}, detail, 0)
+		after := spec.inOrder(rows)
+		rows = append(rows, stageRows+t.Source.FullName())
+		b.add(stageRows+t.Source.FullName(), after, tableDetail(t), t.Source.Rows)
+	}
+	for i := len(p.Tables) - 1; i >= 0; i-- { // rows are deleted before those that they refer to
+		t, after := p.Tables[i], stageRows+p.Tables[i].Source.FullName()
+		if spec.Repair != "" {
+			after = b.stages[len(b.stages)-1].Name
+		}
+		b.add(stageExtras+t.Source.FullName(), []string{after}, tableDetail(t), 0)
 	}
 	return b.stages, b.err
 }
 
-// enter waits for what an attempt takes: of the target two, one for the rows and one to ask its quarantine for a key.
+// inOrder returns what a comparison waits for: nothing, unless rows are mended, which may refer to rows of the stages before.
+func (s *VerifySpec) inOrder(before []string) []string {
+	if s.Repair == "" || len(before) == 0 {
+		return nil
+	}
+	return before[len(before)-1:]
+}
+
+// enter waits for what an attempt takes: of the target two, one for the rows and one to ask its quarantine for a
+// key, or to look ids up.
 func (f *Verifier) enter(ctx context.Context, job tasks.Job) (leave func(), err error) {
 	spec, err := parseVerifySpec(job)
 	if err != nil {
 		return nil, err
 	}
-	return f.dbs.enter(ctx, use{spec.Source, true, 1}, use{spec.Target, true, 2})
+	m := spec.migration()
+	return f.dbs.enter(ctx, use{spec.Source, true, 1}, use{m.state(), spec.Repair == "", 2})
+}
+
+// migration returns the spec of the migration that is verified.
+func (s *VerifySpec) migration() Spec {
+	return Spec{Source: s.Source, Target: s.Target, Plan: s.Plan, State: s.State, ChunkRows: s.ChunkRows}
 }
 
 func (f *Verifier) open(ctx context.Context, job tasks.Job) (spec VerifySpec, src, dst *sqldb.DB, err error) {
@@ -109,7 +152,12 @@ func (f *Verifier) open(ctx context.Context, job tasks.Job) (spec VerifySpec, sr
 	if src, err = f.dbs.source(ctx, spec.Source); err != nil {
 		return
 	}
-	dst, err = f.dbs.source(ctx, spec.Target) // read only
+	m := spec.migration()
+	if spec.Repair != "" {
+		dst, err = f.dbs.target(ctx, m.state())
+	} else {
+		dst, err = f.dbs.source(ctx, m.state())
+	}
 	return
 }
 
@@ -130,6 +178,9 @@ func (f *Verifier) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, 
 	if err != nil {
 		return nil, nil, err
 	}
+	if spec.Plan != nil {
+		return f.splitChecks(ctx, job, spec, stage, after, limit)
+	}
 	d, m, err := compared(stage)
 	if err != nil {
 		return nil, nil, err
@@ -137,13 +188,18 @@ func (f *Verifier) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, 
 	if strings.HasPrefix(stage.Name, stageExtras) || sqldb.ModeOf(m, sqldb.WalkOf(&d.Source)) == sqldb.CompareMultiset {
 		return []tasks.Step{{ID: "0", Body: json.RawMessage(`{"seq":0}`)}}, nil, nil
 	}
+	return splitRows(ctx, src, &d.Source, sqldb.WalkOf(&d.Source), spec.ChunkRows, after, limit, func(int64) bool { return true })
+}
+
+// splitRows lists the chunks of a table that are wanted, by their numbers.
+func splitRows(ctx context.Context, src *sqldb.DB, t *sqldb.Table, w sqldb.Walk, rows int, after tasks.Cursor, limit int, wanted func(seq int64) bool) ([]tasks.Step, tasks.Cursor, error) {
 	var at verifyCursor
 	if after != nil {
 		if err := json.Unmarshal(after, &at); err != nil {
 			return nil, nil, tasks.Permanent(fmt.Errorf("read split cursor: %w", err))
 		}
 	}
-	borders, err := sqldb.Boundaries(ctx, src, &d.Source, sqldb.WalkOf(&d.Source), at.From, spec.ChunkRows, limit)
+	borders, err := sqldb.Boundaries(ctx, src, t, w, at.From, rows, limit)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -156,7 +212,9 @@ func (f *Verifier) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, 
 		if err != nil {
 			return nil, nil, fmt.Errorf("encode chunk: %w", err)
 		}
-		steps = append(steps, tasks.Step{ID: strconv.FormatInt(at.Seq, 10), Body: body})
+		if wanted(at.Seq) {
+			steps = append(steps, tasks.Step{ID: strconv.FormatInt(at.Seq, 10), Body: body})
+		}
 		at = verifyCursor{at.Seq + 1, to}
 	}
 	if at.From == nil {
@@ -176,32 +234,40 @@ func compared(stage tasks.Stage) (*tableDetail, *sqldb.Mapping, error) {
 	return d, m, tasks.Permanent(err)
 }
 
-// Run compares one chunk. It is cut off by a drain and starts over: it has no effect but its findings, which count once.
+// Run compares one chunk. It is cut off by a drain and starts over: it has no effect but its findings, which count once, and what it
+// has mended, which is not found again.
 func (f *Verifier) Run(ctx context.Context, a *tasks.Attempt) error {
-	ctx, end := a.UntilDraining(ctx)
+	reading, end := a.UntilDraining(ctx)
 	defer end()
-	err := f.compare(ctx, a)
+	err := f.compare(ctx, reading, a)
 	if err != nil && a.IsDraining() {
 		return tasks.ErrDrained
 	}
 	return err
 }
 
-func (f *Verifier) compare(ctx context.Context, a *tasks.Attempt) error {
-	leave, err := f.enter(ctx, a.Job)
+// compare compares one chunk. The context reading ends when the attempt drains.
+func (f *Verifier) compare(ctx, reading context.Context, a *tasks.Attempt) error {
+	leave, err := f.enter(reading, a.Job)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	spec, src, dst, err := f.open(ctx, a.Job)
+	spec, src, dst, err := f.open(reading, a.Job)
 	if err != nil {
 		return err
+	}
+	if spec.Plan != nil {
+		return f.runCheck(ctx, reading, a, spec)
 	}
 	d, m, err := compared(a.Stage)
 	if err != nil {
 		return err
 	}
 	walk := sqldb.WalkOf(&d.Source)
+	if spec.Repair != "" {
+		return f.mendTable(ctx, reading, a, &load{spec: spec.migration(), src: src, dst: dst, source: &d.Source, walk: walk, m: m, to: dst.Dialect}, spec)
+	}
 	named := 0
 	report := func(diff sqldb.Difference) bool {
 		if named++; named <= maxDifferences {
@@ -210,13 +276,13 @@ func (f *Verifier) compare(ctx context.Context, a *tasks.Attempt) error {
 		return named < maxDifferences
 	}
 	if strings.HasPrefix(a.Stage.Name, stageExtras) {
-		return f.extras(ctx, src, dst, spec, m, walk, report)
+		return f.extras(reading, src, dst, spec, m, walk, report)
 	}
 	var chunk sqldb.Chunk
 	if err := json.Unmarshal(a.Step.Body, &chunk); err != nil {
 		return tasks.Permanent(fmt.Errorf("read chunk: %w", err))
 	}
-	r, err := sqldb.CompareRange(ctx, src, dst, m, walk, chunk.From, chunk.To, spec.Job, report)
+	r, err := sqldb.CompareRange(reading, src, dst, m, walk, chunk.From, chunk.To, spec.Job, report)
 	if err != nil {
 		return err
 	}
