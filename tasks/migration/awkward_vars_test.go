@@ -1,0 +1,3 @@
+package migration_test
+
+var awkwardKeys, awkwardNames, awkwardShapes, awkwardTargets, awkwardFiles []awkward
