@@ -103,6 +103,10 @@ func CheckTarget(ctx context.Context, db *DB, t *Table) error {
 		return err
 	}
 	if !exists {
+		if all, err := Introspect(ctx, db, nil); err == nil && slices.Contains(all.Views, t.FullName()) {
+			return tasks.Permanent(tasks.WithHint(nil, "rename or drop the view, or migrate into the tables that it shows",
+				"%s is a view of the target, and rows go into tables", t.FullName()))
+		}
 		return tasks.Permanent(tasks.WithHint(nil, "let it be created, or check the name and the search_path", "the target has no table %s", t.FullName()))
 	}
 	have, err := there(ctx, db, t)

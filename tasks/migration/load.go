@@ -181,7 +181,7 @@ func (f *Family) loadOf(ctx context.Context, job tasks.Job, stage tasks.Stage) (
 	if err != nil {
 		return nil, err
 	}
-	if l.m, err = sqldb.MapByName(&d.Source, target); err != nil {
+	if l.m, err = sqldb.MapByPlace(&d.Source, target); err != nil {
 		return nil, tasks.Permanent(err)
 	}
 	return l, nil

@@ -1,3 +1,0 @@
-package migration_test
-
-var awkwardKeys, awkwardNames, awkwardShapes, awkwardTargets, awkwardFiles []awkward
