@@ -228,7 +228,7 @@ func TestWhatIsNullInDBase(t *testing.T) {
 		`"" NULL NULL NULL NULL NULL`,
 		`"" NULL NULL NULL NULL NULL`,
 		`"  x" 7 "1.5E+3" 0 "2024-02-31" "1"`,
-		`"abcd" "1.5" "1,50" "\"X\"" "2024-  -  " "x"`)
+		`"abcd" "1.5" "1,50" "\"X\"" "2024" "x"`)
 	trimmed := open(t, "dbf:"+dir+"?trim=both")
 	if rows := readAll(t, trimmed, tab); rows[3].values[0] != "x" {
 		t.Errorf("trim=both gives %q", rows[3].values[0])

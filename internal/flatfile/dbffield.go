@@ -195,6 +195,10 @@ func dateCell(b []byte, r *dbfReader) sqldb.Cell {
 		if leading = leading && c == ' '; leading {
 			c = '0'
 		}
+		if c < '0' || c > '9' { // no day: shown as it stands
+			r.spare = append(r.spare[:start], bytes.TrimRight(b, " \x00")...)
+			return sqldb.TextCell(lend(r.spare[start:]))
+		}
 		if i == 4 || i == 6 {
 			r.spare = append(r.spare, '-')
 		}

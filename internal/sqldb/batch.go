@@ -63,6 +63,19 @@ func MapByName(source, target *Table) (*Mapping, error) {
 	return m, nil
 }
 
+// MapByPlace maps each column of the source to the column at the same place in the target, as MapSchema has made it: a name that was
+// too long there, or taken, is another one.
+func MapByPlace(source, target *Table) (*Mapping, error) {
+	if len(source.Columns) != len(target.Columns) {
+		return nil, fmt.Errorf("map %s: it has %d columns, and the target %s %d", source.FullName(), len(source.Columns), target.FullName(), len(target.Columns))
+	}
+	m := &Mapping{Source: source, Target: target}
+	for i := range source.Columns {
+		m.Columns = append(m.Columns, ColumnPair{source.Columns[i].Name, target.Columns[i].Name})
+	}
+	return m, nil
+}
+
 // Limits bound a batch. The zero value means the defaults.
 type Limits struct {
 	Rows  int // 0 means 10,000

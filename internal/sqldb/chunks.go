@@ -2,7 +2,9 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -262,17 +264,18 @@ func denseBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey
 	}
 	from := "(SELECT min(" + col + ") FROM " + t.from(db.Dialect) + walked + ")"
 	to := "(SELECT max(" + col + ") FROM " + t.from(db.Dialect) + walked + ")"
-	var lo, hi *int64
-	if err := queryRow(ctx, db, "SELECT "+from+", "+to, nil, &lo, &hi); err != nil {
+	var least, most edge
+	if err := queryRow(ctx, db, "SELECT "+from+", "+to, nil, &least, &most); err != nil {
 		return nil, false, err
 	}
-	if lo == nil || hi == nil {
+	if least.none || most.none {
 		return nil, true, nil
 	}
-	if span := uint64(*hi) - uint64(*lo); span >= 2*uint64(t.Rows) {
+	lo, hi := least.key, most.key
+	if span := uint64(hi) - uint64(lo); least.beyond || most.beyond || span >= 2*uint64(t.Rows) {
 		return nil, false, nil
 	}
-	at := *lo
+	at := lo
 	if after != nil {
 		n, ok := after[0].(int64)
 		if !ok {
@@ -281,11 +284,40 @@ func denseBoundaries(ctx context.Context, db *DB, t *Table, w Walk, after RowKey
 		at = n
 	}
 	var keys []RowKey
-	for len(keys) < limit && *hi >= at && uint64(*hi)-uint64(at) >= uint64(rows) {
+	for len(keys) < limit && hi >= at && uint64(hi)-uint64(at) >= uint64(rows) {
 		at += int64(rows)
 		keys = append(keys, RowKey{at})
 	}
 	return keys, true, nil
+}
+
+// edge is the least or the greatest key of a table: none of an empty one, and beyond what an int64 holds where the column has no sign.
+type edge struct {
+	key          int64
+	none, beyond bool
+}
+
+// Scan takes what a driver has read.
+func (e *edge) Scan(v any) (err error) {
+	switch v := v.(type) {
+	case nil:
+		e.none = true
+	case int64:
+		e.key = v
+	case uint64:
+		e.key, e.beyond = math.MaxInt64, v > math.MaxInt64
+		if !e.beyond {
+			e.key = int64(v)
+		}
+	case []byte:
+		e.key, err = strconv.ParseInt(string(v), 10, 64)
+	default:
+		e.key, err = strconv.ParseInt(fmt.Sprint(v), 10, 64)
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		e.beyond, err = true, nil
+	}
+	return err
 }
 
 // keysetBoundaries walks the key: each border is found from the one before it.

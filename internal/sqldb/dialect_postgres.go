@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -80,6 +81,7 @@ func (postgresDialect) rowFault(err error) (code, reason, column string, ok bool
 	case class == "22" || class == "23" || class == "44": // data exception, integrity constraint, view's check option
 	case class == "54" && pg.Code != "54001": // program limit exceeded, such as an index entry that is too large
 	case pg.Code == "P0001" || class == "21": // RAISE in a trigger; cardinality
+	case class == "42" && regInput.MatchString(pg.Routine): // the name of a function that is not there, or that several have
 	default:
 		return "", "", "", false
 	}
@@ -89,6 +91,9 @@ func (postgresDialect) rowFault(err error) (code, reason, column string, ok bool
 	}
 	return pg.Code, reason, pg.ColumnName, true
 }
+
+// regInput finds the functions that read regproc and the like; their names are in no language.
+var regInput = regexp.MustCompile(`^reg[a-z]+in$`)
 
 func (postgresDialect) lacksTable(err error, _ string) bool {
 	var pg *pgconn.PgError

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
+
+	"github.com/stint-run/stint/tasks"
 )
 
 // sqliteDialect is SQLite. Its types are advice, and what a column is compared with follows its affinity.
@@ -91,12 +94,13 @@ func (sqliteDialect) introspect(ctx context.Context, db *DB, only []string) (*Sc
 func (d sqliteDialect) from(t *Table) string { return SQLite.QuoteTable(t.Schema, t.Name) }
 func (sqliteDialect) binary(Kind) bool       { return false }
 
-// expression hides the declared type of a column, by which the driver would bend its values.
+// expression hides the declared type of a column, by which the driver would bend its values. The quotes are those of MySQL: what
+// stands in double quotes and is no column, as it was renamed since, SQLite would take for a text.
 func (sqliteDialect) expression(s selected, t *Table) string {
 	if s.column == nil {
 		return t.RowID
 	}
-	return "+" + SQLite.Quote(s.column.Name)
+	return "+`" + strings.ReplaceAll(s.column.Name, "`", "``") + "`"
 }
 
 func (sqliteDialect) rows(ctx context.Context, db *DB, expressions []string, rest string, args []any, _ []selected) (rowSource, error) {
@@ -189,8 +193,30 @@ func (sqliteDialect) hasTable(ctx context.Context, db *DB, t *Table) (found bool
 	return found, err
 }
 
-// checkLoadable has nothing to refuse: foreign keys are not enforced in our sessions.
-func (sqliteDialect) checkLoadable(context.Context, *DB, *Table) error { return nil }
+// checkLoadable refuses a table whose triggers do something else with its rows. Foreign keys are not enforced in our sessions.
+func (sqliteDialect) checkLoadable(ctx context.Context, db *DB, t *Table) error {
+	var found, undo []string
+	err := db.queryAll(ctx, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower($1) ORDER BY name", []any{t.Name},
+		func(scan func(...any) error) error {
+			var name, sql string
+			err := scan(&name, &sql)
+			if insertTrigger.MatchString(sql) {
+				found, undo = append(found, "trigger "+name), append(undo, "DROP TRIGGER "+SQLite.Quote(name)+";")
+			}
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("look for triggers of %s: %w", t.FullName(), Classify(err))
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return tasks.Permanent(tasks.WithHint(nil, "take them away for the load: "+strings.Join(undo, " ")+" Make them again afterwards",
+		"table %s of the target, whose rows are still to come, has %s", t.FullName(), strings.Join(found, ", ")))
+}
+
+// insertTrigger finds the event in the definition of a trigger; no statement has these words.
+var insertTrigger = regexp.MustCompile(`(?i)\binsert\s+on\b`)
 
 func (sqliteDialect) refer(ctx context.Context, db *DB, t *Table) ([]Orphans, error) {
 	return orphansOfSQLite(ctx, db, t)

@@ -3,7 +3,10 @@ package sqldb
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // plan is a mapping made ready for a pair of dialects: what to select, and how each value becomes what the target takes. It
@@ -122,6 +125,26 @@ func portable(typ string) bool {
 	return false
 }
 
+// came takes over the type by which a column of PostgreSQL came. One that was altered since the plan was made has other bytes than
+// the target's: it is decoded.
+func (c *codec) came(oid uint32) {
+	c.oid = oid
+	if !c.raw || c.dst.Kind == KindOther {
+		return
+	}
+	want := *c
+	want.raw = false
+	if c.dst.Kind == KindText {
+		c.raw = !slices.Contains(notText, oid)
+	} else {
+		c.raw = oid == want.targetOID()
+	}
+}
+
+// notText are types whose binary form is not their text.
+var notText = []uint32{pgtype.BoolOID, pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.Float4OID, pgtype.Float8OID, pgtype.NumericOID, pgtype.ByteaOID,
+	pgtype.DateOID, pgtype.TimeOID, pgtype.TimestampOID, pgtype.TimestamptzOID, pgtype.UUIDOID, pgtype.JSONBOID}
+
 // opened takes over what the source said of its columns when the query ran.
 func (p *plan) opened(cols []selected) {
 	if p.made != nil {
@@ -130,13 +153,13 @@ func (p *plan) opened(cols []selected) {
 		}
 		for i, plain := range p.made.plain {
 			if plain >= 0 {
-				p.codecs[i].oid = cols[plain].oid
+				p.codecs[i].came(cols[plain].oid)
 			}
 		}
 		return
 	}
 	for i := range p.codecs {
-		p.codecs[i].oid = cols[i].oid
+		p.codecs[i].came(cols[i].oid)
 	}
 }
 

@@ -103,25 +103,20 @@ func CheckTarget(ctx context.Context, db *DB, t *Table) error {
 		return err
 	}
 	if !exists {
+		if all, err := Introspect(ctx, db, nil); err == nil && slices.Contains(all.Views, t.FullName()) {
+			return tasks.Permanent(tasks.WithHint(nil, "rename or drop the view, or migrate into the tables that it shows",
+				"%s is a view of the target, and rows go into tables", t.FullName()))
+		}
 		return tasks.Permanent(tasks.WithHint(nil, "let it be created, or check the name and the search_path", "the target has no table %s", t.FullName()))
 	}
-	found, err := Introspect(ctx, db, []string{t.FullName()})
+	have, err := there(ctx, db, t)
 	if err != nil {
 		return err
-	}
-	have := &found.Tables[0]
-	for i := range found.Tables { // a name with a dot in it may be two tables'
-		if found.Tables[i].Schema == t.Schema && found.Tables[i].Name == t.Name {
-			have = &found.Tables[i]
-		}
 	}
 	var wrong []string
 	for i := range t.Columns {
 		want := &t.Columns[i]
-		c := have.Column(want.Name)
-		if c == nil && db.Dialect.words().foldsNames() {
-			c = have.Column(columnNamed(have, want.Name))
-		}
+		c := columnThere(db, have, want.Name)
 		switch {
 		case c == nil:
 			wrong = append(wrong, fmt.Sprintf("column %s (%s) is missing", want.Name, want.Type))
@@ -142,6 +137,46 @@ func CheckTarget(ctx context.Context, db *DB, t *Table) error {
 	}
 	return tasks.Permanent(tasks.WithHint(nil, "alter the table so that it fits, or rename or drop it and let it be created",
 		"table %s is there already and differs: %s", t.FullName(), strings.Join(wrong, "; ")))
+}
+
+// there reads the definition of a table that a database has.
+func there(ctx context.Context, db *DB, t *Table) (*Table, error) {
+	found, err := Introspect(ctx, db, []string{t.FullName()})
+	if err != nil {
+		return nil, err
+	}
+	for i := range found.Tables { // a name with a dot in it may be two tables'
+		if found.Tables[i].Schema == t.Schema && found.Tables[i].Name == t.Name {
+			return &found.Tables[i], nil
+		}
+	}
+	return &found.Tables[0], nil
+}
+
+// columnThere returns the column of a table in a database that is called like one of a definition; nil when there is none.
+func columnThere(db *DB, have *Table, name string) *Column {
+	c := have.Column(name)
+	if c == nil && db.Dialect.words().foldsNames() {
+		c = have.Column(columnNamed(have, name))
+	}
+	return c
+}
+
+// AsThere returns a table whose columns have the types that they have in a database, where somebody else may have made it:
+// values are encoded for the column that they go into, and not for the one that would have been made.
+func AsThere(ctx context.Context, db *DB, t *Table) (*Table, error) {
+	have, err := there(ctx, db, t)
+	if err != nil {
+		return nil, err
+	}
+	as := cloneTable(t)
+	for i := range as.Columns {
+		c := &as.Columns[i]
+		if h := columnThere(db, have, c.Name); h != nil {
+			c.Type, c.Kind, c.Precision, c.Scale, c.Length, c.NotNull = h.Type, h.Kind, h.Precision, h.Scale, h.Length, h.NotNull
+		}
+	}
+	return as, nil
 }
 
 func typeWords(c *Column) string {

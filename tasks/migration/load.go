@@ -184,10 +184,30 @@ func (f *Family) loadOf(ctx context.Context, job tasks.Job, stage tasks.Stage) (
 	}
 	l.source, l.claims, l.walk = &d.Source, &d.Target, sqldb.WalkOf(&d.Source)
 	l.opts.Rules = l.spec.Again != "" // the foreign keys are there by then
-	if l.m, err = sqldb.MapByName(&d.Source, &d.Target); err != nil {
+	target, err := f.asThere(ctx, l.dst, job, stage, &d.Target)
+	if err != nil {
+		return nil, err
+	}
+	if l.m, err = sqldb.MapByPlace(&d.Source, target); err != nil {
 		return nil, tasks.Permanent(err)
 	}
 	return l, nil
+}
+
+// asThere returns the target of a stage with the types that it has, which may be narrower than those it would have been made with.
+// They are read once by each process: the table was there, and checked, before the first step of the stage.
+func (f *Family) asThere(ctx context.Context, dst *sqldb.DB, job tasks.Job, stage tasks.Stage, t *sqldb.Table) (*sqldb.Table, error) {
+	key := "there:" + job.ID + ":" + stage.Name
+	if known, ok := f.plans.Load(key); ok {
+		return known.(*sqldb.Table), nil
+	}
+	target, err := sqldb.AsThere(ctx, dst, t)
+	if err != nil {
+		return nil, err
+	}
+	f.forget()
+	f.plans.Store(key, target)
+	return target, nil
 }
 
 // decide finds the borders of the chunks behind number last and keeps them in the target.

@@ -230,7 +230,7 @@ func compared(stage tasks.Stage) (*tableDetail, *sqldb.Mapping, error) {
 	if err := json.Unmarshal(stage.Detail, d); err != nil {
 		return nil, nil, tasks.Permanent(fmt.Errorf("read stage %s: %w", stage.Name, err))
 	}
-	m, err := sqldb.MapByName(&d.Source, &d.Target)
+	m, err := sqldb.MapByPlace(&d.Source, &d.Target)
 	return d, m, tasks.Permanent(err)
 }
 
