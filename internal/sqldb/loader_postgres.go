@@ -84,6 +84,9 @@ func (s *postgresSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 		err = s.settled(ctx, b, 0, b.RowsRead, b.bad)
 	}
 	if err == nil {
+		err = keepRows(ctx, postgresQuerier{s.conn}, Postgres, &s.opts, s.m.Source.FullName(), b, 0, b.RowsRead, b.bad)
+	}
+	if err == nil {
 		err = s.commit(ctx)
 	}
 	if err == nil {
@@ -158,7 +161,7 @@ func (s *postgresSink) ledgerInsert(p part) string {
 }
 
 func (s *postgresSink) quarantineInsert(b *Batch, bad []badRow) string {
-	if len(bad) == 0 {
+	if len(bad) == 0 || s.opts.inRound() {
 		return ""
 	}
 	if a := s.opts.Again; a != nil {
@@ -309,6 +312,9 @@ func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, r
 		p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, l(p.checksumText()), l(s.opts.Job), l(s.opts.Stage), l(s.opts.Step), l(from.String())))
 	if err == nil {
 		err = s.settled(ctx, b, first, end, bad)
+	}
+	if err == nil {
+		err = keepRows(ctx, postgresQuerier{s.conn}, Postgres, &s.opts, s.m.Source.FullName(), b, first, end, bad)
 	}
 	if err == nil {
 		err = s.commit(ctx)

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +18,10 @@ type plan struct {
 	encoding encoding
 	text     bool   // COPY in text form, for the sake of a type whose binary form we do not know
 	field    []byte // text form: the field before it is written
+	// With Mapping.Keep: the places of its columns in the mapping, and how their cells become a key.
+	keyAt     []int
+	keyCodecs []codec
+	keyCells  []cell
 }
 
 func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
@@ -52,6 +57,13 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 func (p *plan) transformed() error {
 	t := p.m.Make()
 	x := &transformer{t: t, inputs: t.Reads()}
+	for _, name := range p.m.Keep {
+		at := slices.IndexFunc(p.m.Columns, func(c ColumnPair) bool { return c.Target == name })
+		if at < 0 {
+			return fmt.Errorf("map %s: the key's column %s is not in the mapping", p.m.Source.FullName(), name)
+		}
+		p.keyAt = append(p.keyAt, at)
+	}
 	x.oids, x.in = make([]uint32, len(x.inputs)), make([]cell, len(x.inputs))
 	p.made = x
 	for i, pair := range p.m.Columns {
@@ -158,6 +170,9 @@ func (p *plan) add(b *Batch, r *Rows) error {
 	b.keys = packKey(b.keys, key)
 	b.keyEnds = append(b.keyEnds, len(b.keys))
 	b.RowsRead++
+	if p.keyAt != nil {
+		b.hashes = append(b.hashes, hashCells(r.cells[:r.n]))
+	}
 	var bad *BadValue
 	var err error
 	switch {

@@ -364,6 +364,10 @@ var ledgerWords = strings.NewReplacer("@TIME", "timestamp(6)", "@NOW", "current_
 	"job text", "job varchar(255)", "stage text", "stage varchar(255)", "step text", "step varchar(255)", "table_name text", "table_name varchar(255)",
 	"PRIMARY KEY (job, stage, step, from_key)", "stint_id binary(32) NOT NULL, PRIMARY KEY (stint_id), KEY stint_step (job, stage, step)",
 	"PRIMARY KEY (job, stage, step, row_key)", "stint_id binary(32) NOT NULL, PRIMARY KEY (stint_id), KEY stint_step (job, stage, step)",
+	"PRIMARY KEY (job, stage, row_key, target_key), UNIQUE (job, stage, target_key, row_key)",
+	"stint_id binary(32) AS (UNHEX(SHA2(CONCAT_WS(CHAR(0), job, stage, row_key, target_key), 256))) STORED, "+
+		"UNIQUE KEY stint_id (stint_id), KEY stint_key (job(100), stage(100), row_key(150)), KEY stint_target (job(100), stage(100), target_key(150))",
+	"round text", "round varchar(255)",
 	// A primary key cannot be computed, a unique key can; the other is how references are found.
 	"PRIMARY KEY (scope, entity, source_key)", "stint_id binary(32) AS (UNHEX(SHA2(CONCAT_WS(CHAR(0), scope, entity, source_key), 256))) STORED, "+
 		"UNIQUE KEY stint_id (stint_id), KEY stint_key (scope(100), entity(100), source_key(150))",

@@ -82,6 +82,12 @@ func (f *Family) dryRun(ctx context.Context, job tasks.Job, spec Spec) (json.Raw
 	}
 	out := &DryRun{Name: spec.Plan.Name, Source: from.Redacted(), Target: to.Redacted(), Stages: []DryStage{}, Problems: plan.Problems{}}
 	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, "")
+	if err == nil && spec.KeepRows {
+		if out.Problems = d.keepProblems(dialect); len(out.Problems) > 0 {
+			return json.Marshal(out)
+		}
+		out.Problems = plan.Problems{}
+	}
 	if errors.As(err, &out.Problems) {
 		return json.Marshal(out)
 	}
