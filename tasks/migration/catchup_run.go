@@ -364,6 +364,11 @@ func (r *round) end(ctx context.Context, a *tasks.Attempt) error {
 	left := int64(0)
 	for i := range r.d.stages {
 		l := r.load(i)
+		if detail := &r.d.stages[i].detail; detail.Made { // whoever inserts rows into the target begins behind those that came
+			if err := sqldb.SetSequences(ctx, r.dst, &detail.Target); err != nil {
+				return err
+			}
+		}
 		n, err := sqldb.StaleCount(ctx, r.dst, l.opts.Rows)
 		if err != nil {
 			return err
