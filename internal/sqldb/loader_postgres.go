@@ -352,8 +352,7 @@ func (s *postgresSink) isolateRows(ctx context.Context, b *Batch, row int) (foun
 		if !ok {
 			return nil, 0, 0, 0, err
 		}
-		savepoint = "ROLLBACK TO stint; RELEASE stint;\n"
-		s.used = false
+		savepoint = "ROLLBACK TO stint; RELEASE stint;\n" // the temporary table holds again what it held at the savepoint
 		if b.readIndex(row) == b.readIndex(end-1) {
 			found = append(found, badRow{at: b.readIndex(row), rows: end - row, column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
 			row = end

@@ -327,3 +327,26 @@ func TestRowsThatWereDeletedInTheSourceStayWhereThePlanSaysSo(t *testing.T) {
 	}
 	l.expect(t, "SELECT count(*) || '' FROM line WHERE pos = 3", "40")
 }
+
+func TestRowsThatTheTargetRefusesAmongOthersAreSetAsideAndTheOthersComeOnce(t *testing.T) {
+	t.Parallel()
+	inBoth(t, func(t *testing.T, to string) {
+		w := newWorld(t, to)
+		w.inTarget(t, "CREATE TABLE people (id bigint PRIMARY KEY, name text, CHECK (id NOT IN (7, 15, 16, 31)))")
+		p := &plan.Plan{Name: "refused", Stages: []plan.Stage{{Name: "people", From: plan.From{Table: "customer"}, Map: plan.Map{{Column: "id", Expr: "id"}, {Column: "name", Expr: "name"}},
+			To: plan.To{Table: "people", Mode: plan.ModeUpsert, Key: []string{"id"}}}}}
+		l := &live{world: w, path: strings.TrimPrefix(w.from, "sqlite:"), spec: migration.Spec{Source: "old", Target: "new", Plan: p, KeepRows: true}}
+		l.first = w.job(t, migration.Kind, l.spec)
+		got, _ := drive(t, migration.New(w.dbs), l.first)
+		if got.Written != 36 || got.Quarantined != 4 {
+			t.Errorf("counted %+v, want 36 rows and 4 set aside", got)
+		}
+		l.expect(t, "SELECT count(*) || '' FROM people", "36")
+		run(t, l.path, "UPDATE customer SET name = 'new ' || id")
+		if got, _ := l.catchUp(t, nil); got.Written != 36 {
+			t.Errorf("the round counted %+v, want 36 rows", got)
+		}
+		l.expect(t, "SELECT count(*) || '' FROM people WHERE name LIKE 'new %'", "36")
+		l.expect(t, "SELECT count(*) || '' FROM stint_quarantine", "4")
+	})
+}
