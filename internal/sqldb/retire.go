@@ -142,6 +142,17 @@ func isReferred(err error) bool {
 	return errors.As(err, &lite) && (lite.Code() == sqlitelib.SQLITE_CONSTRAINT_FOREIGNKEY || lite.Code() == sqlitelib.SQLITE_CONSTRAINT_TRIGGER)
 }
 
+// IsUnsettled reports whether an index or a key could not be made because the rows are not unique, or because what it refers to is
+// not yet: with rows of a live source, which were read at different moments, that may pass.
+func IsUnsettled(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23505" || pg.Code == "42830"
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code() == sqlitelib.SQLITE_CONSTRAINT_UNIQUE
+}
+
 // ForgetAside takes rows that the source does not have any more from those that are set aside.
 func ForgetAside(ctx context.Context, db *DB, k *KeepRows, keys []string) error {
 	if len(keys) == 0 {

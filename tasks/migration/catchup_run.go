@@ -364,11 +364,6 @@ func (r *round) end(ctx context.Context, a *tasks.Attempt) error {
 	left := int64(0)
 	for i := range r.d.stages {
 		l := r.load(i)
-		if detail := &r.d.stages[i].detail; detail.Made { // whoever inserts rows into the target begins behind those that came
-			if err := sqldb.SetSequences(ctx, r.dst, &detail.Target); err != nil {
-				return err
-			}
-		}
 		n, err := sqldb.StaleCount(ctx, r.dst, l.opts.Rows)
 		if err != nil {
 			return err
@@ -382,6 +377,11 @@ func (r *round) end(ctx context.Context, a *tasks.Attempt) error {
 		return err
 	}
 	last := r.spec.CutOver && found == 0 && left == 0
+	for i := range r.d.stages {
+		if err := r.finish(ctx, a, &r.d.stages[i].detail, last); err != nil {
+			return err
+		}
+	}
 	if err := sqldb.EndRound(ctx, r.dst, r.load(0).opts.Rows, last); err != nil {
 		return err
 	}
@@ -389,6 +389,27 @@ func (r *round) end(ctx context.Context, a *tasks.Attempt) error {
 		a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: CutOverSubject, Message: "the source had nothing new: the target is on its own from now on"})
 	}
 	return nil
+}
+
+// finish makes what had to wait when the rows of a table were loaded: unique keys for which they were not unique yet, and, in the last
+// round, foreign keys; and it sets sequences behind the rows that came.
+func (r *round) finish(ctx context.Context, a *tasks.Attempt, d *stageDetail, last bool) error {
+	if !d.Made {
+		return nil
+	}
+	err := sqldb.FinishTable(ctx, r.dst, &d.Target)
+	if sqldb.IsUnsettled(err) && !last {
+		a.Report(postponed(&d.Target))
+		err = nil
+	}
+	if err != nil || !last {
+		return err
+	}
+	orphans, err := sqldb.ReferTable(ctx, r.dst, &d.Target)
+	for _, o := range orphans {
+		a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: d.Target.FullName(), Message: orphanText(o)})
+	}
+	return err
 }
 
 // bringer brings rows of one stage by their keys.
