@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ type people struct {
 	rows   int
 	next   int
 	done   int // changes that took effect
+	before []string
 }
 
 func (p *people) work(ctx context.Context) {
@@ -69,7 +71,10 @@ func (p *people) work(ctx context.Context) {
 	default: // goes, and comes back as somebody else
 		changes = []string{fmt.Sprintf("DELETE FROM line WHERE invoice = %d AND pos = 2", i), fmt.Sprintf("INSERT INTO line VALUES (%d, 2, 'back %d')", i, p.next)}
 	}
-	if rig.Execute(ctx, p.url, append(append([]string{"BEGIN"}, changes...), "COMMIT")...) == nil {
+	if strings.HasPrefix(p.url, "sqlite:") {
+		p.before = []string{"PRAGMA foreign_keys = ON"}
+	}
+	if rig.Execute(ctx, p.url, slices.Concat(p.before, []string{"BEGIN"}, changes, []string{"COMMIT"})...) == nil {
 		p.done++
 	}
 }

@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,9 @@ import (
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 )
+
+// mostTries is how often rows that wait for each other are tried in one round; the next one goes on.
+const mostTries = 3
 
 // How many rows are compared, brought and looked for at a time.
 const (
@@ -285,7 +289,7 @@ func (r *round) again(ctx, reading context.Context, a *tasks.Attempt) error {
 	for i := range r.d.stages {
 		l := r.load(i)
 		b := &bringer{r: r, l: l, a: a, stage: a.Stage.Name}
-		for progress := true; progress; {
+		for try, progress := 0, true; progress && try < mostTries; try++ {
 			before := totals.Written + totals.Skipped
 			for _, code := range sqldb.CodesOfOthers {
 				for after := ""; err == nil; {
@@ -295,6 +299,9 @@ func (r *round) again(ctx, reading context.Context, a *tasks.Attempt) error {
 						break
 					}
 					n++
+					// A step of the ledger of its own: where bad rows are isolated, rows that were tried before are borders again.
+					b.step = fmt.Sprintf("%s/%d", a.ID, n)
+					b.close()
 					var done tasks.Counters
 					done, err = b.bring(ctx, reading, keys, sqldb.RowKey{a.ID, int64(n)}, sqldb.RowKey{a.ID, int64(n)}, true)
 					totals.Written, totals.Skipped, totals.Bytes = totals.Written+done.Written, totals.Skipped+done.Skipped, totals.Bytes+done.Bytes
@@ -418,6 +425,7 @@ type bringer struct {
 	l     *load
 	a     *tasks.Attempt
 	stage string        // of the ledger
+	step  string        // of the ledger; "" is the attempt's
 	w     *sqldb.Loader // nil as long as there was nothing to write
 }
 
@@ -438,6 +446,7 @@ func (b *bringer) bring(ctx, reading context.Context, keys []sqldb.RowKey, from,
 	defer batch.Release()
 	batch.Last = last
 	o := l.options(b.a, b.stage)
+	o.Step = cmp.Or(b.step, o.Step)
 	moved := sqldb.Retired{}
 	if len(keys) > 0 {
 		before, err := sqldb.KeptPairs(reading, b.r.dst, o.Rows, batch.Keys())
