@@ -116,8 +116,7 @@ func (b *Batch) Moved(before []Pair) []Pair {
 // Keys returns the keys of the batch's rows of the source, as text.
 func (b *Batch) Keys() []string { return settledKeys(b, 0, b.RowsRead, nil) }
 
-// keepRows keeps what became of the rows [first, end) of a batch, in the batch's own transaction and at its end: in a round the
-// fence is held until it commits.
+// keepRows keeps what became of the rows [first, end) of a batch, in the batch's own transaction and at its end.
 func keepRows(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table string, b *Batch, first, end int, bad []badRow) error {
 	k := o.Rows
 	if k == nil {
@@ -125,7 +124,7 @@ func keepRows(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table
 	}
 	keys, pairs, hashes := b.kept(first, end, bad)
 	if o.inRound() {
-		if err := k.replace(ctx, q, d, o, table, b, keys, bad); err != nil {
+		if err := k.replace(ctx, q, d, table, b, keys, bad); err != nil {
 			return err
 		}
 	}
@@ -146,14 +145,14 @@ func keepRows(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table
 		}
 		pairs, hashes = pairs[n:], hashes[n:]
 	}
+	if o.inRound() {
+		return k.holds(ctx, q)
+	}
 	return nil
 }
 
 // replace takes away what was kept of rows before, and says anew which of them are set aside.
-func (k *KeepRows) replace(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table string, b *Batch, keys []string, bad []badRow) error {
-	if err := k.holds(ctx, q); err != nil {
-		return err
-	}
+func (k *KeepRows) replace(ctx context.Context, q querier, d Dialect, table string, b *Batch, keys []string, bad []badRow) error {
 	of := " WHERE job = " + d.Literal(k.Job) + " AND stage = " + d.Literal(k.Stage)
 	if err := deleteKeys(ctx, q, d, "DELETE FROM stint_rows"+of+" AND stale = 0 AND row_key IN ", keys); err != nil {
 		return err

@@ -25,8 +25,10 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 	}
 	n := 0
 	err := inTransaction(ctx, db, func(q querier) (err error) {
-		n, err = retire(ctx, q, db.Dialect, target, o, pairs)
-		return err
+		if n, err = retire(ctx, q, db.Dialect, target, o, pairs); err != nil {
+			return err
+		}
+		return o.Rows.holds(ctx, q)
 	})
 	switch {
 	case err == nil:
@@ -43,10 +45,10 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 	}
 	k := o.Rows
 	err = inTransaction(ctx, db, func(q querier) error {
-		if err := k.holds(ctx, q); err != nil {
+		if err := q.exec(ctx, "UPDATE stint_rows SET stale = 1 WHERE job = $1 AND stage = $2 AND row_key = $3 AND target_key = $4", k.Job, k.Stage, pairs[0].Row, pairs[0].Target); err != nil {
 			return err
 		}
-		return q.exec(ctx, "UPDATE stint_rows SET stale = 1 WHERE job = $1 AND stage = $2 AND row_key = $3 AND target_key = $4", k.Job, k.Stage, pairs[0].Row, pairs[0].Target)
+		return k.holds(ctx, q)
 	})
 	if err != nil {
 		return Retired{}, fmt.Errorf("mark rows of %s: %w", target.FullName(), Classify(err))
@@ -56,9 +58,6 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 
 func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderOptions, pairs []Pair) (int, error) {
 	k := o.Rows
-	if err := k.holds(ctx, q); err != nil {
-		return 0, err
-	}
 	ours := map[Pair]bool{}
 	var targets, rows []string
 	for _, p := range pairs {
@@ -159,10 +158,10 @@ func ForgetAside(ctx context.Context, db *DB, k *KeepRows, keys []string) error 
 		return nil
 	}
 	err := inTransaction(ctx, db, func(q querier) error {
-		if err := k.holds(ctx, q); err != nil {
+		if err := deleteKeys(ctx, q, db.Dialect, "DELETE FROM stint_quarantine"+k.aside(db.Dialect), keys); err != nil {
 			return err
 		}
-		return deleteKeys(ctx, q, db.Dialect, "DELETE FROM stint_quarantine"+k.aside(db.Dialect), keys)
+		return k.holds(ctx, q)
 	})
 	if err != nil {
 		return fmt.Errorf("take rows from the quarantine: %w", Classify(err))

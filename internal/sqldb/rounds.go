@@ -38,7 +38,8 @@ func standing(ctx context.Context, q querier, job string) (round string, cutOver
 }
 
 // holds is an error when the round is not the last one any more, or when the migration was cut over: an attempt that was taken for
-// dead must not bring an old state of a row over a newer one.
+// dead must not bring an old state of a row over a newer one. It is the last thing that a transaction does: who holds what it holds
+// waits for nothing any more.
 func (k *KeepRows) holds(ctx context.Context, q querier) error {
 	round, over, _, err := standing(ctx, q, k.Job)
 	switch {
@@ -118,15 +119,12 @@ func EndRound(ctx context.Context, db *DB, k *KeepRows, cutOver bool) error {
 // grow without bound.
 func ForgetRounds(ctx context.Context, db *DB, k *KeepRows) error {
 	err := inTransaction(ctx, db, func(q querier) error {
-		if err := k.holds(ctx, q); err != nil {
-			return err
-		}
 		for _, table := range []string{"stint_ledger", "stint_chunks"} {
 			if err := q.exec(ctx, "DELETE FROM "+table+" WHERE job IN (SELECT round FROM stint_rounds WHERE job = $1 AND stage = '' AND round <> $2)", k.Job, k.Round); err != nil {
 				return err
 			}
 		}
-		return nil
+		return k.holds(ctx, q)
 	})
 	if err != nil {
 		return fmt.Errorf("forget rounds: %w", Classify(err))
@@ -162,14 +160,14 @@ func Doubt(ctx context.Context, db *DB, k *KeepRows, stages []string) error {
 		return nil
 	}
 	err := inTransaction(ctx, db, func(q querier) error {
-		if err := k.holds(ctx, q); err != nil {
-			return err
-		}
 		list := literals(db.Dialect, stages)
 		if err := q.exec(ctx, "UPDATE stint_rows SET hash = 0 WHERE job = $1 AND hash <> 0 AND stage IN "+list, k.Job); err != nil {
 			return err
 		}
-		return q.exec(ctx, "UPDATE stint_rounds SET mark = '' WHERE job = $1 AND stage IN "+list, k.Job) // no mark: each row is compared
+		if err := q.exec(ctx, "UPDATE stint_rounds SET mark = '' WHERE job = $1 AND stage IN "+list, k.Job); err != nil { // no mark: each row is compared
+			return err
+		}
+		return k.holds(ctx, q)
 	})
 	if err != nil {
 		return fmt.Errorf("doubt rows: %w", Classify(err))

@@ -323,9 +323,9 @@ func (c *CatchUp) Split(ctx context.Context, job tasks.Job, stage tasks.Stage, a
 	}
 	if since, err := r.since(ctx, l, after == nil); err != nil {
 		return nil, nil, err
-	} else if since != nil { // few rows: one step
+	} else if since != nil { // few rows: one step, which the ledger cannot take for one of those that compare every row
 		body, err := json.Marshal(sqldb.Chunk{})
-		return []tasks.Step{{ID: "0", Body: body}}, nil, err
+		return []tasks.Step{{ID: "since", Body: body}}, nil, err
 	}
 	// Most rows are only read, so a step covers more of them.
 	l.spec.ChunkRows, l.stage = scanFactor*l.chunkRows(), nil
