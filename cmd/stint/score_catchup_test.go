@@ -210,7 +210,7 @@ func followed(t *testing.T, r *rig.Rig, p *people, random *rand.Rand, kills, n i
 			}
 			job = j.Labels["catch_up"]
 		}
-		return rounds > kills/10+1, err
+		return rounds >= 2, err
 	})
 	follow.Kill()
 	return job, rounds

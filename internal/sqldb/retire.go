@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -96,7 +97,7 @@ func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderO
 			return 0, err
 		}
 	}
-	if err := forgetPairs(ctx, q, o, still, alive); err != nil {
+	if err := forgetPairs(ctx, q, d, o, still, alive); err != nil {
 		return 0, err
 	}
 	if o.Step == "" || len(still) == 0 {
@@ -109,12 +110,11 @@ func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderO
 }
 
 // forgetPairs takes away what was kept of rows, and the ids of those that are not alive by another name.
-func forgetPairs(ctx context.Context, q querier, o *LoaderOptions, pairs map[Pair]bool, alive map[string]bool) error {
+func forgetPairs(ctx context.Context, q querier, d Dialect, o *LoaderOptions, pairs map[Pair]bool, alive map[string]bool) error {
 	k := o.Rows
+	var both, ids []string
 	for p := range pairs {
-		if err := q.exec(ctx, "DELETE FROM stint_rows WHERE job = $1 AND stage = $2 AND row_key = $3 AND target_key = $4", k.Job, k.Stage, p.Row, p.Target); err != nil {
-			return err
-		}
+		both = append(both, literals(d, []string{p.Row, p.Target}))
 		if o.IDs.Column == "" || alive[p.Row] {
 			continue
 		}
@@ -123,12 +123,18 @@ func forgetPairs(ctx context.Context, q querier, o *LoaderOptions, pairs map[Pai
 			return err
 		}
 		if id, ok := textKey(key); ok {
-			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key = $3", o.IDs.Scope, o.IDs.Entity, id); err != nil {
-				return err
-			}
+			ids = append(ids, id)
 		}
 	}
-	return nil
+	for _, part := range batchesOf(both, 500) {
+		if len(part) == 0 {
+			continue
+		}
+		if err := q.exec(ctx, "DELETE FROM stint_rows WHERE job = $1 AND stage = $2 AND (row_key, target_key) IN (VALUES "+strings.Join(part, ",")+")", k.Job, k.Stage); err != nil {
+			return err
+		}
+	}
+	return deleteKeys(ctx, q, d, "DELETE FROM stint_ids WHERE scope = "+d.Literal(o.IDs.Scope)+" AND entity = "+d.Literal(o.IDs.Entity)+" AND source_key IN ", ids)
 }
 
 // isReferred reports whether a row could not be deleted because others refer to it.
