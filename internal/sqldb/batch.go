@@ -24,6 +24,8 @@ type Mapping struct {
 	Kinds []Kind
 	// KeepIDs says that the rows' keys (Transform.Key) are wanted with the rows, for the map of ids.
 	KeepIDs bool
+	// Keep names the target's columns by which its rows are kept in stint_rows; with nil they are not (see LoaderOptions.Rows).
+	Keep []string
 }
 
 // MapByName maps each column of the source to the column of the same name in the target, or, where there is none, to the only
@@ -107,6 +109,8 @@ type Batch struct {
 	origins []int    // with a Transform: of each encoded row, the number among all rows of the row that it was made of
 	skipped []int    // with a Transform: the numbers of the rows of which nothing was made
 	ids     []string // of each encoded row, what the map of ids knows its row by; empty when none are kept
+	targets []string // of each encoded row, its key in the target as text; empty when rows are not kept
+	hashes  []int64  // of each row of the source; empty when rows are not kept
 	parts   int      // of a key
 	pooled  bool
 }
@@ -133,8 +137,9 @@ func (b *Batch) Release() {
 	clear(b.values)
 	clear(b.bad)
 	clear(b.ids)
+	clear(b.targets)
 	kept := Batch{data: b.data[:0], ends: b.ends[:0], values: b.values[:0], keys: b.keys[:0], keyEnds: b.keyEnds[:0], bad: b.bad[:0],
-		origins: b.origins[:0], skipped: b.skipped[:0], ids: b.ids[:0], pooled: true}
+		origins: b.origins[:0], skipped: b.skipped[:0], ids: b.ids[:0], targets: b.targets[:0], hashes: b.hashes[:0], pooled: true}
 	if cap(kept.data) > 2*DefaultBatchBytes {
 		kept.data = nil // one giant row must not stay for ever
 	}

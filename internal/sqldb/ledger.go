@@ -28,6 +28,13 @@ var ErrTaken = errors.New("another attempt has committed this range")
 // refer to.
 //
 // stint_ids: what became of rows, where others refer to them.
+//
+// stint_rows: which rows of the target were made of which of the source, with a hash of these, where a migration catches up later. Of a
+// row that is to be deleted, and that others still refer to, stale is 1.
+//
+// stint_catchup: a migration that catches up, with the round that may write; cut_over is 1 when there will be no other.
+//
+// stint_rounds: the rounds of a migration (without a stage), and how far the source had come at the beginning of each, by stage.
 var ledgerTables = []struct{ name, columns string }{
 	{"stint_ledger", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, from_key text NOT NULL, to_key text NOT NULL,
  done smallint NOT NULL, rows_read bigint NOT NULL, rows_written bigint NOT NULL, rows_quarantined bigint NOT NULL,
@@ -39,6 +46,11 @@ var ledgerTables = []struct{ name, columns string }{
 	{"stint_quarantine", `job text NOT NULL, stage text NOT NULL, step text NOT NULL, table_name text NOT NULL,
  row_key text NOT NULL, column_name text NOT NULL, reason text NOT NULL, code text NOT NULL, row_json text NOT NULL,
  created_at @TIME NOT NULL DEFAULT @NOW, PRIMARY KEY (job, stage, step, row_key)`},
+	{"stint_rows", `job text NOT NULL, stage text NOT NULL, row_key text NOT NULL, target_key text NOT NULL, hash bigint NOT NULL,
+ stale smallint NOT NULL, PRIMARY KEY (job, stage, row_key, target_key), UNIQUE (job, stage, target_key, row_key)`},
+	{"stint_catchup", `job text NOT NULL, round text NOT NULL, cut_over smallint NOT NULL, PRIMARY KEY (job)`},
+	{"stint_rounds", `job text NOT NULL, stage text NOT NULL, round text NOT NULL, mark text NOT NULL, taken_at bigint NOT NULL,
+ complete smallint NOT NULL, PRIMARY KEY (job, stage, round)`},
 	{"stint_ids", `scope text NOT NULL, entity text NOT NULL, source_key text NOT NULL, target_id text NOT NULL, job text NOT NULL,
  PRIMARY KEY (scope, entity, source_key)`},
 }

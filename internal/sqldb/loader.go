@@ -28,6 +28,8 @@ type LoaderOptions struct {
 	IDs KeepIDs
 	// Again, when set, says which rows are tried again: that they no longer are among those set aside commits with the batch.
 	Again *Again
+	// Rows, when set, keeps what becomes of the rows; the mapping must have the same key in Keep.
+	Rows *KeepRows
 }
 
 // The modes of a Loader, besides inserting.

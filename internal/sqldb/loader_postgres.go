@@ -93,6 +93,9 @@ func (s *postgresSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 		err = s.settled(ctx, b, 0, b.RowsRead, b.bad)
 	}
 	if err == nil {
+		err = keepRows(ctx, postgresQuerier{s.conn}, Postgres, &s.opts, s.m.Source.FullName(), b, 0, b.RowsRead, b.bad)
+	}
+	if err == nil {
 		err = s.commit(ctx)
 	}
 	if err == nil {
@@ -167,7 +170,7 @@ func (s *postgresSink) ledgerInsert(p part) string {
 }
 
 func (s *postgresSink) quarantineInsert(b *Batch, bad []badRow) string {
-	if len(bad) == 0 {
+	if len(bad) == 0 || s.opts.inRound() {
 		return ""
 	}
 	if a := s.opts.Again; a != nil {
@@ -323,6 +326,9 @@ func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, r
 		err = s.settled(ctx, b, first, end, bad)
 	}
 	if err == nil {
+		err = keepRows(ctx, postgresQuerier{s.conn}, Postgres, &s.opts, s.m.Source.FullName(), b, first, end, bad)
+	}
+	if err == nil {
 		err = s.commit(ctx)
 	}
 	return p, next, err
@@ -358,8 +364,7 @@ func (s *postgresSink) isolateRows(ctx context.Context, b *Batch, row int) (foun
 		if !ok {
 			return nil, 0, 0, 0, err
 		}
-		savepoint = "ROLLBACK TO stint; RELEASE stint;\n"
-		s.used = false
+		savepoint = "ROLLBACK TO stint; RELEASE stint;\n" // the temporary table holds again what it held at the savepoint
 		if b.readIndex(row) == b.readIndex(end-1) {
 			found = append(found, badRow{at: b.readIndex(row), rows: end - row, column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
 			row = end

@@ -220,6 +220,12 @@ func (s *sqliteSink) tryLoad(ctx context.Context, b *Batch) (Loaded, error) {
 		}
 		all = nil
 	}
+	if err := keepRows(ctx, sqlQuerier{s.conn}, SQLite, o, s.m.Source.FullName(), b, 0, b.RowsRead, append(bad, b.bad...)); err != nil {
+		return Loaded{}, err
+	}
+	if o.inRound() {
+		all = nil
+	}
 	for _, q := range all {
 		if _, err := s.conn.ExecContext(ctx, quarantineInsert+"(?,?,?,?,?,?,?,?,?) ON CONFLICT (job, stage, step, row_key) DO UPDATE SET "+
 			"column_name = excluded.column_name, reason = excluded.reason, code = excluded.code, row_json = excluded.row_json", o.Job, o.Stage,

@@ -20,6 +20,10 @@ type plan struct {
 	encoding encoding
 	text     bool   // COPY in text form, for the sake of a type whose binary form we do not know
 	field    []byte // text form: the field before it is written
+	// With Mapping.Keep: the places of its columns in the mapping, and how their cells become a key.
+	keyAt     []int
+	keyCodecs []codec
+	keyCells  []cell
 }
 
 func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
@@ -55,6 +59,13 @@ func newPlan(from, to Dialect, m *Mapping) (*plan, error) {
 func (p *plan) transformed() error {
 	t := p.m.Make()
 	x := &transformer{t: t, inputs: t.Reads()}
+	for _, name := range p.m.Keep {
+		at := slices.IndexFunc(p.m.Columns, func(c ColumnPair) bool { return c.Target == name })
+		if at < 0 {
+			return fmt.Errorf("map %s: the key's column %s is not in the mapping", p.m.Source.FullName(), name)
+		}
+		p.keyAt = append(p.keyAt, at)
+	}
 	x.oids, x.in = make([]uint32, len(x.inputs)), make([]cell, len(x.inputs))
 	p.made, x.emit = x, p.emitter(x)
 	for i, pair := range p.m.Columns {
@@ -181,6 +192,9 @@ func (p *plan) add(b *Batch, r *Rows) error {
 	b.keys = packKey(b.keys, key)
 	b.keyEnds = append(b.keyEnds, len(b.keys))
 	b.RowsRead++
+	if p.keyAt != nil {
+		b.hashes = append(b.hashes, hashCells(r.cells[:r.n]))
+	}
 	var bad *BadValue
 	var err error
 	switch {

@@ -66,6 +66,11 @@ func (p *plan) emitter(x *transformer) func(out []Cell) *BadValue {
 			}
 		}
 		bad := p.encode(b, out)
+		if bad == nil && p.keyAt != nil {
+			var key string
+			key, bad = p.targetKey(out)
+			b.targets = append(b.targets, key)
+		}
 		if bad == nil {
 			x.now.made++
 			b.origins = append(b.origins, b.RowsRead-1)
@@ -100,7 +105,7 @@ func (p *plan) transform(b *Batch, cells []cell) (*BadValue, error) {
 	if err != nil {
 		return &BadValue{Reason: "cannot be read: " + err.Error(), Code: codeType}, nil
 	}
-	before := marks{len(b.data), len(b.ends), len(b.origins), len(b.values), b.Bytes}
+	before := marks{len(b.data), len(b.ends), len(b.origins), len(b.values), len(b.targets), b.Bytes}
 	x.now = current{batch: b, cells: cells}
 	if err := x.t.Apply(in, x.emit); err != nil {
 		var bad *BadValue
@@ -125,13 +130,14 @@ func (p *plan) transform(b *Batch, cells []cell) (*BadValue, error) {
 }
 
 // marks are how far a batch was filled.
-type marks struct{ data, ends, origins, values, bytes int }
+type marks struct{ data, ends, origins, values, targets, bytes int }
 
 // takeBack removes from a batch what was made of a row that is set aside.
 func (b *Batch) takeBack(to marks) {
 	b.data, b.ends, b.origins, b.Bytes = b.data[:to.data], b.ends[:to.ends], b.origins[:to.origins], to.bytes
 	clear(b.values[to.values:])
 	b.values = b.values[:to.values]
+	b.targets = b.targets[:to.targets]
 }
 
 // encode appends a row that was made.

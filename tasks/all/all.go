@@ -18,6 +18,7 @@ func Families(o Options) []tasks.Family {
 	return []tasks.Family{
 		migration.New(o.Databases),
 		migration.NewVerifier(o.Databases),
+		migration.NewCatchUp(o.Databases),
 		cleanup.New(o.Retire),
 	}
 }

@@ -19,6 +19,7 @@ type drafted struct {
 	stages []draftedStage
 	notes  []string
 	enums  []sqldb.Enum
+	live   bool // the source is written to: what differs is brought by rounds
 }
 
 // draftedStage is a stage with its two ends.

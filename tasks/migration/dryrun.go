@@ -85,6 +85,12 @@ func (f *Family) dryRun(ctx context.Context, job tasks.Job, spec Spec) (json.Raw
 		return json.Marshal(out)
 	}
 	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, "")
+	if err == nil && spec.KeepRows {
+		if out.Problems = d.keepProblems(dialect); len(out.Problems) > 0 {
+			return json.Marshal(out)
+		}
+		out.Problems = plan.Problems{}
+	}
 	if errors.As(err, &out.Problems) {
 		return json.Marshal(out)
 	}

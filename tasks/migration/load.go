@@ -106,6 +106,11 @@ func (f *Family) prepareTarget(ctx context.Context, job tasks.Job, enums []sqldb
 	if err := f.markLoads(ctx, job, &spec, dst); err != nil {
 		return err
 	}
+	if spec.KeepRows {
+		if err := sqldb.BeginKeeping(ctx, dst, job.ID); err != nil {
+			return err
+		}
+	}
 	return sqldb.EnsureTypes(ctx, dst, enums)
 }
 
@@ -116,7 +121,12 @@ func (f *Family) splitLoad(ctx context.Context, job tasks.Job, stage tasks.Stage
 	if err != nil {
 		return nil, nil, err
 	}
+	return splitChunks(ctx, l, job, stage, after, limit)
+}
+
+func splitChunks(ctx context.Context, l *load, job tasks.Job, stage tasks.Stage, after tasks.Cursor, limit int) ([]tasks.Step, tasks.Cursor, error) {
 	last := int64(-1)
+	var err error
 	if after != nil {
 		if last, err = strconv.ParseInt(string(after), 10, 64); err != nil {
 			return nil, nil, tasks.Permanent(fmt.Errorf("read split cursor %q: %w", after, err))

@@ -62,6 +62,8 @@ type Spec struct {
 	State string `json:"state,omitempty"`
 	// Again names a migration: the rows that it has set aside are tried again, by the plan as it is here.
 	Again string `json:"again,omitempty"`
+	// KeepRows keeps a hash of each row in the database of stint's own tables, so that a catch-up can tell later what has changed.
+	KeepRows bool `json:"keep_rows,omitempty"`
 }
 
 // state returns the connection of the database that keeps stint's own tables.

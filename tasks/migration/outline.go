@@ -119,6 +119,8 @@ func (f *Family) Check(spec json.RawMessage) error {
 		if problems := s.Plan.Check(); len(problems) > 0 {
 			return tasks.WithHint(problems, "docs/plans.md has the form of a plan", "the plan is not right")
 		}
+	} else if s.KeepRows {
+		return tasks.WithHint(nil, "give a plan; stint plan writes one of tables as they are", "keep_rows needs a plan")
 	}
 	return twoDatabases(s.Source, s.Target)
 }
@@ -282,6 +284,9 @@ func (f *Family) Key(job tasks.Job) (string, error) {
 			return "", tasks.Permanent(fmt.Errorf("encode the plan: %w", err))
 		}
 		parts = append(parts, string(body), spec.Again)
+		if spec.KeepRows { // what was not kept from the beginning cannot be kept later
+			parts = append(parts, "keep rows")
+		}
 	}
 	return strings.Join(parts, "\x00"), nil
 }

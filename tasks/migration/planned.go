@@ -41,6 +41,11 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 	if err != nil {
 		return nil, err
 	}
+	if spec.KeepRows {
+		if problems := d.keepProblems(dialect); len(problems) > 0 {
+			return nil, tasks.Permanent(tasks.WithHint(nil, "mend the plan and submit it again; --dry-run shows this before", "the plan cannot catch up: %s", problems))
+		}
+	}
 	if spec.Again != "" {
 		return d.againStages()
 	}
@@ -49,6 +54,7 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 			return nil, err
 		}
 	}
+	d.live = spec.KeepRows
 	return d.jobStages()
 }
 
@@ -261,6 +267,16 @@ func (f *Family) planned(ctx context.Context, l *load, job tasks.Job, stage task
 	if err != nil {
 		return err
 	}
+	l.fill(job, m, &d)
+	if l.spec.KeepRows && l.spec.Again == "" {
+		l.m.Keep = keptKey(l.stage, &d.Target)
+		l.opts.Rows = &sqldb.KeepRows{Job: job.ID, Stage: l.stage.Name, Key: l.m.Keep}
+	}
+	return nil
+}
+
+// fill completes a load with what its stage of the plan was compiled to.
+func (l *load) fill(job tasks.Job, m *mapped, d *stageDetail) {
 	l.source, l.walk = &d.Source, d.Walk
 	l.scope = scopeOfIDs(job, &l.spec)
 	if d.Made {
@@ -277,7 +293,6 @@ func (f *Family) planned(ctx context.Context, l *load, job tasks.Job, stage task
 	if l.stage.To.Mode != plan.ModeInsert {
 		l.opts.Mode = l.stage.To.Mode
 	}
-	return nil
 }
 
 // scopeOfIDs says whose ids they are: those of a tenant's source in a target.

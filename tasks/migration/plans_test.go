@@ -195,12 +195,6 @@ func TestAPlanWritesIntoMariaDB(t *testing.T) {
 	adds(t, total, 11, 8, 2, 1)
 }
 
-// inBoth runs a test with targets that understand the same SQL.
-func inBoth(t *testing.T, test func(t *testing.T, to string)) {
-	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, pgtest.New(t)) })
-	t.Run("sqlite", func(t *testing.T) { t.Parallel(); test(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db")) })
-}
-
 func TestAPlanReadsMariaDBAndPostgreSQL(t *testing.T) {
 	t.Parallel()
 	for name, from := range map[string]func(t *testing.T) string{

@@ -35,6 +35,10 @@ func (f *Family) runSchema(ctx context.Context, a *tasks.Attempt) error {
 	dst, err := f.dbs.target(ctx, spec.Target)
 	if err == nil {
 		err = f.define(ctx, dst, a, &d, i)
+		if spec.KeepRows && sqldb.IsUnsettled(err) {
+			a.Report(postponed(&d.Tables[i]))
+			err = nil
+		}
 	}
 	return unlessDraining(a, err)
 }
@@ -121,6 +125,12 @@ func stillThere(ctx context.Context, dst *sqldb.DB, job, stage string, t *sqldb.
 	}
 	return tasks.Permanent(tasks.WithHint(nil, "bring the rows back; or let them be loaded anew: run this in the target, then the same command again: "+
 		strings.Join(forget, " "), "the ledger says that %d rows of this migration are in %s, but the table is empty", totals.Written, t.FullName()))
+}
+
+// postponed says that a key of a table has to wait. Rows of a live source are read at different moments, so that for a while what is
+// unique there need not be so in the target.
+func postponed(t *sqldb.Table) tasks.Finding {
+	return tasks.Finding{Level: tasks.LevelNote, Subject: t.FullName(), Message: "a unique key waits for a later round: rows have changed while they were read"}
 }
 
 func orphanText(o sqldb.Orphans) string {

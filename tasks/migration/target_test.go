@@ -267,3 +267,9 @@ func TestATableWithForeignKeysOrTriggersIsNotLoaded(t *testing.T) {
 		t.Errorf("%d differences, the first: %+v", len(d), d[0])
 	}
 }
+
+// inBoth runs a test with targets that understand the same SQL.
+func inBoth(t *testing.T, test func(t *testing.T, to string)) {
+	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, pgtest.New(t)) })
+	t.Run("sqlite", func(t *testing.T) { t.Parallel(); test(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db")) })
+}

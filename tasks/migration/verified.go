@@ -23,6 +23,9 @@ func isCheck(stage string) bool {
 
 // addChecks adds the stages by which the migration verifies itself.
 func (d *drafted) addChecks(b *stageList) error {
+	if d.live { // the last round of catching up is followed by a comparison of its own
+		return nil
+	}
 	first := len(b.stages)
 	names, err := d.checkStages(b, stageVerify, []string{stageForeignKeys}, d.plan.Verify.Rows, "")
 	if err != nil || len(names) == 0 {

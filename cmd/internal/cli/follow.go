@@ -48,9 +48,13 @@ func (c *command) secondSignal(a *app.App) {
 
 // watch shows progress until the job has ended.
 func (c *command) watch(ctx context.Context, s *session, job *asked) (*wire.Job, error) {
+	return c.watchWith(ctx, s, job, c.newProgress())
+}
+
+// watchWith is watch with a way to show progress.
+func (c *command) watchWith(ctx context.Context, s *session, job *asked, p progress) (*wire.Job, error) {
 	ctx, cancel := c.interruptible(ctx)
 	defer cancel()
-	p := c.newProgress()
 	defer p.end()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

@@ -31,6 +31,8 @@ type move struct {
 	window    int
 	dryRun    bool
 	wait      bool
+	keep      bool // what becomes of rows is kept, for a catch-up
+	live      catchUp
 }
 
 func (m *move) flags(cmd *cobra.Command) {
@@ -56,11 +58,15 @@ A PLAN says what is moved instead of everything: stages, expressions for each co
 target (docs/plans.md; stint plan writes one to begin with). --from and --to are then those of the plan unless they are given.
 With --dry-run the first rows of each stage are mapped and shown, with every mistake, and nothing is written.
 
+With --catch-up people may go on working in the source: when its rows are there, the command brings over what was inserted, updated and
+deleted meanwhile, in rounds, until stint cutover JOB does the last one (docs/catch-up.md).
+
 Without a Redis in the configuration the command runs its own queue and its own worker in the data folder.`,
 		Example: "  stint migrate --from sqlite:legacy.db --to postgres://me@localhost/new\n" +
 			"  stint migrate --from legacy --to cloud --tables customer,invoice\n" +
 			"  stint migrate --from sqlite:a.db --to sqlite:b.db --dry-run\n" +
-			"  stint migrate plan.yaml --from csv:export --to https://api.example.com",
+			"  stint migrate plan.yaml --from csv:export --to https://api.example.com\n" +
+			"  stint migrate plan.yaml --catch-up",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.load(cmd); err != nil {
@@ -71,10 +77,14 @@ Without a Redis in the configuration the command runs its own queue and its own 
 					return err
 				}
 			}
+			if m.live.on {
+				return c.runCatchUp(cmd, m)
+			}
 			return c.runMigrate(cmd, m)
 		},
 	}
 	m.flags(cmd)
+	m.live.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&m.tenant, "tenant", "", "whose data it is")
 	f.IntVar(&m.chunkRows, "chunk-rows", migration.DefaultChunkRows, "rows of a step")
@@ -197,7 +207,7 @@ func (c *command) submission(m *move, from, to database) (wire.Submission, error
 	tables := slices.Clone(m.tables)
 	slices.Sort(tables)
 	tables = slices.Compact(tables)
-	s := migration.Spec{Source: from.name, Target: to.name, Tables: tables, ChunkRows: m.chunkRows, BatchRows: m.batchRows, Plan: m.plan, Again: m.again}
+	s := migration.Spec{Source: from.name, Target: to.name, Tables: tables, ChunkRows: m.chunkRows, BatchRows: m.batchRows, Plan: m.plan, Again: m.again, KeepRows: m.keep}
 	if err := c.stateOf(m, to, &s); err != nil {
 		return wire.Submission{}, err
 	}

@@ -41,6 +41,7 @@ func (p *Plan) Check() Problems {
 		c.add("window", "leave it away for the default", "must be positive")
 	}
 	c.oneOf("policy.on_reject", p.Policy.OnReject, "", OnRejectQuarantine, OnRejectStop)
+	c.oneOf("policy.on_delete", p.Policy.OnDelete, "", OnDeleteDelete, OnDeleteKeep)
 	if m := p.Policy.MaxRejects; m != nil && *m < 0 {
 		c.add("policy.max_rejects", "0 stops at the first row that is set aside", "must not be negative")
 	}

@@ -53,13 +53,21 @@ func (l *Lookup) UnmarshalJSON(data []byte) error {
 type Policy struct {
 	OnReject   string `json:"on_reject,omitempty" yaml:"on_reject,omitempty" enum:"quarantine,stop" doc:"quarantine (default): set the row aside and go on. stop: the job fails at the first one."`
 	MaxRejects *int64 `json:"max_rejects,omitempty" yaml:"max_rejects,omitempty" doc:"The job fails as soon as more rows than this are set aside. Default: no bound."`
-	Retries    int    `json:"retries,omitempty" yaml:"retries,omitempty" doc:"How many times a step that failed is tried again. Default: 8; -1: never."`
+	// OnDelete is for --catch-up.
+	OnDelete string `json:"on_delete,omitempty" yaml:"on_delete,omitempty" enum:"delete,keep" doc:"What --catch-up does with rows that were deleted in the source. delete (default): delete them in the target. keep: leave them there."`
+	Retries  int    `json:"retries,omitempty" yaml:"retries,omitempty" doc:"How many times a step that failed is tried again. Default: 8; -1: never."`
 }
 
 // What becomes of rows that cannot be loaded.
 const (
 	OnRejectQuarantine = "quarantine"
 	OnRejectStop       = "stop"
+)
+
+// What a catch-up does with rows that were deleted in the source.
+const (
+	OnDeleteDelete = "delete"
+	OnDeleteKeep   = "keep"
 )
 
 // Stage moves one kind of row.
