@@ -136,6 +136,8 @@ type comparison struct {
 	report      func(Difference) bool
 	result      CompareResult
 	comparer    comparer
+	sourceOIDs  []uint32 // of raw columns, the types as they came
+	targetOIDs  []uint32
 	raw         []bool // columns that are read as the same bytes on both sides, and decoded only where they differ
 	hashed      []int  // the columns that hash looks at, in their order; nil for all
 	quietly     bool   // rows of which nothing can be made, and those that are missing in a multiset, are not reported
@@ -160,6 +162,7 @@ func newComparison(ctx context.Context, src, dst *DB, m *Mapping, w Walk, job st
 	m = &Mapping{Source: m.Source, Target: target, Columns: m.Columns, Make: m.Make, Kinds: m.Kinds}
 	c := &comparison{src: src, dst: dst, m: m, walk: w, job: job, report: report, quarantine: map[string]bool{}}
 	c.sourceCells, c.targetCells, c.raw = make([]cell, len(m.Columns)), make([]cell, len(m.Columns)), make([]bool, len(m.Columns))
+	c.sourceOIDs, c.targetOIDs = make([]uint32, len(m.Columns)), make([]uint32, len(m.Columns))
 	if m.Make != nil {
 		return c, c.ofMade()
 	}
@@ -222,10 +225,13 @@ func (c *comparison) targetColumns() []selected {
 }
 
 // decoded fills in the current row of one side, but for columns of the same bytes; text is valid until the next row.
-func (c *comparison) decoded(r *Rows, cells []cell, buf []byte) ([]byte, error) {
+func (c *comparison) decoded(r *Rows, cells []cell, oids []uint32, buf []byte) ([]byte, error) {
 	buf = buf[:0]
 	for i := range cells {
 		cells[i] = r.cells[i]
+		if c.raw[i] {
+			oids[i] = r.cols[i].oid
+		}
 		if cells[i].kind == cellRaw && !c.raw[i] {
 			var err error
 			if cells[i], buf, err = decodePostgres(r.cols[i].oid, cells[i].s, buf); err != nil {
@@ -237,13 +243,13 @@ func (c *comparison) decoded(r *Rows, cells []cell, buf []byte) ([]byte, error) 
 }
 
 func (c *comparison) readSource(r *Rows) (err error) {
-	c.sourceBuf, err = c.decoded(r, c.sourceCells, c.sourceBuf)
+	c.sourceBuf, err = c.decoded(r, c.sourceCells, c.sourceOIDs, c.sourceBuf)
 	c.result.SourceRows++
 	return err
 }
 
 func (c *comparison) readTarget(r *Rows) (err error) {
-	c.targetBuf, err = c.decoded(r, c.targetCells, c.targetBuf)
+	c.targetBuf, err = c.decoded(r, c.targetCells, c.targetOIDs, c.targetBuf)
 	c.result.TargetRows++
 	return err
 }
@@ -262,11 +268,12 @@ func (c *comparison) compareCells(key func() RowKey) bool {
 	same, goOn := true, true
 	for i := range c.sourceCells {
 		a, b := &c.sourceCells[i], &c.targetCells[i]
-		if c.comparer.same(i, a, b) {
+		sameType := !c.raw[i] || c.sourceOIDs[i] == c.targetOIDs[i] // a type may have been altered since it was planned
+		if sameType && c.comparer.same(i, a, b) {
 			continue
 		}
 		if c.raw[i] {
-			*a, *b = c.opened(i, a), c.opened(i, b)
+			*a, *b = opened(c.sourceOIDs[i], a), opened(c.targetOIDs[i], b)
 			if c.comparer.same(i, a, b) {
 				continue
 			}
@@ -285,11 +292,11 @@ func (c *comparison) compareCells(key func() RowKey) bool {
 }
 
 // opened decodes a value that was read as bytes. What cannot be decoded stays as it is, and equals nothing but itself.
-func (c *comparison) opened(i int, v *cell) cell {
+func opened(oid uint32, v *cell) cell {
 	if v.kind != cellRaw {
 		return *v
 	}
-	out, _, err := decodePostgres((&codec{dst: c.m.Target.Column(c.m.Columns[i].Target)}).targetOID(), v.s, nil)
+	out, _, err := decodePostgres(oid, v.s, nil)
 	if err != nil {
 		return *v
 	}
