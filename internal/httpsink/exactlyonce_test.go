@@ -15,7 +15,7 @@ import (
 	"github.com/stint-run/stint/tasks"
 )
 
-var records = flag.Int("records", 10_000, "how many records go through the hostile server, in each way, without -short")
+var records = flag.Int("records", 3_000, "how many records go through the hostile server, in each way, without -short")
 
 // caller is what the engine and a family are to a sink: it writes answers down, dies at times, and comes again.
 type caller struct {
