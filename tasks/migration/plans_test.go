@@ -252,8 +252,8 @@ stages:
 func TestModesMeetRowsThatAreThere(t *testing.T) {
 	t.Parallel()
 	inBoth(t, func(t *testing.T, to string) {
-		for _, c := range [][2]string{{"insert", "1old5 | 2Bo0"}, {"upsert", "1Ada5 | 2Bo0"}, {"replace", "1Ada0 | 2Bo0"}} { // insert first: it comes after no other
-			mode, want := c[0], c[1]
+		for _, mode := range []string{"insert", "upsert", "replace"} { // insert first: it comes after no other
+			want := map[string]string{"insert": "1old5 | 2Bo0", "upsert": "1Ada5 | 2Bo0", "replace": "1Ada0 | 2Bo0"}[mode]
 			w := shopWorld(t, to)
 			w.inTarget(t, "DROP TABLE IF EXISTS c", "CREATE TABLE c (id bigint PRIMARY KEY, name text, extra integer DEFAULT 0)", "INSERT INTO c VALUES (1, 'old', 5)")
 			job := w.planned(t, `
@@ -261,10 +261,7 @@ stages:
   - {name: c, from: {table: customer, where: id < 3}, map: {id: id, name: trim(name)}, to: {table: c, key: id, mode: `+mode+`}}
 `)
 			total, _ := drive(t, migration.New(w.dbs), job)
-			aside := int64(0)
-			if mode == "insert" {
-				aside = 1
-			}
+			aside := map[string]int64{"insert": 1}[mode]
 			adds(t, total, 2, 2-aside, aside, 0)
 			w.list(t, "id || name || extra FROM c ORDER BY id", want)
 		}
