@@ -222,7 +222,7 @@ type filesAgain struct {
 
 // settle brings the rows that are set aside up to the last part that was written.
 func (f *Family) settle(ctx context.Context, a *tasks.Attempt, l *load) error {
-	if l.stage.To.File == nil {
+	if l.stage == nil || l.stage.To.File == nil {
 		return nil
 	}
 	sink, err := f.fileSink(a.Job.ID, l)
