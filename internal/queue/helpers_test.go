@@ -118,3 +118,20 @@ func length(t *testing.T, rdb *redis.Client, list string) int {
 	}
 	return int(n)
 }
+
+// notRun counts the claimed tasks that h has not handled. Those handled stay in the list until their completion, which goes
+// to Redis in the background, has arrived.
+func notRun(t *testing.T, rdb *redis.Client, h *handled) int {
+	t.Helper()
+	active, err := rdb.LRange(t.Context(), "asynq:{q}:active", 0, -1).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, id := range active {
+		if h.times(id) == 0 {
+			n++
+		}
+	}
+	return n
+}
