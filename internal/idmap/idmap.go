@@ -30,19 +30,30 @@ type Maps struct {
 	durable bool
 }
 
+// Options say how a Redis is opened.
+type Options struct {
+	// Name stands for the Redis in messages.
+	Name string
+	// Conns is the most connections at a time; 0 means the URL's, or ten for each processor.
+	Conns int
+	// ConnectTimeout is how long one may take to open; 0 means the URL's, or 5 s.
+	ConnectTimeout time.Duration
+}
+
 // Open connects to the Redis of a URL as redis.url of the configuration has it: redis://, rediss:// or unix://; with addr= in its query
-// a cluster, with master_name= one behind sentinels. It refuses a Redis that lets go of keys by itself when its memory is full. name
-// stands for it in messages. An error never quotes the URL, which may hold a password.
-func Open(ctx context.Context, url, name string) (*Maps, error) {
-	client, err := clientOf(url)
+// a cluster, with master_name= one behind sentinels. It refuses a Redis that lets go of keys by itself when its memory is full. An
+// error never quotes the URL, which may hold a password.
+func Open(ctx context.Context, url string, o Options) (*Maps, error) {
+	client, err := o.client(url)
 	if err != nil {
-		return nil, tasks.Permanent(tasks.WithHint(nil, "write redis://USER@HOST:6379/0, or rediss:// for TLS", "the address of %s is none of a Redis", name))
+		return nil, tasks.Permanent(tasks.WithHint(nil, "write redis://USER@HOST:6379/0, or rediss:// for TLS", "the address of %s is none of a Redis", o.Name))
 	}
-	m := &Maps{client: client, name: name, durable: true}
+	m := &Maps{client: client, name: o.Name, durable: true}
 	single, ok := client.(*redis.Client)
 	if ok && isCluster(ctx, single) { // one address of a cluster is enough to find the others
-		o := single.Options()
-		m.client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{o.Addr}, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig, DisableIdentity: true})
+		s := single.Options()
+		m.client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}, Username: s.Username, Password: s.Password, TLSConfig: s.TLSConfig,
+			PoolSize: o.Conns, DialTimeout: s.DialTimeout, DisableIdentity: true})
 		if err := single.Close(); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
@@ -53,30 +64,41 @@ func Open(ctx context.Context, url, name string) (*Maps, error) {
 	return m, nil
 }
 
-func clientOf(url string) (redis.UniversalClient, error) {
+func (o *Options) client(url string) (redis.UniversalClient, error) {
+	bound := func(conns *int, timeout *time.Duration) {
+		if o.Conns > 0 {
+			*conns = o.Conns
+		}
+		if o.ConnectTimeout > 0 {
+			*timeout = o.ConnectTimeout
+		}
+	}
 	switch query := url[strings.IndexByte(url+"?", '?'):]; {
 	case strings.Contains(query, "master_name="):
-		o, err := redis.ParseFailoverURL(url)
+		f, err := redis.ParseFailoverURL(url)
 		if err != nil {
 			return nil, err
 		}
-		o.Username, o.Password, o.SentinelUsername, o.SentinelPassword = o.SentinelUsername, o.SentinelPassword, "", "" // as redis.url has it
-		o.DisableIdentity = true
-		return redis.NewFailoverClient(o), nil
+		f.Username, f.Password, f.SentinelUsername, f.SentinelPassword = f.SentinelUsername, f.SentinelPassword, "", "" // as redis.url has it
+		f.DisableIdentity = true
+		bound(&f.PoolSize, &f.DialTimeout)
+		return redis.NewFailoverClient(f), nil
 	case strings.Contains(query, "addr="):
-		o, err := redis.ParseClusterURL(url)
+		c, err := redis.ParseClusterURL(url)
 		if err != nil {
 			return nil, err
 		}
-		o.DisableIdentity = true
-		return redis.NewClusterClient(o), nil
+		c.DisableIdentity = true
+		bound(&c.PoolSize, &c.DialTimeout)
+		return redis.NewClusterClient(c), nil
 	}
-	o, err := redis.ParseURL(url)
+	s, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, err
 	}
-	o.DisableIdentity = true
-	return redis.NewClient(o), nil
+	s.DisableIdentity = true
+	bound(&s.PoolSize, &s.DialTimeout)
+	return redis.NewClient(s), nil
 }
 
 func isCluster(ctx context.Context, c *redis.Client) bool {
@@ -131,8 +153,13 @@ func isDenied(said error) bool {
 // Durable reports whether what was written outlives a crash of the Redis, as far as it tells: it keeps an append-only file.
 func (m *Maps) Durable() bool { return m.durable }
 
-// Close gives the connections back.
-func (m *Maps) Close() error { return m.client.Close() }
+// Close gives the connections back. Once more does nothing.
+func (m *Maps) Close() error {
+	if err := m.client.Close(); !errors.Is(err, redis.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 // Begin returns the token of a tenant's maps. The first call makes it.
 func (m *Maps) Begin(ctx context.Context, tenant string) (string, error) {

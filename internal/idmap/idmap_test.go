@@ -19,7 +19,7 @@ import (
 
 func open(t *testing.T, url string) *idmap.Maps {
 	t.Helper()
-	m, err := idmap.Open(t.Context(), url, "cache")
+	m, err := idmap.Open(t.Context(), url, idmap.Options{Name: "cache"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestTenantsSourcesAndStagesDoNotSeeEachOthersIDs(t *testing.T) {
 func TestARedisThatEvictsKeysIsRefused(t *testing.T) {
 	t.Parallel()
 	for policy, refused := range map[string]bool{"allkeys-lru": true, "allkeys-random": true, "volatile-lru": false, "noeviction": false} {
-		m, err := idmap.Open(t.Context(), redistest.New(t, redistest.Lines("maxmemory-policy "+policy)).URL(), "cache")
+		m, err := idmap.Open(t.Context(), redistest.New(t, redistest.Lines("maxmemory-policy "+policy)).URL(), idmap.Options{Name: "cache"})
 		if refused != (err != nil) || refused && (!tasks.IsPermanent(err) || !strings.Contains(tasks.HintOf(err), "noeviction")) {
 			t.Errorf("%s: %v", policy, err)
 		}

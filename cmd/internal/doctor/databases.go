@@ -12,7 +12,9 @@ import (
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/flatfile"
 	"github.com/stint-run/stint/internal/httpsink"
+	"github.com/stint-run/stint/internal/idmap"
 	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
 )
 
 // examineConnection opens a database of the configuration and looks at it. It writes nothing.
@@ -29,6 +31,9 @@ func examineConnection(ctx context.Context, c config.Connection, now func() time
 		return n.list
 	case sqldb.Records:
 		n.api(ctx, at, c.APIAccess)
+		return n.list
+	case sqldb.Redis:
+		n.maps(ctx, c, at)
 		return n.list
 	case sqldb.SQLite:
 		if _, err := os.Stat(at.Path()); errors.Is(err, fs.ErrNotExist) {
@@ -103,6 +108,26 @@ func (n *notes) api(ctx context.Context, at sqldb.Location, access config.APIAcc
 			"it answers with status %d to a request for its base", p.Status)
 	default:
 		n.ok("reachable", "it answers with status %d in %s", p.Status, rounded(p.Took))
+	}
+}
+
+// maps looks at a Redis that keeps the ids of plans.
+func (n *notes) maps(ctx context.Context, c config.Connection, at sqldb.Location) {
+	m, err := idmap.Open(ctx, at.Redis(), idmap.Options{Name: c.Name, Conns: 1, ConnectTimeout: c.ConnectTimeout})
+	switch {
+	case err != nil && tasks.IsPermanent(err):
+		n.failed("ids", err)
+		return
+	case err != nil:
+		n.failed("reachable", err)
+		return
+	}
+	n.ok("reachable", "it answers, and evicts no key that is to stay")
+	if !m.Durable() {
+		n.add(Warning, "loss", "set appendonly yes there, or keep ids in the database of state:", "it keeps no append-only file: the ids of plans are gone when it crashes")
+	}
+	if err := m.Close(); err != nil {
+		n.failed("reachable", err)
 	}
 }
 
