@@ -175,24 +175,6 @@ func (m *Maps) Begin(ctx context.Context, tenant string) (string, error) {
 	return token, nil
 }
 
-// Count is how many ids of a tenant there are.
-func (m *Maps) Count(ctx context.Context, tenant string) (int64, error) {
-	n, err := m.client.HGet(ctx, mapsKey(tenant), "ids").Int64()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return 0, m.failed("count", err)
-	}
-	return n, nil
-}
-
-// Forget removes one map of a tenant and returns how many ids it had. Its records count as never sent then.
-func (m *Maps) Forget(ctx context.Context, tenant, name string) (int64, error) {
-	n, err := forgetScript.Run(ctx, m.client, []string{mapsKey(tenant)}, name).Int64()
-	if err != nil {
-		return 0, m.failed("forget", err)
-	}
-	return n, nil
-}
-
 // Of returns the maps of a tenant whose token is known; "" takes them as they are. max bounds the ids of the tenant; 0 means
 // DefaultMax. scope is whose rows they are: the name of a map is scope/entity.
 func (m *Maps) Of(tenant, scope, token string, most int64) *Scope {

@@ -3,6 +3,7 @@ package idmap
 import (
 	"embed"
 	"net/url"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -16,6 +17,14 @@ const prefix = "stint:ids:{t:"
 // make those names themselves.
 func mapsKey(tenant string) string {
 	return prefix + url.PathEscape(tenant) + "}" // escaped, as a brace would end the hash tag
+}
+
+// tenantOf is the tenant of a mapsKey, and false when the key is another.
+func tenantOf(key string) (string, bool) {
+	rest, ours := strings.CutPrefix(key, prefix)
+	name, closed := strings.CutSuffix(rest, "}") // the keys of buckets go on
+	tenant, err := url.PathUnescape(name)
+	return tenant, ours && closed && err == nil
 }
 
 // fill is how many ids a bucket has on average before the map gets another one. One that is about to be split has twice as many, and
