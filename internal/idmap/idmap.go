@@ -125,7 +125,7 @@ func (m *Maps) look(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return m.failed("ask it about itself", err)
+			return m.failed("ask about itself", err)
 		}
 		if policy := fieldOf(text, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
 			return tasks.Permanent(tasks.WithHint(nil, "set maxmemory-policy noeviction there, or name another Redis with ids:",
@@ -170,7 +170,7 @@ func (m *Maps) Begin(ctx context.Context, tenant string) (string, error) {
 		token, err = m.client.HGet(ctx, key, "token").Result()
 	}
 	if err != nil {
-		return "", m.failed("begin", err)
+		return "", m.failed("begin a map of ids", err)
 	}
 	return token, nil
 }
@@ -190,16 +190,16 @@ func (m *Maps) failed(what string, err error) error {
 		return err
 	}
 	said := err.Error()
-	err = fmt.Errorf("%s, in the map of ids %s: %w", what, m.name, err)
+	err = fmt.Errorf("%s: %w", what, err)
 	switch {
 	case strings.HasPrefix(said, "OOM "):
 		return tasks.WithHint(err, "give it more memory (maxmemory), then retry", "the Redis of %s is full", m.name)
 	case strings.HasPrefix(said, "NOAUTH"), strings.HasPrefix(said, "WRONGPASS"), strings.HasPrefix(said, "NOPERM"):
 		return tasks.Permanent(tasks.WithHint(err, "look at the user and the password of the connection; the user needs the keys stint:ids:* and scripts (+eval +evalsha)", "the Redis of %s does not let us", m.name))
 	case isAway(err, said):
-		return tasks.RetryAfter(err, time.Second/2+mathrand.N(time.Second))
+		return tasks.RetryAfter(tasks.WithHint(err, "is it running, and is the address of the connection right?", "the Redis of %s cannot be reached", m.name), time.Second/2+mathrand.N(time.Second))
 	}
-	return err
+	return tasks.WithHint(err, "look at its log", "the Redis of %s refuses", m.name)
 }
 
 func isAway(err error, said string) bool {

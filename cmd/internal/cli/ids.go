@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/internal/idmap"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/internal/store"
@@ -100,6 +101,7 @@ func (c *command) withMaps(cmd *cobra.Command, connection string, do func(contex
 	if conn.at.Dialect != sqldb.Redis {
 		return usage(tasks.WithHint(nil, "name the connection that the plan has under ids:", "%s is no Redis", conn.at))
 	}
+	app.QuietRedis(c.log)
 	m, err := idmap.Open(cmd.Context(), conn.at.Redis(), idmap.Options{Name: conn.name, Conns: 2})
 	if err != nil {
 		return unreachable(err)
