@@ -23,6 +23,9 @@ const DefaultMax = 1_000_000
 // ErrLost: the Redis does not have the maps that were written before.
 var ErrLost = errors.New("the map of ids is gone")
 
+// ErrEvicts: the Redis would let go of ids by itself.
+var ErrEvicts = errors.New("keys without a time to live are evicted")
+
 // Maps are the maps of ids in one Redis. Close them last.
 type Maps struct {
 	client  redis.UniversalClient
@@ -128,7 +131,7 @@ func (m *Maps) look(ctx context.Context) error {
 			return m.failed("ask about itself", err)
 		}
 		if policy := fieldOf(text, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
-			return tasks.Permanent(tasks.WithHint(nil, "set maxmemory-policy noeviction there, or name another Redis with ids:",
+			return tasks.Permanent(tasks.WithHint(ErrEvicts, "set maxmemory-policy noeviction there, or name another Redis with ids:",
 				"the Redis of %s throws keys away when its memory is full (maxmemory-policy %s): ids would be lost without a word", m.name, policy))
 		}
 		if fieldOf(text, "aof_enabled") == "0" {

@@ -14,7 +14,6 @@ import (
 	"github.com/stint-run/stint/internal/httpsink"
 	"github.com/stint-run/stint/internal/idmap"
 	"github.com/stint-run/stint/internal/sqldb"
-	"github.com/stint-run/stint/tasks"
 )
 
 // examineConnection opens a database of the configuration and looks at it. It writes nothing.
@@ -115,14 +114,14 @@ func (n *notes) api(ctx context.Context, at sqldb.Location, access config.APIAcc
 func (n *notes) maps(ctx context.Context, c config.Connection, at sqldb.Location) {
 	m, err := idmap.Open(ctx, at.Redis(), idmap.Options{Name: c.Name, Conns: 1, ConnectTimeout: c.ConnectTimeout})
 	switch {
-	case err != nil && tasks.IsPermanent(err):
-		n.failed("ids", err)
+	case errors.Is(err, idmap.ErrEvicts):
+		n.failed("eviction", err)
 		return
 	case err != nil:
 		n.failed("reachable", err)
 		return
 	}
-	n.ok("reachable", "it answers, and evicts no key that is to stay")
+	n.ok("reachable", "it answers, and evicts no ids")
 	if !m.Durable() {
 		n.add(Warning, "loss", "set appendonly yes there, or keep ids in the database of state:", "it keeps no append-only file: the ids of plans are gone when it crashes")
 	}
