@@ -13,7 +13,7 @@ type Connection struct {
 	// Name is letters, digits, _, - and .; case counts.
 	Name string `key:"name" jsonschema:"required"`
 	// URL is sqlite:, postgres://, postgresql://, mysql:// or mariadb://; to read from, firebird:// or sqlserver://, and files by csv:, tsv:, ndjson: or dbf:;
-	// an API by https:// or http://.
+	// an API by https:// or http://; for the ids of plans a Redis by redis://, rediss:// or unix://.
 	URL URL `key:"url"`
 	// Password goes into URL; "" means the one in the URL.
 	Password Secret `key:"password"`
@@ -88,6 +88,14 @@ func (c Connection) check(k *checker) {
 		if c.Schema != "" {
 			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
+	case redisSchemes[scheme]:
+		u, err := url.Parse(c.URL.Reveal())
+		if err != nil || u.Opaque != "" || u.Host == "" && scheme != "unix" || u.Path == "" && scheme == "unix" {
+			k.add(key, "write "+form, "%s is no address of a Redis", c.URL)
+		}
+		if c.Schema != "" {
+			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
+		}
 	case apiSchemes[scheme]:
 		u, err := url.Parse(c.URL.Reveal())
 		if err != nil || u.Opaque != "" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
@@ -127,7 +135,11 @@ var connectionSchemes = map[string]string{
 	"firebird": "firebird://HOST/PATH", "sqlserver": "sqlserver://HOST?database=DATABASE",
 	"csv": "csv:DIR", "tsv": "tsv:DIR", "ndjson": "ndjson:DIR", "dbf": "dbf:DIR",
 	"http": "http://HOST/BASE", "https": "https://HOST/BASE",
+	"redis": "redis://HOST:6379/0", "rediss": "rediss://HOST:6379/0", "unix": "unix:///PATH",
 }
+
+// redisSchemes are those of a Redis, which keeps the ids of plans with ids:.
+var redisSchemes = map[string]bool{"redis": true, "rediss": true, "unix": true}
 
 var apiSchemes = map[string]bool{"http": true, "https": true}
 

@@ -67,7 +67,8 @@ func TestASchemaThatCannotCountIsRefused(t *testing.T) {
 
 func TestEachFormOfAConnectionIsTakenAndOthersAreNot(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"sqlite:x.db", "postgres://h/x", "mysql://h/x", "csv:dir", "tsv:dir?encoding=cp1252", "ndjson:dir", "dbf:dir", "http://h/x", "HTTPS://h/x"} {
+	for _, url := range []string{"sqlite:x.db", "postgres://h/x", "mysql://h/x", "csv:dir", "tsv:dir?encoding=cp1252", "ndjson:dir", "dbf:dir", "http://h/x", "HTTPS://h/x",
+		"redis://h", "rediss://u@h:6379/1?addr=h2:1", "unix:///run/redis.sock"} {
 		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "'}]\n"})
 		load(t, config.Options{File: file})
 	}
@@ -75,6 +76,8 @@ func TestEachFormOfAConnectionIsTakenAndOthersAreNot(t *testing.T) {
 		"oracle://h/x": `no connection is made by the scheme "oracle" (write one of csv:DIR, `,
 		"csv:":         "names no path (write csv:DIR)",
 		"https://h?a=": "is no address of an API (write https://HOST/BASE)",
+		"redis:1":      "is no address of a Redis (write redis://HOST:6379/0)",
+		"unix:":        "is no address of a Redis (write unix:///PATH)",
 		"http:h":       "is no address of an API (write http://HOST/BASE)",
 	} {
 		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "'}]\n"})

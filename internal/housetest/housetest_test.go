@@ -77,6 +77,18 @@ var broken = map[string]struct {
 		},
 		want: []string{"worker/w.go: imports github.com/hibiken/asynq"},
 	},
+	"Redis is spoken to by who owns keys in it": {
+		files: map[string]string{
+			"tasks/a/a.go":             `package a; import _ "github.com/redis/go-redis/v9"`,
+			"tasks/a/good_test.go":     `package a; import _ "github.com/redis/go-redis/v9"`,
+			"internal/sqldb/s.go":      `package sqldb; import _ "github.com/redis/go-redis/v9"`,
+			"internal/idmap/good.go":   `package idmap; import _ "github.com/redis/go-redis/v9"`,
+			"internal/store/good.go":   `package store; import _ "github.com/redis/go-redis/v9"`,
+			"internal/redistest/a.go":  `package redistest; import _ "github.com/redis/go-redis/v9"`,
+			"cmd/internal/app/good.go": `package app; import _ "github.com/redis/go-redis/v9"`,
+		},
+		want: []string{"internal/sqldb/s.go: imports github.com/redis/go-redis/v9", "tasks/a/a.go: imports github.com/redis/go-redis/v9"},
+	},
 	"only cmd imports config": {
 		files: map[string]string{
 			"worker/w.go":              `package worker; import _ "github.com/stint-run/stint/config"`,

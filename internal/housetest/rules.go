@@ -30,6 +30,11 @@ var Rules = []Rule{
 		},
 	},
 	{
+		Name:   "Redis is spoken to by who owns keys in it",
+		Reason: "each key has one home: jobs in internal/store, tasks in internal/queue, ids of references in internal/idmap; a family that asked Redis by itself would believe what only the target's ledger proves",
+		Breaks: redisSpeakers,
+	},
+	{
 		Name:   "only cmd imports config",
 		Reason: "a package that takes small Options can be used, and tested, without files and variables",
 		Breaks: func(files []File) []string { return importers(files, Module+"/config", "cmd", "config") },
@@ -198,6 +203,17 @@ func importers(files []File, importPath string, folders ...string) []string {
 		}
 	}
 	return out
+}
+
+// redisOwners are the packages that have keys in Redis, and redisCarriers those that run one, say where it is, or hand a client on.
+var (
+	redisOwners   = []string{"internal/store", "internal/queue", "internal/idmap"}
+	redisCarriers = []string{"internal/localredis", "config", "cmd", "worker", "scheduler", "internal/api", "bench"}
+)
+
+func redisSpeakers(files []File) []string {
+	files = slices.DeleteFunc(slices.Clone(files), func(f File) bool { return f.IsTest() || isTestSupport(f.Package()) })
+	return importers(files, "github.com/redis/go-redis", append(slices.Clone(redisOwners), redisCarriers...)...)
 }
 
 // environmentFunctions are those of package os that look at the environment, some of them in passing.

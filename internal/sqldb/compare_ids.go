@@ -100,9 +100,16 @@ func (c *comparison) compareIDs(ctx context.Context, ids KeepIDs, found func(los
 
 // eachKey hands out the keys that a mapping makes (side 0), and those of the map of ids (side 1).
 func (c *comparison) eachKey(ctx context.Context, ids KeepIDs, each func(side int, h rowHash, key RowKey, source, id string) (bool, error)) error {
-	goOn, err := c.eachMadeKey(ctx, each)
+	nameOf := func(key string) string { return key }
+	if ids.Elsewhere != nil {
+		nameOf = ids.Elsewhere.Name
+	}
+	goOn, err := c.eachMadeKey(ctx, nameOf, each)
 	if err != nil || !goOn {
 		return err
+	}
+	if m := ids.Elsewhere; m != nil {
+		return m.Walk(ctx, ids.Entity, func(name, id string) (bool, error) { return each(1, c.hashText(name), nil, m.Key(name), id) })
 	}
 	for after := ""; ; {
 		n := 0
@@ -123,7 +130,7 @@ func (c *comparison) eachKey(ctx context.Context, ids KeepIDs, each func(side in
 	}
 }
 
-func (c *comparison) eachMadeKey(ctx context.Context, each func(side int, h rowHash, key RowKey, source, id string) (bool, error)) (goOn bool, err error) {
+func (c *comparison) eachMadeKey(ctx context.Context, nameOf func(key string) string, each func(side int, h rowHash, key RowKey, source, id string) (bool, error)) (goOn bool, err error) {
 	c.result.SourceRows, c.result.Quarantined, c.result.Skipped, c.result.Missing = 0, 0, 0, 0
 	rows, err := c.readMade(ctx, nil, nil)
 	if err != nil {
@@ -138,7 +145,7 @@ func (c *comparison) eachMadeKey(ctx context.Context, each func(side int, h rowH
 		expected, goOn, err := c.expects(ctx, rows)
 		if err == nil && goOn && expected {
 			name := rows.x.t.Key()
-			goOn, err = each(0, c.hashText(name), rows.Key(), name, "")
+			goOn, err = each(0, c.hashText(nameOf(name)), rows.Key(), name, "")
 		}
 		if err != nil || !goOn {
 			return false, err

@@ -14,20 +14,24 @@ import (
 type Delivery struct {
 	Scope, Entity string
 	Job           string
+	// Elsewhere says that another map keeps the ids, and has them before this database is told. Then stint_ids has a record only
+	// from when it may be sent until the ledger has its batch.
+	Elsewhere bool
 }
 
 // Sent is what is known of a record.
 type Sent struct {
 	Sent     bool   // somebody was about to send it, before this was asked
 	Answered bool   // the API has it
-	Job      string // of whom
+	Job      string // of whom; "" is another one, whose batch is done
+	ID       string // as stint_ids has it; "" when it was not answered, or its id is elsewhere
 }
 
 // Delivered is a record that the API has; ID is its own there, as JSON, "" when it gave none.
 type Delivered struct{ Key, ID string }
 
-// noID is what is kept of a record that the API has and gave no id for.
-const noID = "null"
+// NoID is what is kept of a record that the API has and gave no id for.
+const NoID = "null"
 
 // Grouped returns the records that are sent together with some keys, in their order: those that an earlier attempt at the batch of
 // this name has grouped, whatever has become of their rows since, and then the keys that are new, as a group of their own. The groups
@@ -102,10 +106,12 @@ type Refusal struct {
 	Uncertain    bool   // it may be there all the same
 }
 
-// Announce makes it durable that records may be sent from now on, and returns what was known of them before.
-func Announce(ctx context.Context, db *DB, d Delivery, keys []string) (map[string]Sent, error) {
-	known := map[string]Sent{}
+// Announce makes it durable that records may be sent from now on, and returns what was known of them before. elsewhere are the ids
+// that another map has: those records have been answered, and will not be sent. It is nil without one.
+func Announce(ctx context.Context, db *DB, d Delivery, keys []string, elsewhere map[string]string) (map[string]Sent, error) {
+	var known map[string]Sent
 	err := inTransaction(ctx, db, func(q querier) error {
+		known = map[string]Sent{}
 		for _, part := range batchesOf(keys, 400) {
 			if len(part) == 0 {
 				continue
@@ -121,12 +127,17 @@ func Announce(ctx context.Context, db *DB, d Delivery, keys []string) (map[strin
 					var key, id string
 					s := Sent{Sent: true}
 					err := scan(&key, &id, &s.Job)
-					s.Answered = id != ""
+					s.Answered, s.ID = id != "", id
 					known[key] = s
 					return err
 				})
 			if err != nil {
 				return err
+			}
+			for _, key := range part {
+				if _, there := elsewhere[key]; there {
+					known[key] = Sent{Sent: true, Answered: true, Job: known[key].Job}
+				}
 			}
 			if err := insertAnnounced(ctx, q, db.Dialect, d, part, known); err != nil {
 				return err
@@ -153,13 +164,17 @@ func insertAnnounced(ctx context.Context, q querier, d Dialect, of Delivery, key
 	return q.exec(ctx, d.words().insertNew("INSERT INTO stint_ids (scope, entity, source_key, target_id, job) VALUES "+strings.Join(rows, ","), "scope, entity, source_key"))
 }
 
-// Answered keeps what an API has answered: the ids of the records that it has, and those that it refuses, in one transaction.
+// Answered keeps what an API has answered: the ids of the records that it has, unless they are elsewhere, and those that it refuses, in
+// one transaction.
 func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table string, have []Delivered, refused []Refusal) error {
 	err := inTransaction(ctx, db, func(q querier) error {
 		for _, r := range have {
+			if d.Elsewhere {
+				break
+			}
 			id := r.ID
 			if id == "" {
-				id = noID
+				id = NoID
 			}
 			if err := q.exec(ctx, "UPDATE stint_ids SET target_id = $1, job = $2 WHERE scope = $3 AND entity = $4 AND source_key = $5", id, d.Job, d.Scope, d.Entity, r.Key); err != nil {
 				return err
@@ -203,10 +218,16 @@ func setOneAside(ctx context.Context, q querier, o *LoaderOptions, table string,
 	return q.exec(ctx, quarantineInsert+"($1, $2, $3, $4, $5, $6, $7, $8, $9)", job, stage, step, table, key.String(), bad.column, clean(bad.reason), clean(bad.code), clean(bad.json))
 }
 
-// CommitDelivery writes the ledger's row of a batch whose records are all answered: the rows of some numbers (Record.At) were refused,
-// and skipped records were there from another job.
-func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, table string, refused []int, skipped int) (Loaded, error) {
-	rejected := len(refused)
+// Settled is what has become of the records of a batch.
+type Settled struct {
+	Refused   []int    // by their numbers (Record.At)
+	Skipped   int      // were there from another job
+	Elsewhere []string // the keys of those whose ids another map keeps by now
+}
+
+// CommitDelivery writes the ledger's row of a batch whose records are all answered.
+func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, table string, s Settled) (Loaded, error) {
+	rejected, skipped := len(s.Refused), s.Skipped
 	p := wholeBatch(b)
 	p.bytes, p.checksum = b.Bytes, checksumValues(b.values)
 	p.written, p.quarantined, p.skipped = b.RowsEncoded-rejected-skipped, p.quarantined+rejected, p.skipped+skipped
@@ -221,12 +242,15 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 				return err
 			}
 		}
+		if err := forgetSent(ctx, q, db.Dialect, Delivery{Scope: o.IDs.Scope, Entity: o.IDs.Entity}, s.Elsewhere); err != nil {
+			return err
+		}
 		if o.Again == nil {
-			where, args := groupOf(Delivery{o.IDs.Scope, o.IDs.Entity, o.Job}, GroupName(o, p.from))
+			where, args := groupOf(Delivery{Scope: o.IDs.Scope, Entity: o.IDs.Entity, Job: o.Job}, GroupName(o, p.from))
 			return q.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...)
 		}
 		still := slices.Clone(b.bad)
-		for _, at := range refused {
+		for _, at := range s.Refused {
 			still = append(still, badRow{at: at})
 		}
 		for _, key := range settledKeys(b, 0, b.RowsRead, still) {
@@ -243,6 +267,41 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 		return Loaded{}, ErrTaken
 	}
 	return p.loaded(), nil
+}
+
+// forgetSent takes records from stint_ids whose ids another map has.
+func forgetSent(ctx context.Context, q querier, d Dialect, of Delivery, keys []string) error {
+	return deleteKeys(ctx, q, d, "DELETE FROM stint_ids WHERE scope = "+d.Literal(of.Scope)+" AND entity = "+d.Literal(of.Entity)+" AND source_key IN ", keys)
+}
+
+// ForgetSent does what CommitDelivery does of the records whose ids are elsewhere, for who finds that somebody else has committed the
+// batch: they may have been announced once more since.
+func ForgetSent(ctx context.Context, db *DB, d Delivery, keys []string) error {
+	if err := inTransaction(ctx, db, func(q querier) error { return forgetSent(ctx, q, db.Dialect, d, keys) }); err != nil {
+		return fmt.Errorf("forget what was sent: %w", Classify(err))
+	}
+	return nil
+}
+
+// mapEntity is what stint_ids keeps the token of a map under that is elsewhere. No stage has a slash in its name.
+const mapEntity = "/map"
+
+// KeepToken notes the token of the map that keeps the ids of a scope, unless there is one already, and returns the one that is noted.
+// at names the place of the map.
+func KeepToken(ctx context.Context, db *DB, scope, at, token, job string) (string, error) {
+	d := db.Dialect
+	err := db.exec(ctx, d.words().insertNew("INSERT INTO stint_ids (scope, entity, source_key, target_id, job) VALUES ("+d.Literal(scope)+","+
+		d.Literal(mapEntity)+","+d.Literal(at)+","+d.Literal(token)+","+d.Literal(job)+")", "scope, entity, source_key"))
+	if err != nil {
+		return "", fmt.Errorf("note where ids are kept: %w", Classify(err))
+	}
+	return KeptToken(ctx, db, scope, at)
+}
+
+// KeptToken returns the token of the map at a place that keeps the ids of a scope; "" when none was noted.
+func KeptToken(ctx context.Context, db *DB, scope, at string) (string, error) {
+	found, err := LookUpIDs(ctx, db, scope, mapEntity, []string{at})
+	return found[at], err
 }
 
 // Refused is an error when a batch has a row that cannot even be encoded, for who stops at the first.

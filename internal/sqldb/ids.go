@@ -17,6 +17,17 @@ type KeepIDs struct {
 	Scope  string // whose rows they are: no job of another scope sees them
 	Entity string // the stage
 	Column string // of the target: its value is the id
+	// Elsewhere is the map that keeps the ids of records which an API was sent, instead of stint_ids; nil is none.
+	Elsewhere IDMap
+}
+
+// IDMap is a map of ids that is no table. It may name keys in its own way: the same key always alike, and no two keys.
+type IDMap interface {
+	Name(key string) string
+	// Key returns the key of a name, or what can be said of it.
+	Key(name string) string
+	// Walk hands out the names of an entity, each once, with their ids, as long as goOn.
+	Walk(ctx context.Context, entity string, each func(name, id string) (goOn bool, err error)) error
 }
 
 // Again names the rows of a job and stage that were set aside and are tried again.

@@ -13,6 +13,7 @@ const (
 	Firebird  Dialect = "firebird"  // source only
 	SQLServer Dialect = "sqlserver" // source only
 	Records   Dialect = "records"   // what goes to an API or into files: targets of a Batcher only
+	Redis     Dialect = "redis"     // keeps ids, and has no rows: never opened as a DB
 	Files     Dialect = "files"     // folders of files, see Tabular: sources only
 )
 

@@ -307,7 +307,11 @@ func (c *check) count(ctx context.Context, report told) (sqldb.CompareResult, er
 
 // ids says under which names the ids of the stage's rows are kept.
 func (c *check) ids() sqldb.KeepIDs {
-	return sqldb.KeepIDs{Scope: c.scope, Entity: c.stage.Name, Column: c.detail.IDs}
+	ids := sqldb.KeepIDs{Scope: c.scope, Entity: c.stage.Name, Column: c.detail.IDs}
+	if c.load.ids != nil {
+		ids.Elsewhere = c.load.ids
+	}
+	return ids
 }
 
 // finding puts a difference into words.

@@ -29,8 +29,9 @@ type Databases struct {
 	life   context.Context  // ends with Close
 	end    context.CancelFunc
 
-	mu   sync.Mutex // is not held while a database is opened: one that does not answer must not hold up the others
-	open map[string]*opening
+	mu    sync.Mutex // is not held while a database is opened: one that does not answer must not hold up the others
+	open  map[string]*opening
+	idsOf map[string]*openingMaps
 }
 
 // opening is a database that is open or being opened.
@@ -52,7 +53,7 @@ func (d *Databases) Besides(files Files, api API) { d.files, d.api = files, api 
 
 // NewDatabases makes an empty set for so many attempts at once; each may need two connections of a database.
 func NewDatabases(locate Locate, attempts int) *Databases {
-	d := &Databases{locate: locate, conns: 2*max(attempts, 1) + 2, open: map[string]*opening{}, bounds: map[string]Bounds{}, gates: map[string]*gate{}}
+	d := &Databases{locate: locate, conns: 2*max(attempts, 1) + 2, open: map[string]*opening{}, bounds: map[string]Bounds{}, gates: map[string]*gate{}, idsOf: map[string]*openingMaps{}}
 	d.life, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -128,6 +129,9 @@ func (d *Databases) connect(name string, readOnly bool) (*sqldb.DB, error) {
 		}
 		return sqldb.OpenTabular(at, files), nil
 	}
+	if at.Dialect == sqldb.Redis {
+		return nil, tasks.Permanent(tasks.WithHint(nil, "name it with ids: in a plan", "the connection %s is a Redis, which keeps the ids of a plan and nothing else", name))
+	}
 	db, err := sqldb.Open(d.life, at, o)
 	if err != nil || readOnly {
 		return db, err
@@ -169,9 +173,14 @@ func (d *Databases) closeHandle(ctx context.Context, name string, readOnly bool)
 func (d *Databases) Close() error {
 	d.end()
 	d.mu.Lock()
-	all := slices.Collect(maps.Values(d.open))
+	all, redis := slices.Collect(maps.Values(d.open)), slices.Collect(maps.Values(d.idsOf))
 	d.mu.Unlock()
 	var errs []error
+	for _, o := range redis {
+		if <-o.done; o.maps != nil {
+			errs = append(errs, o.maps.Close())
+		}
+	}
 	for _, o := range all {
 		if <-o.done; o.db != nil {
 			errs = append(errs, o.db.Close())

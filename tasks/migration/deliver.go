@@ -65,6 +65,9 @@ func (s *sinks) requests(ctx context.Context, a *tasks.Attempt, l *load, o sqldb
 // requests delivers the rows of batches to an API. Before a record is sent the state database knows that it may be, and afterwards
 // what became of it; the batch's row of the ledger comes last. So whatever dies, the next attempt knows of each record that it was
 // answered, or that it may have been sent.
+//
+// Where another map keeps the ids they are there before the state database has anything of the answer, and what was announced stays
+// until the ledger has the batch. A crash in between sends what the map lacks once more, under the same key, and keeps the same id again.
 type requests struct {
 	sink *httpsink.Sink
 	l    *load
@@ -82,7 +85,7 @@ func (r *requests) Load(ctx context.Context, b *sqldb.Batch) (sqldb.Loaded, erro
 			return sqldb.Loaded{}, err
 		}
 	}
-	d := &sent{requests: r, of: sqldb.Delivery{Scope: r.l.scope, Entity: r.l.stage.Name, Job: r.o.Job}, rows: b.Records(), at: map[string]int{}}
+	d := &sent{requests: r, of: sqldb.Delivery{Scope: r.l.scope, Entity: r.l.stage.Name, Job: r.o.Job, Elsewhere: r.l.ids != nil}, rows: b.Records(), at: map[string]int{}}
 	keys := make([]string, len(d.rows))
 	for i := range d.rows {
 		key := d.rows[i].ID
@@ -91,12 +94,19 @@ func (r *requests) Load(ctx context.Context, b *sqldb.Batch) (sqldb.Loaded, erro
 		}
 		keys[i], d.at[key] = key, i
 	}
+	elsewhere, err := r.elsewhere(ctx, keys)
+	if err != nil {
+		return sqldb.Loaded{}, err
+	}
 	name := sqldb.GroupName(&r.o, b.From)
 	groups, err := r.groups(ctx, d.of, name, keys)
 	if err != nil {
 		return sqldb.Loaded{}, err
 	}
-	if d.before, err = sqldb.Announce(ctx, r.l.dst, d.of, keys); err != nil {
+	if d.before, err = sqldb.Announce(ctx, r.l.dst, d.of, keys, elsewhere); err != nil {
+		return sqldb.Loaded{}, err
+	}
+	if err := d.moveIDs(ctx); err != nil {
 		return sqldb.Loaded{}, err
 	}
 	for _, group := range groups {
@@ -111,9 +121,12 @@ func (r *requests) Load(ctx context.Context, b *sqldb.Batch) (sqldb.Loaded, erro
 	if d.failed != nil { // no verdict: it is delivered again
 		return sqldb.Loaded{}, fmt.Errorf("the API did not take %d of %d records: %s: %s", d.failures, len(d.rows), d.failed.Code, d.failed.Reason)
 	}
-	done, err := sqldb.CommitDelivery(ctx, r.l.dst, b, &r.o, r.l.source.FullName(), d.rejects, d.skipped)
-	if errors.Is(err, sqldb.ErrTaken) && r.grouped() { // by somebody who had all answers
-		err = errors.Join(err, sqldb.Ungroup(ctx, r.l.dst, d.of, name))
+	done, err := sqldb.CommitDelivery(ctx, r.l.dst, b, &r.o, r.l.source.FullName(), sqldb.Settled{Refused: d.rejects, Skipped: d.skipped, Elsewhere: d.kept})
+	if errors.Is(err, sqldb.ErrTaken) { // by somebody who had all answers
+		err = errors.Join(err, sqldb.ForgetSent(ctx, r.l.dst, d.of, d.kept))
+		if r.grouped() {
+			err = errors.Join(err, sqldb.Ungroup(ctx, r.l.dst, d.of, name))
+		}
 	}
 	return done, err
 }
@@ -148,6 +161,7 @@ type sent struct {
 	skipped  int   // the API had them from another job
 	failures int
 	failed   *httpsink.Answer // the last
+	kept     []string         // whose ids a map outside of the state database has
 }
 
 // records makes what is delivered of a group. What was sent together with the others and is no more keeps its place.
@@ -173,7 +187,7 @@ func (s *sent) records(group []string) ([]httpsink.Record, error) {
 	return out, nil
 }
 
-// answered makes answers durable.
+// answered makes answers durable: ids that are kept elsewhere first.
 func (s *sent) answered(ctx context.Context, answers []httpsink.Answer) error {
 	var ids []sqldb.Delivered
 	var refused []sqldb.Refusal
@@ -201,6 +215,9 @@ func (s *sent) answered(ctx context.Context, answers []httpsink.Answer) error {
 	if s.o.Stop && len(refused) > 0 {
 		return tasks.Permanent(tasks.WithHint(nil, "mend the row or the plan, then retry; or let rows be set aside with policy.on_reject: quarantine",
 			"the API refuses row %s: %s", refused[0].Key, refused[0].Reason))
+	}
+	if err := s.keepIDs(ctx, ids); err != nil {
+		return err
 	}
 	return sqldb.Answered(ctx, s.l.dst, s.of, &s.o, s.l.source.FullName(), ids, refused)
 }

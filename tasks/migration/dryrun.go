@@ -81,7 +81,11 @@ func (f *Family) dryRun(ctx context.Context, job tasks.Job, spec Spec) (json.Raw
 		return nil, err
 	}
 	out := &DryRun{Name: spec.Plan.Name, Source: from.Redacted(), Target: to.Redacted(), Stages: []DryStage{}, Problems: plan.Problems{}}
-	if out.Problems = append(out.Problems, misplaced(spec.Plan, to)...); len(out.Problems) > 0 {
+	problems, err := f.misplacedIDs(&spec)
+	if err != nil {
+		return nil, err
+	}
+	if out.Problems = append(append(out.Problems, problems...), misplaced(spec.Plan, to)...); len(out.Problems) > 0 {
 		return json.Marshal(out)
 	}
 	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, "")
@@ -97,7 +101,11 @@ func (f *Family) dryRun(ctx context.Context, job tasks.Job, spec Spec) (json.Raw
 	if err != nil {
 		return nil, err
 	}
-	out.Notes = d.notes
+	notes, err := f.idNotes(ctx, &spec)
+	if err != nil {
+		return nil, err
+	}
+	out.Notes = append(d.notes, notes...)
 	state := dst
 	if spec.state() != spec.Target {
 		at, err := f.dbs.locate(spec.state())
@@ -108,8 +116,26 @@ func (f *Family) dryRun(ctx context.Context, job tasks.Job, spec Spec) (json.Raw
 			return nil, err
 		}
 	}
+	ids, err := f.idsElsewhere(ctx, job, &spec, nil)
+	if err != nil {
+		return nil, err
+	}
+	look := func(ctx context.Context, stage string, keys []string) (map[string]string, error) {
+		if ids != nil {
+			found, _, err := ids.Look(ctx, stage, keys)
+			return found, err
+		}
+		if state == nil {
+			return map[string]string{}, nil
+		}
+		there, err := sqldb.HasTable(ctx, state, &sqldb.Table{Name: "stint_ids"})
+		if err != nil || !there {
+			return map[string]string{}, err
+		}
+		return sqldb.LookUpIDs(ctx, state, scopeOfIDs(job, &spec), stage, keys)
+	}
 	for i := range d.stages {
-		s, err := d.try(ctx, i, src, state, dialect, scopeOfIDs(job, &spec))
+		s, err := d.try(ctx, i, src, look, dialect)
 		if err != nil {
 			return nil, fmt.Errorf("try stage %s: %w", d.plan.Stages[i].Name, err)
 		}
@@ -131,8 +157,8 @@ func (f *Family) ifThere(ctx context.Context, name string, at sqldb.Location) (*
 	return f.dbs.source(ctx, name)
 }
 
-// try maps the first rows of a stage.
-func (d *drafted) try(ctx context.Context, i int, src, state *sqldb.DB, to sqldb.Dialect, scope string) (*DryStage, error) {
+// try maps the first rows of a stage. There may be ids of references already.
+func (d *drafted) try(ctx context.Context, i int, src *sqldb.DB, there lookIDs, to sqldb.Dialect) (*DryStage, error) {
 	p, s := &d.plan.Stages[i], &d.stages[i]
 	out := &DryStage{Name: p.Name, From: s.detail.Source.FullName(), Rows: s.detail.Source.Rows, Made: s.detail.Made, Refers: s.detail.Refers,
 		Walk: string(s.detail.Walk.Kind), To: destination(p), Sample: []sqldb.Preview{}, Rejects: []sqldb.Preview{}}
@@ -146,15 +172,9 @@ func (d *drafted) try(ctx context.Context, i int, src, state *sqldb.DB, to sqldb
 		to = sqldb.Records
 	}
 	look := func(ctx context.Context, stage string, keys []string) (map[string]string, error) {
-		found := map[string]string{}
-		if state != nil {
-			there, err := sqldb.HasTable(ctx, state, &sqldb.Table{Name: "stint_ids"})
-			if err == nil && there {
-				found, err = sqldb.LookUpIDs(ctx, state, scope, stage, keys)
-			}
-			if err != nil {
-				return nil, err
-			}
+		found, err := there(ctx, stage, keys)
+		if err != nil {
+			return nil, err
 		}
 		for _, key := range keys { // what is not loaded yet will be, or its row is set aside then
 			if _, ok := found[key]; !ok {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stint-run/stint/internal/idmap"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration/plan"
@@ -106,6 +107,9 @@ func (f *Family) prepareTarget(ctx context.Context, job tasks.Job, enums []sqldb
 	if err := f.markLoads(ctx, job, &spec, dst); err != nil {
 		return err
 	}
+	if err := f.beginIDs(ctx, job, &spec, dst); err != nil {
+		return err
+	}
 	if spec.KeepRows {
 		if err := sqldb.BeginKeeping(ctx, dst, job.ID); err != nil {
 			return err
@@ -169,6 +173,7 @@ type load struct {
 	opts    sqldb.LoaderOptions
 	to      sqldb.Dialect // what rows are encoded for
 	scope   string        // of the map of ids
+	ids     *idmap.Scope  // keeps the ids of what an API is sent; nil: stint_ids does
 	settled settled       // of files: where the rows stand that are tried again
 }
 

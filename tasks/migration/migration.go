@@ -60,6 +60,8 @@ type Spec struct {
 	Plan *plan.Plan `json:"plan,omitempty"`
 	// State is the connection of the database that keeps stint's own tables; "" means the plan's, or the target.
 	State string `json:"state,omitempty"`
+	// IDs is the connection of the Redis that keeps the ids of a plan with ids:; "" means the plan's.
+	IDs string `json:"ids,omitempty"`
 	// Again names a migration: the rows that it has set aside are tried again, by the plan as it is here.
 	Again string `json:"again,omitempty"`
 	// KeepRows keeps a hash of each row in the database of stint's own tables, so that a catch-up can tell later what has changed.

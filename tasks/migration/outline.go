@@ -138,8 +138,8 @@ func (f *Verifier) Check(spec json.RawMessage) error {
 		if problems := s.Plan.Check(); len(problems) > 0 {
 			return tasks.WithHint(problems, "docs/plans.md has the form of a plan", "the plan is not right")
 		}
-	} else if s.Rows != "" || s.State != "" {
-		return tasks.WithHint(nil, "leave rows and state away, or give the plan", "rows and state are for what a plan has loaded")
+	} else if s.Rows != "" || s.State != "" || s.IDs != "" {
+		return tasks.WithHint(nil, "leave rows, state and ids away, or give the plan", "rows, state and ids are for what a plan has loaded")
 	}
 	compare, share, err := plan.Verify{Rows: s.Rows}.Share()
 	switch {

@@ -30,7 +30,11 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 	} else if err := f.checkState(&spec); err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	problems := misplaced(spec.Plan, to)
+	problems, err := f.misplacedIDs(&spec)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, misplaced(spec.Plan, to)...)
 	var d *drafted
 	if len(problems) == 0 {
 		d, err = draftPlan(ctx, spec.Plan, src, dst, dialect, job.ID)
@@ -46,6 +50,11 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 			return nil, tasks.Permanent(tasks.WithHint(nil, "mend the plan and submit it again; --dry-run shows this before", "the plan cannot catch up: %s", problems))
 		}
 	}
+	notes, err := f.idNotes(ctx, &spec)
+	if err != nil {
+		return nil, err
+	}
+	d.notes = append(d.notes, notes...)
 	if spec.Again != "" {
 		return d.againStages()
 	}
@@ -118,6 +127,9 @@ func (f *Family) checkState(spec *Spec) error {
 	at, err := f.dbs.locate(spec.state())
 	if err != nil {
 		return err
+	}
+	if at.Dialect == sqldb.Redis {
+		return tasks.WithHint(nil, "name one of PostgreSQL, SQLite or MariaDB with state:, and the Redis with ids:", "a Redis can keep ids, but not the ledger and the rows that are set aside, which state: is for")
 	}
 	if at.Dialect != sqldb.Postgres && at.Dialect != sqldb.SQLite && at.Dialect != sqldb.MySQL {
 		return tasks.WithHint(nil, "name one of PostgreSQL, SQLite or MariaDB with state:", "%s cannot keep what has become of records", at.Redacted())
@@ -267,6 +279,9 @@ func (f *Family) planned(ctx context.Context, l *load, job tasks.Job, stage task
 	if err != nil {
 		return err
 	}
+	if l.ids, err = f.idsElsewhere(ctx, job, &l.spec, l.dst); err != nil {
+		return err
+	}
 	l.fill(job, m, &d)
 	if l.spec.KeepRows && l.spec.Again == "" {
 		l.m.Keep = keptKey(l.stage, &d.Target)
@@ -285,9 +300,7 @@ func (l *load) fill(job tasks.Job, m *mapped, d *stageDetail) {
 	if l.stage.To.Table == "" {
 		l.to = sqldb.Records
 	}
-	l.m = m.mapping(&d.Target, func(ctx context.Context, stage string, keys []string) (map[string]string, error) {
-		return sqldb.LookUpIDs(ctx, l.dst, l.scope, stage, keys)
-	})
+	l.m = m.mapping(&d.Target, l.lookUp)
 	l.opts = sqldb.LoaderOptions{Rules: true, Stop: l.spec.Plan.Policy.OnReject == plan.OnRejectStop, Key: l.stage.To.Key,
 		IDs: sqldb.KeepIDs{Scope: l.scope, Entity: l.stage.Name, Column: d.IDs}}
 	if l.stage.To.Mode != plan.ModeInsert {

@@ -20,6 +20,12 @@ import (
 // apiWorld is a shop whose target is an API; stint's own tables are in a database beside it.
 func apiWorld(t *testing.T, state string, o apitest.Options, statements ...string) (*world, *apitest.Server) {
 	t.Helper()
+	return cachedWorld(t, state, "", o, statements...)
+}
+
+// cachedWorld is one with a Redis besides.
+func cachedWorld(t *testing.T, state, cache string, o apitest.Options, statements ...string) (*world, *apitest.Server) {
+	t.Helper()
 	server := apitest.New(o)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -27,16 +33,22 @@ func apiWorld(t *testing.T, state string, o apitest.Options, statements ...strin
 	t.Cleanup(server.Close)
 	w := shopWorld(t, server.URL(), statements...)
 	w.to = state
-	w.dbs = migration.NewDatabases(func(name string) (sqldb.Location, error) {
-		return sqldb.ParseURL(map[string]string{"old": w.from, "new": server.URL(), "state": state}[name])
+	w.dbs = cachedDatabases(t, w, server, state, cache)
+	return w, server
+}
+
+func cachedDatabases(t *testing.T, w *world, server *apitest.Server, state, cache string) *migration.Databases {
+	t.Helper()
+	dbs := migration.NewDatabases(func(name string) (sqldb.Location, error) {
+		return sqldb.ParseURL(map[string]string{"old": w.from, "new": server.URL(), "state": state, "cache": cache}[name])
 	}, 3)
-	w.dbs.Besides(nil, func(string) (httpsink.Connection, error) { return httpsink.Connection{BaseURL: server.URL()}, nil })
+	dbs.Besides(nil, func(string) (httpsink.Connection, error) { return httpsink.Connection{BaseURL: server.URL()}, nil })
 	t.Cleanup(func() {
-		if err := w.dbs.Close(); err != nil {
+		if err := dbs.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return w, server
+	return dbs
 }
 
 func (w *world) toAPI(t *testing.T, text string) tasks.Job {

@@ -175,7 +175,7 @@ func (f *Verifier) Connections(spec json.RawMessage) ([]string, error) {
 // namesOf lists the connections of a spec, each once.
 func namesOf(s *Spec) []string {
 	var names []string
-	for _, name := range []string{s.Source, s.Target, s.state()} {
+	for _, name := range []string{s.Source, s.Target, s.state(), s.ids()} {
 		if name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}

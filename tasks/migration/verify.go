@@ -43,6 +43,7 @@ type VerifySpec struct {
 	// Plan makes what is expected in the target; nil expects tables as they are.
 	Plan  *plan.Plan `json:"plan,omitempty"`
 	State string     `json:"state,omitempty"` // the connection of stint's own tables; "" means the plan's, or the target
+	IDs   string     `json:"ids,omitempty"`   // the connection of the Redis that keeps ids; "" means the plan's
 	// Rows says how much is compared, as a plan's verify.rows does; "" means all. Without a plan it is always all.
 	Rows string `json:"rows,omitempty"`
 	// Repair says what is mended: RepairRows or RepairDelete; "" means nothing, and then nothing is written.
@@ -142,7 +143,7 @@ func (f *Verifier) enter(ctx context.Context, job tasks.Job) (leave func(), err 
 
 // migration returns the spec of the migration that is verified.
 func (s *VerifySpec) migration() Spec {
-	return Spec{Source: s.Source, Target: s.Target, Plan: s.Plan, State: s.State, ChunkRows: s.ChunkRows}
+	return Spec{Source: s.Source, Target: s.Target, Plan: s.Plan, State: s.State, IDs: s.IDs, ChunkRows: s.ChunkRows}
 }
 
 func (f *Verifier) open(ctx context.Context, job tasks.Job) (spec VerifySpec, src, dst *sqldb.DB, err error) {

@@ -19,7 +19,7 @@ const connectWithin = 10 * time.Second
 
 // connect opens the Redis of the configuration, or the embedded queue where there is none.
 func (a *App) connect(ctx context.Context) error {
-	redis.SetLogger(driverLog{a.o.Log})
+	QuietRedis(a.o.Log)
 	target, err := a.o.Redis.Target()
 	if err != nil {
 		return err
@@ -87,6 +87,9 @@ type unreachable struct{ err error }
 
 func (u *unreachable) Error() string   { return u.err.Error() }
 func (u *unreachable) Unwrap() []error { return []error{u.err, ErrUnreachable} }
+
+// QuietRedis lets a log have what the Redis clients of this process say by themselves.
+func QuietRedis(log *slog.Logger) { redis.SetLogger(driverLog{log}) }
 
 // driverLog takes what the Redis client says by itself: each attempt to connect of each connection, which nobody wants to read
 // besides the error that they lead to.

@@ -72,6 +72,8 @@ func (d database) open(ctx context.Context, readOnly bool) (*sqldb.DB, error) {
 		return sqldb.OpenTabular(d.at, files), nil
 	case d.at.Dialect == sqldb.Files:
 		return nil, usage(tasks.WithHint(nil, "a plan writes files with to: {file: ...} and --to artifacts", "%s can only be read", d.at))
+	case d.at.Dialect == sqldb.Redis:
+		return nil, usage(tasks.WithHint(nil, "name it with ids: in a plan", "%s is a Redis, which keeps the ids of a plan and has no tables", d.at))
 	case d.at.Dialect == sqldb.Records:
 		return nil, usage(tasks.WithHint(nil, "give a plan, whose stages say what is sent: to: {http: ...}", "%s is an API, which has no tables", d.at))
 	}

@@ -48,11 +48,20 @@ func (m *move) read(file string) error {
 	return nil
 }
 
-// stateOf names the database of stint's own tables, where the target is none. In a process of its own that is a file in the data
+// stateOf names the Redis of ids, and the database of stint's own tables, where the target is none. In a process of its own that is a file in the data
 // folder, unless the plan names another.
 func (c *command) stateOf(m *move, to database, s *migration.Spec) error {
 	if m.plan == nil {
 		return nil
+	}
+	if m.plan.IDs != nil {
+		ids, err := c.database("ids:", m.plan.IDs.Connection)
+		if err != nil {
+			return err
+		}
+		if s.IDs = ids.name; !c.remote() && ids.at.Dialect != sqldb.Redis {
+			return usage(m.places.Locate(plan.Problems{{Path: "ids", Message: ids.at.Redacted() + " is no Redis", Hint: "name a connection whose url begins with redis:// or rediss://, or leave ids: away"}}))
+		}
 	}
 	if m.plan.State != "" {
 		state, err := c.database("state:", m.plan.State)

@@ -118,7 +118,7 @@ func (c *command) verifySpec(ctx context.Context, m *proof, args []string) (migr
 	if err := c.stateOf(&m.move, to, &of); err != nil {
 		return migration.VerifySpec{}, err
 	}
-	return migration.VerifySpec{Source: from.name, Target: to.name, Tables: m.tables, AnyJob: true, Plan: m.plan, State: of.State}, nil
+	return migration.VerifySpec{Source: from.name, Target: to.name, Tables: m.tables, AnyJob: true, Plan: m.plan, State: of.State, IDs: of.IDs}, nil
 }
 
 // ofJob reads what a migration has done from its job.
@@ -135,7 +135,7 @@ func (m *proof) ofJob(ctx context.Context, s *session, id string) (migration.Ver
 		id = spec.Again
 	}
 	m.tenant = job.Tenant // whose ids references lead to
-	return migration.VerifySpec{Source: spec.Source, Target: spec.Target, Tables: spec.Tables, Job: id, Plan: spec.Plan, State: spec.State}, nil
+	return migration.VerifySpec{Source: spec.Source, Target: spec.Target, Tables: spec.Tables, Job: id, Plan: spec.Plan, State: spec.State, IDs: spec.IDs}, nil
 }
 
 // verification is the answer; its JSON is a contract.

@@ -12,6 +12,7 @@ import (
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/flatfile"
 	"github.com/stint-run/stint/internal/httpsink"
+	"github.com/stint-run/stint/internal/idmap"
 	"github.com/stint-run/stint/internal/sqldb"
 )
 
@@ -29,6 +30,9 @@ func examineConnection(ctx context.Context, c config.Connection, now func() time
 		return n.list
 	case sqldb.Records:
 		n.api(ctx, at, c.APIAccess)
+		return n.list
+	case sqldb.Redis:
+		n.maps(ctx, c, at)
 		return n.list
 	case sqldb.SQLite:
 		if _, err := os.Stat(at.Path()); errors.Is(err, fs.ErrNotExist) {
@@ -103,6 +107,26 @@ func (n *notes) api(ctx context.Context, at sqldb.Location, access config.APIAcc
 			"it answers with status %d to a request for its base", p.Status)
 	default:
 		n.ok("reachable", "it answers with status %d in %s", p.Status, rounded(p.Took))
+	}
+}
+
+// maps looks at a Redis that keeps the ids of plans.
+func (n *notes) maps(ctx context.Context, c config.Connection, at sqldb.Location) {
+	m, err := idmap.Open(ctx, at.Redis(), idmap.Options{Name: c.Name, Conns: 1, ConnectTimeout: c.ConnectTimeout})
+	switch {
+	case errors.Is(err, idmap.ErrEvicts):
+		n.failed("eviction", err)
+		return
+	case err != nil:
+		n.failed("reachable", err)
+		return
+	}
+	n.ok("reachable", "it answers, and evicts no ids")
+	if !m.Durable() {
+		n.add(Warning, "loss", "set appendonly yes there, or keep ids in the database of state:", "it keeps no append-only file: the ids of plans are gone when it crashes")
+	}
+	if err := m.Close(); err != nil {
+		n.failed("reachable", err)
 	}
 }
 

@@ -287,7 +287,7 @@ func TestTheEmbeddedQueueIsNamedAndAloneIsNoProblem(t *testing.T) {
 	found.want(t, "embedded queue", "loss", doctor.Warning, "saved each second")
 }
 
-func TestFoldersOfFilesAndAPIsAreLookedAt(t *testing.T) {
+func TestFoldersOfFilesAPIsAndRedisesOfIDsAreLookedAt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "customer.csv"), []byte("id,name\n1,Ada\n"), 0o600); err != nil {
@@ -302,12 +302,19 @@ func TestFoldersOfFilesAndAPIsAreLookedAt(t *testing.T) {
 	key := config.APIAccess{Header: "X-Key", Token: config.NewSecret("s3cret")}
 	e := &examined{t: t, now: time.Now, config: &config.Config{Data: dir, Connections: config.Connections{
 		{Name: "export", URL: config.NewURL("csv:" + dir)}, {Name: "empty", URL: config.NewURL("dbf:" + dir)}, {Name: "gone", URL: config.NewURL("ndjson:" + dir + "/gone")},
+		{Name: "ids", URL: config.NewURL(redistest.New(t).URL())}, {Name: "sure", URL: config.NewURL(redistest.New(t, redistest.AOF()).URL())},
+		{Name: "evicts", URL: config.NewURL(redistest.New(t, redistest.Lines("maxmemory-policy allkeys-lru")).URL())}, {Name: "noredis", URL: config.NewURL("redis://127.0.0.1:1")},
 		{Name: "crm", URL: config.NewURL(api.URL), APIAccess: key}, {Name: "stranger", URL: config.NewURL(api.URL)}, {Name: "away", URL: config.NewURL("http://127.0.0.1:1/x")},
 	}}}
 	found := e.find()
 	found.want(t, "connection export", "reachable", doctor.OK, "1 table in "+dir)
 	found.want(t, "connection empty", "reachable", doctor.Warning, "has no files of this form")
 	found.want(t, "connection gone", "reachable", doctor.Problem, "there is no "+dir+"/gone")
+	found.want(t, "connection ids", "reachable", doctor.OK, "it answers")
+	found.want(t, "connection ids", "loss", doctor.Warning, "no append-only file")
+	found.want(t, "connection sure", "reachable", doctor.OK, "evicts no ids")
+	found.want(t, "connection evicts", "eviction", doctor.Problem, "throws keys away when its memory is full (maxmemory-policy allkeys-lru)")
+	found.want(t, "connection noredis", "reachable", doctor.Problem, "the Redis of noredis cannot be reached")
 	found.want(t, "connection crm", "reachable", doctor.OK, "it answers with status 200")
 	found.want(t, "connection stranger", "credentials", doctor.Warning, "it answers with status 401")
 	found.want(t, "connection away", "reachable", doctor.Problem, "the API does not answer")

@@ -37,6 +37,7 @@ func (p *Plan) Check() Problems {
 	if p.Source != "" && p.Source == p.Target {
 		c.add("target", "name two connections", "source and target are the same connection, %s", p.Source)
 	}
+	c.ids(p)
 	if p.Window < 0 {
 		c.add("window", "leave it away for the default", "must be positive")
 	}

@@ -86,6 +86,7 @@ func (r *reader) problem(n *yaml.Node, path, hint, format string, args ...any) {
 var (
 	mapType  = reflect.TypeFor[Map]()
 	rowsType = reflect.TypeFor[Lookup]()
+	idsType  = reflect.TypeFor[IDs]()
 	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
 	jsonType = reflect.TypeFor[json.Unmarshaler]()
 )
@@ -108,6 +109,13 @@ func (r *reader) read(n *yaml.Node, v reflect.Value, path string) {
 		return
 	case v.Type() == rowsType:
 		r.rows(n, v, path)
+		return
+	case v.Type() == idsType:
+		if n.Kind == yaml.ScalarNode { // the connection alone
+			r.scalar(n, v.Field(0), path)
+			return
+		}
+		r.object(n, v, path)
 		return
 	case reflect.PointerTo(v.Type()).Implements(textType):
 		if n.Kind != yaml.ScalarNode {

@@ -122,9 +122,39 @@ func TestAPlanIsTheSameInYAMLAndInJSON(t *testing.T) {
 	}
 }
 
+func TestTheConnectionOfIDsMayStandAlone(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]plan.IDs{"ids: cache\n": {Connection: "cache"}, "ids: {connection: cache, max_ids: 5_000_000}\n": {Connection: "cache", MaxIDs: 5_000_000},
+		"ids: redis://localhost:6379/1\n": {Connection: "redis://localhost:6379/1"}} {
+		p := parse(t, text+requests)
+		if p.IDs == nil || *p.IDs != want {
+			t.Errorf("%s is read as %+v", text, p.IDs)
+		}
+		body, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q, err := plan.FromJSON(body); err != nil || *q.IDs != want {
+			t.Errorf("%s comes back as %+v: %v", body, q.IDs, err)
+		}
+		if back := parse(t, string(plan.Render(p, nil, nil))); *back.IDs != want {
+			t.Errorf("what was rendered is read as %+v", back.IDs)
+		}
+		if err := validate(t, text+requests); err != nil {
+			t.Errorf("the schema does not allow %s: %v", text, err)
+		}
+	}
+	if p, err := plan.FromJSON([]byte(`{"ids": "cache", "stages": [{"name": "a", "from": {"table": "t"}, "map": {"x": "x"}, "to": {"http": {"path": "/x"}}}]}`)); err != nil || p.IDs.Connection != "cache" {
+		t.Errorf("a text in JSON: %v", err)
+	}
+	if p := parse(t, "ids:\n"+requests); p.IDs != nil {
+		t.Errorf("nothing is read as %+v", p.IDs)
+	}
+}
+
 func TestWhatIsUnknownInAJobsPlanIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{`{"stages": [], "extra": 1}`, `{"stages": []}`, `[]`, `{"stages": [{"name": "a", "map": {"x": {"y": 1}}}]}`} {
+	for _, body := range []string{`{"stages": [], "extra": 1}`, `{"stages": []}`, `[]`, `{"ids": {"conn": "x"}, "stages": []}`, `{"ids": 5, "stages": []}`, `{"stages": [{"name": "a", "map": {"x": {"y": 1}}}]}`} {
 		if _, err := plan.FromJSON([]byte(body)); err == nil {
 			t.Errorf("%s is taken", body)
 		}
@@ -135,6 +165,9 @@ func TestWhatIsUnknownInAJobsPlanIsRefused(t *testing.T) {
 func stage(line string) string {
 	return "name: a\nstages:\n  - name: t\n    from: {table: t}\n" + line + "\n    map: {x: x}\n    to: {table: t}\n"
 }
+
+// requests is a plan whose only stage sends requests.
+var requests = strings.Replace(stage(""), "to: {table: t}", "to: {http: {path: /x}}", 1)
 
 // mistakes are plans, each with one mistake, and what is said of it; "|" parts message and hint.
 var mistakes = []struct{ text, want string }{
@@ -148,7 +181,7 @@ var mistakes = []struct{ text, want string }{
 	{"name: a\nname: b\nstages: []", "2:1: name: stands here twice|leave one"},
 	{"a: 1\n---\nb: 2", "2:1: a second document begins here|one plan"},
 	{"nam: a\n" + stage(""), "1:1: nam: there is no such entry|did you mean name?"},
-	{"zzzzzzzzzz: a\n" + stage(""), "1:1: zzzzzzzzzz: there is no such entry|there are: lookups, name"},
+	{"zzzzzzzzzz: a\n" + stage(""), "1:1: zzzzzzzzzz: there is no such entry|there are: ids, lookups, name"},
 	{"source: x\ntarget: x\n" + stage(""), "2:1: target: source and target are the same connection, x|name two"},
 	{"window: -1\n" + stage(""), "1:1: window: must be positive|leave it away"},
 	{"window: many\n" + stage(""), `1:9: window: must be a whole number, not "many"`},
@@ -161,6 +194,15 @@ var mistakes = []struct{ text, want string }{
 	{"verify: {rows: some}\n" + stage(""), `1:10: verify.rows: "some" is not known|all, sample: 1%`},
 	{"verify: {rows: 'sample: 0%'}\n" + stage(""), `1:10: verify.rows: "sample: 0%" is no sample`},
 	{"verify: {rows: 'sample: 5'}\n" + stage(""), `1:10: verify.rows: "sample: 5" is no sample`},
+	{"ids: [cache]\n" + requests, "1:6: ids: must be an object"},
+	{"ids: ''\n" + requests, "1:1: ids.connection: is missing|redis://"},
+	{"ids: {max_ids: 5}\n" + requests, "1:1: ids.connection: is missing|redis://"},
+	{"ids:\n  connection: cache\n  max_ids: -5\n" + requests, "3:3: ids.max_ids: must be positive|default"},
+	{"ids:\n  connection: cache\n  max_id: 5\n" + requests, "3:3: ids.max_id: there is no such entry|did you mean max_ids?"},
+	{"ids: {connection: cache, max_ids: many}\n" + requests, `1:35: ids.max_ids: must be a whole number, not "many"`},
+	{"target: cache\nids: cache\n" + requests, "2:1: ids: cache is what the plan reads, writes to or keeps its ledger in|of a Redis"},
+	{"ids: cache\n" + stage(""), "1:1: ids: the stage t writes into a table: its ids are kept in the target, where they commit with its rows|leave ids away"},
+	{"ids: cache\n" + strings.Replace(stage(""), "to: {table: t}", "to: {file: {format: ndjson}}", 1), "1:1: ids: no stage sends requests|leave ids away"},
 	{"lookups: {c: 5}\n" + stage(""), "1:14: lookups.c: must be key: value"},
 	{"lookups: {c: {a: [1]}}\n" + stage(""), "1:18: lookups.c.a: must be one value"},
 	{strings.Replace(stage(""), "name: t\n", "name: ''\n", 1), `3:5: stages[0].name: "" is no name for a stage|letters`},

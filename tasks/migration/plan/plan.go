@@ -20,7 +20,9 @@ type Plan struct {
 	Source string `json:"source,omitempty" yaml:"source,omitempty" doc:"The connection to read from; --from says otherwise."`
 	Target string `json:"target,omitempty" yaml:"target,omitempty" doc:"The connection to write to; --to says otherwise."`
 	// State is the connection of the database that keeps stint's own tables.
-	State   string            `json:"state,omitempty" yaml:"state,omitempty" doc:"The connection of the database that keeps stint's own tables (ledger, ids, quarantine). Default: the target, if that is a database; an API or files need one."`
+	State string `json:"state,omitempty" yaml:"state,omitempty" doc:"The connection of the database that keeps stint's own tables (ledger, ids, quarantine). Default: the target, if that is a database; an API or files need one."`
+	// IDs keeps the ids of what an API is sent.
+	IDs     *IDs              `json:"ids,omitempty" yaml:"ids,omitempty" doc:"The Redis that keeps the ids which an API has given, for ref(): the name of its connection, or connection and max_ids. Default: the database of state."`
 	Policy  Policy            `json:"policy,omitzero" yaml:"policy,omitempty" doc:"What becomes of rows that cannot be loaded."`
 	Window  int               `json:"window,omitempty" yaml:"window,omitempty" doc:"Steps of the job that are out at once. Default: what the command or the server says."`
 	Lookups map[string]Lookup `json:"lookups,omitempty" yaml:"lookups,omitempty" doc:"Constant tables for lookup(\"name\", key)."`

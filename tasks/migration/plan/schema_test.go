@@ -49,6 +49,12 @@ func schema(t *testing.T) []byte {
 				return texts()
 			case reflect.TypeFor[plan.Duration](), reflect.TypeFor[httpsink.Duration]():
 				return &jsonschema.Schema{Type: "string", Pattern: `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}
+			case reflect.TypeFor[plan.IDs]():
+				object := &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema, Required: []string{"connection"}}
+				object.Properties.Set("connection", &jsonschema.Schema{Type: "string"})
+				object.Properties.Set("max_ids", &jsonschema.Schema{Type: "integer", Minimum: "0"})
+				annotate(typ, object)
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, object}}
 			case reflect.TypeFor[httpsink.Statuses]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "integer"}, {Type: "string"}, {Type: "array", Items: anyOf("integer", "string")}}}
 			}
