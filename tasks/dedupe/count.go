@@ -1,0 +1,500 @@
+package dedupe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/stint-run/stint/internal/artifact"
+	"github.com/stint-run/stint/internal/datasets"
+	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/dedupe/signature"
+)
+
+// part is the body of a step that counts: some customers whole, or one customer between two GUIDs.
+type part struct {
+	Customers []partCustomer `json:"customers"`
+	Range     datasets.Range `json:"range"`
+}
+
+type partCustomer struct {
+	ID        string   `json:"id"`
+	Databases []string `json:"databases"`
+}
+
+// countCursor is where the next page of steps begins: after so many customers of the survey, and so many parts of the next one.
+type countCursor struct {
+	Customers int `json:"customers"`
+	Parts     int `json:"parts"`
+	Steps     int `json:"steps"`
+}
+
+// splitCount puts customers with two data sets or more together, and cuts the large ones. What is cut where stands in the survey, so
+// that it is the same each time.
+func (f *Family) splitCount(ctx context.Context, job tasks.Job, after tasks.Cursor, limit int) ([]tasks.Step, tasks.Cursor, error) {
+	var at countCursor
+	if after != nil {
+		if err := json.Unmarshal(after, &at); err != nil {
+			return nil, nil, tasks.Permanent(fmt.Errorf("read cursor: %w", err))
+		}
+	}
+	_, l, err := f.readSurvey(ctx, job.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	for range at.Customers {
+		if err := l.next(nil); err != nil {
+			return nil, nil, err
+		}
+	}
+	p := packer{at: at, limit: limit}
+	for {
+		var c surveyed
+		if err := l.next(&c); errors.Is(err, io.EOF) {
+			return nil, nil, tasks.Permanent(errors.New("the survey is cut off"))
+		} else if err != nil {
+			return nil, nil, err
+		}
+		if c.Customer == "" && c.Sets == nil {
+			return p.end()
+		}
+		if full, err := p.add(c); err != nil || full {
+			return p.steps, p.cursor(), err
+		}
+	}
+}
+
+// packer makes steps of customers.
+type packer struct {
+	at    countCursor // everything before it is in steps
+	limit int
+	steps []tasks.Step
+	open  part // small customers that are put together
+	rows  int64
+	taken int // customers since at.Customers
+}
+
+// add takes a customer; full is true when there are as many steps as asked for.
+func (p *packer) add(c surveyed) (full bool, err error) {
+	if len(c.Sets) < 2 { // there is nothing that it could be a copy of
+		p.taken++
+		if len(p.open.Customers) == 0 {
+			p.settle()
+		}
+		return false, nil
+	}
+	pc := partCustomer{ID: c.Customer}
+	for _, s := range c.Sets {
+		pc.Databases = append(pc.Databases, s.Database)
+	}
+	if len(c.Borders) > 0 {
+		if full, err := p.flush(); full || err != nil {
+			return full, err
+		}
+		for i := p.at.Parts; i <= len(c.Borders); i++ {
+			if len(p.steps) == p.limit {
+				p.at.Parts = i
+				return true, nil
+			}
+			b := part{Customers: []partCustomer{pc}}
+			if i > 0 {
+				b.Range.From = c.Borders[i-1]
+			}
+			if i < len(c.Borders) {
+				b.Range.To = c.Borders[i]
+			}
+			if err := p.step(b); err != nil {
+				return false, err
+			}
+		}
+		p.at.Parts = 0
+		p.taken++
+		p.settle()
+		return len(p.steps) == p.limit, nil
+	}
+	size := c.Size
+	if size == 0 {
+		size = unknownRows
+	}
+	if len(p.open.Customers) > 0 && (p.rows+size > partRows || len(p.open.Customers) == partCustomers) {
+		if full, err := p.flush(); full || err != nil {
+			return full, err
+		}
+	}
+	p.open.Customers = append(p.open.Customers, pc)
+	p.rows += size
+	p.taken++
+	return false, nil
+}
+
+// settle notes that all customers so far are in steps.
+func (p *packer) settle() {
+	p.at.Customers += p.taken
+	p.taken = 0
+}
+
+// flush makes a step of the customers that are put together; full is true when the customer at hand belongs on the next page.
+func (p *packer) flush() (full bool, err error) {
+	if len(p.open.Customers) == 0 {
+		return len(p.steps) == p.limit, nil
+	}
+	err = p.step(p.open)
+	p.open, p.rows = part{}, 0
+	p.settle()
+	return len(p.steps) == p.limit, err
+}
+
+func (p *packer) step(b part) error {
+	body, err := json.Marshal(b)
+	if err != nil {
+		return tasks.Permanent(err)
+	}
+	p.steps = append(p.steps, tasks.Step{ID: fmt.Sprintf("%08d", p.at.Steps), Body: body})
+	p.at.Steps++
+	return nil
+}
+
+func (p *packer) cursor() tasks.Cursor {
+	c, err := json.Marshal(p.at)
+	if err != nil {
+		panic(err) // three numbers
+	}
+	return c
+}
+
+func (p *packer) end() ([]tasks.Step, tasks.Cursor, error) {
+	_, err := p.flush()
+	return p.steps, nil, err
+}
+
+// counted is what a part has found about a customer: a line of its file.
+type counted struct {
+	Customer string       `json:"customer"`
+	Sets     []countedSet `json:"sets"`
+	Shared   []shares     `json:"signatures"`
+}
+
+type countedSet struct {
+	Database  string          `json:"database"`
+	Tally     signature.Tally `json:"tally"`
+	Templates int64           `json:"templates,omitempty"`
+}
+
+// shares is how many GUIDs stand in exactly some data sets of the customer.
+type shares struct {
+	Sets    []int    `json:"sets"` // indexes into Sets
+	GUIDs   int64    `json:"guids"`
+	Samples []string `json:"samples,omitempty"`
+	Sketch  []uint64 `json:"sketch,omitempty"`
+}
+
+// counting is where a step is: what comes before From is in files already, so many of them.
+type counting struct {
+	From  string `json:"from"`
+	Files int    `json:"files"`
+	Rows  int64  `json:"rows"`
+}
+
+// count counts a part. What does not fit into the counter's bound is cut: the lower half is counted first, written and noted, so that
+// memory is bounded whatever the estimates said, and little is done again after a kill.
+func (f *Family) count(ctx context.Context, a *tasks.Attempt, spec Spec) error {
+	var p part
+	if err := json.Unmarshal(a.Step.Body, &p); err != nil {
+		return tasks.Permanent(fmt.Errorf("read step: %w", err))
+	}
+	at := counting{From: p.Range.From}
+	if c := a.Cursor(); c != nil {
+		if err := json.Unmarshal(c, &at); err != nil {
+			return tasks.Permanent(fmt.Errorf("read cursor: %w", err))
+		}
+	}
+	store, err := f.surveyedStore(ctx, a.Job.ID, spec.Store, true)
+	if err != nil {
+		return err
+	}
+	_, _, templates, err := f.templates(ctx, a.Job.ID)
+	if err != nil {
+		return err
+	}
+	sc := newScanner(store.Scan, store, p)
+	counter := f.counter(sc.sets)
+	defer f.counters.Put(counter)
+	rest := datasets.Range{From: at.From, To: p.Range.To}
+	return sc.inParts(ctx, counter, rest, func(done datasets.Range) error {
+		found := sc.byCustomer(counter.Counts(templates))
+		at.Files++
+		key := keyOf(a.Job.ID, fmt.Sprintf("%s/%s/%06d", folderCounts, a.Step.ID, at.Files))
+		err := f.putLines(ctx, key, func(line func(any) error) error {
+			for _, c := range found {
+				if err := line(c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		at.Rows += rowsOf(found)
+		a.Count(tasks.Counters{Read: at.Rows})
+		if at.From = done.To; done.To == p.Range.To {
+			return nil
+		}
+		cursor, err := json.Marshal(at)
+		if err != nil {
+			return tasks.Permanent(err)
+		}
+		return a.Checkpoint(ctx, cursor)
+	})
+}
+
+func rowsOf(list []counted) int64 {
+	var n int64
+	for _, c := range list {
+		for _, s := range c.Sets {
+			n += s.Tally.Rows
+		}
+	}
+	return n
+}
+
+// scanner counts the data sets of some customers.
+type scanner struct {
+	scan    func(context.Context, datasets.Scan, func([]datasets.Row) error) error
+	borders borderer
+	scanned datasets.Scan
+	number  map[datasets.ID]int32
+	ids     []datasets.ID // by number; those of one customer follow one another
+	first   []int         // by customer, the number of its first data set
+	sets    int
+	apart   bool // each data set is read by itself: the customer has others that nobody asks for
+}
+
+// borderer finds GUIDs that cut a data set into parts.
+type borderer interface {
+	Borders(ctx context.Context, id datasets.ID, r datasets.Range, every int64) ([]string, error)
+}
+
+func newScanner(scan func(context.Context, datasets.Scan, func([]datasets.Row) error) error, b borderer, p part) *scanner {
+	s := &scanner{scan: scan, borders: b, number: map[datasets.ID]int32{}}
+	for _, c := range p.Customers {
+		s.scanned.Customers = append(s.scanned.Customers, c.ID)
+		s.first = append(s.first, len(s.ids))
+		for _, d := range c.Databases {
+			id := datasets.ID{Customer: c.ID, Database: d}
+			s.number[id] = int32(len(s.ids))
+			s.ids = append(s.ids, id)
+		}
+	}
+	s.sets = len(s.ids)
+	s.scanned.Lookup = func(id datasets.ID) int32 {
+		if n, ok := s.number[id]; ok {
+			return n
+		}
+		return -1 // came after the survey
+	}
+	return s
+}
+
+// inParts counts a range, in as many parts as it takes; each is called after each part, in the order of the GUIDs, with what the
+// counter then holds. Rows without a GUID belong to no range: they are counted with the part that has no lower bound.
+func (s *scanner) inParts(ctx context.Context, counter *signature.Counter, r datasets.Range, each func(datasets.Range) error) error {
+	now := r
+	for {
+		counter.Reset(s.sets)
+		err := s.read(ctx, now, counter.Add)
+		if errors.Is(err, signature.ErrFull) {
+			middle, err := s.middle(ctx, now)
+			if err != nil {
+				return err
+			}
+			now.To = middle
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := each(now); err != nil {
+			return err
+		}
+		if now.To == r.To {
+			return nil
+		}
+		now = datasets.Range{From: now.To, To: r.To}
+	}
+}
+
+// read scans a range.
+func (s *scanner) read(ctx context.Context, r datasets.Range, each func([]datasets.Row) error) error {
+	sc := s.scanned
+	sc.Range = r
+	if !s.apart {
+		return s.scan(ctx, sc, each)
+	}
+	for _, id := range s.ids {
+		sc.Customers, sc.Database = []string{id.Customer}, id.Database
+		if err := s.scan(ctx, sc, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// middle returns a GUID in the midst of a range: of several data sets, by the one that has the most rows there.
+func (s *scanner) middle(ctx context.Context, r datasets.Range) (string, error) {
+	var best []string
+	for i, id := range s.ids {
+		list, err := s.borders.Borders(ctx, id, r, borderEvery)
+		if err != nil {
+			return "", err
+		}
+		if len(list) > len(best) {
+			best = list
+		}
+		if i >= maxBorderSets && len(best) > 0 {
+			break
+		}
+	}
+	best = slices.DeleteFunc(slices.Clone(best), func(b string) bool { return b == r.From || b == r.To })
+	if len(best) == 0 {
+		return "", tasks.Permanent(fmt.Errorf("the GUIDs of customer %s from %q to %q cannot be cut into parts: there are too many data sets of too few rows", s.scanned.Customers[0], r.From, r.To))
+	}
+	return best[len(best)/2], nil
+}
+
+// maxBorderSets is in how many data sets the middle of a range is looked for, unless none of them has rows enough.
+const maxBorderSets = 32
+
+// byCustomer divides what was counted among the customers.
+func (s *scanner) byCustomer(c signature.Counts) []counted {
+	out := make([]counted, len(s.first))
+	owner := make([]int, s.sets)
+	for i, first := range s.first {
+		end := s.sets
+		if i+1 < len(s.first) {
+			end = s.first[i+1]
+		}
+		out[i].Customer = s.scanned.Customers[i]
+		for n := first; n < end; n++ {
+			owner[n] = i
+			out[i].Sets = append(out[i].Sets, countedSet{s.ids[n].Database, c.Tallies[n], c.Templates[n]})
+		}
+	}
+	for _, e := range c.Entries {
+		for at := 0; at < len(e.Sets); {
+			mine := owner[e.Sets[at]]
+			sh := shares{GUIDs: e.GUIDs}
+			for ; at < len(e.Sets) && owner[e.Sets[at]] == mine; at++ {
+				sh.Sets = append(sh.Sets, int(e.Sets[at])-s.first[mine])
+			}
+			for _, g := range e.Samples {
+				sh.Samples = append(sh.Samples, g.String())
+			}
+			if len(sh.Sets) > 1 {
+				sh.Sketch = e.Sketch
+			}
+			out[mine].Shared = append(out[mine].Shared, sh)
+		}
+	}
+	for i := range out {
+		out[i].Shared = mergeShares(out[i].Shared)
+	}
+	return out
+}
+
+// folderOfCounts is below which the parts' files are, in the order of the survey.
+func folderOfCounts(job string) string { return keyOf(job, folderCounts) + "/" }
+
+// eachCounted calls a function for each customer that was counted, in the order of the survey, with the parts of each added up.
+func (s *shared) eachCounted(ctx context.Context, job string, each func(counted) error) error {
+	store, err := s.o.Artifacts()
+	if err != nil {
+		return err
+	}
+	var open *counted
+	for after := ""; ; {
+		page, err := store.List(ctx, folderOfCounts(job), after, listPage)
+		if err != nil {
+			return err
+		}
+		for _, info := range page {
+			if err := s.eachLine(ctx, info, &open, each); err != nil {
+				return err
+			}
+			after = info.Key
+		}
+		if len(page) < listPage {
+			break
+		}
+	}
+	if open == nil {
+		return nil
+	}
+	return each(*open)
+}
+
+// listPage is how many artifacts are listed at a time.
+const listPage = 1000
+
+func (s *shared) eachLine(ctx context.Context, file artifact.Info, open **counted, each func(counted) error) error {
+	l, err := s.openLines(ctx, file.Key)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for {
+		var c counted
+		switch err := l.next(&c); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case *open != nil && (*open).Customer == c.Customer:
+			if err := (*open).add(c); err != nil {
+				return err
+			}
+			continue
+		case *open != nil:
+			if err := each(**open); err != nil {
+				return err
+			}
+		}
+		*open = &c
+	}
+}
+
+// add adds what another part has found about the same customer.
+func (c *counted) add(o counted) error {
+	if len(c.Sets) != len(o.Sets) {
+		return tasks.Permanent(fmt.Errorf("customer %s has %d data sets in one part and %d in another", c.Customer, len(c.Sets), len(o.Sets)))
+	}
+	for i := range c.Sets {
+		c.Sets[i].Tally.Add(o.Sets[i].Tally)
+		c.Sets[i].Templates += o.Sets[i].Templates
+	}
+	c.Shared = mergeShares(append(c.Shared, o.Shared...))
+	return nil
+}
+
+// mergeShares adds up what stands in the same data sets, in the order of these.
+func mergeShares(list []shares) []shares {
+	slices.SortStableFunc(list, func(a, b shares) int { return slices.Compare(a.Sets, b.Sets) })
+	out := list[:0]
+	for _, sh := range list {
+		if n := len(out); n > 0 && slices.Equal(out[n-1].Sets, sh.Sets) {
+			last := &out[n-1]
+			last.GUIDs += sh.GUIDs
+			last.Samples = append(last.Samples, sh.Samples[:min(len(sh.Samples), max(0, 5-len(last.Samples)))]...)
+			last.Sketch = append(slices.Clone(last.Sketch), sh.Sketch...)
+			slices.Sort(last.Sketch)
+			last.Sketch = last.Sketch[:min(len(last.Sketch), signature.SketchSize)]
+			continue
+		}
+		out = append(out, sh)
+	}
+	return out
+}
