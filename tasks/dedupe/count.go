@@ -409,61 +409,94 @@ func (s *scanner) byCustomer(c signature.Counts) []counted {
 // folderOfCounts is below which the parts' files are, in the order of the survey.
 func folderOfCounts(job string) string { return keyOf(job, folderCounts) + "/" }
 
-// eachCounted calls a function for each customer that was counted, in the order of the survey, with the parts of each added up.
-func (s *shared) eachCounted(ctx context.Context, job string, each func(counted) error) error {
-	store, err := s.o.Artifacts()
-	if err != nil {
-		return err
-	}
-	var open *counted
-	for after := ""; ; {
-		page, err := store.List(ctx, folderOfCounts(job), after, listPage)
-		if err != nil {
-			return err
-		}
-		for _, info := range page {
-			if err := s.eachLine(ctx, info, &open, each); err != nil {
-				return err
-			}
-			after = info.Key
-		}
-		if len(page) < listPage {
-			break
-		}
-	}
-	if open == nil {
-		return nil
-	}
-	return each(*open)
+// counts reads what was counted, customer by customer in the order of the survey, with the parts of each added up. Close it.
+type counts struct {
+	ctx    context.Context
+	shared *shared
+	prefix string
+	page   []artifact.Info
+	last   bool
+	after  string
+	lines  *lines
+	open   *counted
 }
 
 // listPage is how many artifacts are listed at a time.
 const listPage = 1000
 
-func (s *shared) eachLine(ctx context.Context, file artifact.Info, open **counted, each func(counted) error) error {
-	l, err := s.openLines(ctx, file.Key)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
+func (s *shared) counts(ctx context.Context, job string) *counts {
+	return &counts{ctx: ctx, shared: s, prefix: folderOfCounts(job)}
+}
+
+// read returns the next customer; nil at the end.
+func (c *counts) read() (*counted, error) {
 	for {
-		var c counted
-		switch err := l.next(&c); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case *open != nil && (*open).Customer == c.Customer:
-			if err := (*open).add(c); err != nil {
-				return err
+		next, err := c.line()
+		if err != nil {
+			return nil, err
+		}
+		switch open := c.open; {
+		case open != nil && next != nil && open.Customer == next.Customer:
+			if err := open.add(*next); err != nil {
+				return nil, err
 			}
-			continue
-		case *open != nil:
-			if err := each(**open); err != nil {
-				return err
+		case open != nil || next == nil:
+			c.open = next
+			return open, nil
+		default:
+			c.open = next
+		}
+	}
+}
+
+// line returns the next line of the files; nil at the end.
+func (c *counts) line() (*counted, error) {
+	for {
+		if c.lines == nil {
+			if more, err := c.nextFile(); err != nil || !more {
+				return nil, err
 			}
 		}
-		*open = &c
+		var l counted
+		err := c.lines.next(&l)
+		if err == nil {
+			return &l, nil
+		}
+		c.close()
+		if !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+	}
+}
+
+func (c *counts) nextFile() (bool, error) {
+	if len(c.page) == 0 {
+		if c.last {
+			return false, nil
+		}
+		store, err := c.shared.o.Artifacts()
+		if err != nil {
+			return false, err
+		}
+		if c.page, err = store.List(c.ctx, c.prefix, c.after, listPage); err != nil {
+			return false, err
+		}
+		if c.last = len(c.page) < listPage; len(c.page) == 0 {
+			return false, nil
+		}
+	}
+	c.after = c.page[0].Key
+	c.page = c.page[1:]
+	var err error
+	c.lines, err = c.shared.openLines(c.ctx, c.after)
+	return err == nil, err
+}
+
+// close ends the reading.
+func (c *counts) close() {
+	if c.lines != nil {
+		_ = c.lines.Close() // it was only read
+		c.lines = nil
 	}
 }
 

@@ -22,8 +22,8 @@ type Spec struct {
 	Layout datasets.Layout `json:"layout"`          // where the data sets are
 	Rules  RuleSpec        `json:"rules"`           // when a data set may go
 	Apply  *ApplySpec      `json:"apply,omitempty"` // delete afterwards, in the same job; nil is only to look
-	// KeepArchives is how long the archives of deletions of this store are kept, such as 2160h: a stage at the end removes older ones.
-	// "" removes none.
+	// KeepArchives is how long archives of deletions are kept: older ones are removed afterwards. A duration such as 2160h; "" removes
+	// none.
 	KeepArchives string `json:"keep_archives,omitempty"`
 }
 

@@ -17,7 +17,6 @@ type surveyHead struct {
 	Layout  datasets.Layout `json:"layout"` // resolved
 	Entity  string          `json:"entity"`
 	Now     time.Time       `json:"now"`      // by the store's clock
-	AllRows int64           `json:"all_rows"` // of the entity, an estimate
 	Notes   []string        `json:"notes,omitempty"`
 }
 
@@ -52,7 +51,7 @@ func (f *Family) survey(ctx context.Context, a *tasks.Attempt, spec Spec) error 
 	if err != nil {
 		return err
 	}
-	head := surveyHead{Address: store.Address(), Layout: store.Layout(), Entity: store.Entity(), Now: now.UTC(), AllRows: store.Rows(), Notes: store.Notes()}
+	head := surveyHead{Address: store.Address(), Layout: store.Layout(), Entity: store.Entity(), Now: now.UTC(), Notes: store.Notes()}
 	var done tasks.Counters
 	err = f.putLines(ctx, keyOf(a.Job.ID, fileSurvey), func(line func(any) error) error {
 		if err := line(head); err != nil {
@@ -121,13 +120,11 @@ func (s *surveyor) close() error {
 func (s *surveyor) flush() error {
 	var ask []string
 	for _, c := range s.waiting {
-		if len(c.Sets) > 1 {
-			ask = append(ask, c.Customer)
-		}
+		ask = append(ask, c.Customer)
 	}
 	sizes := map[string]int64{}
+	var err error
 	if len(ask) > 0 {
-		var err error
 		if sizes, err = s.store.Sizes(s.ctx, ask); err != nil {
 			return err
 		}
@@ -135,7 +132,6 @@ func (s *surveyor) flush() error {
 	for _, c := range s.waiting {
 		c.Size = sizes[c.Customer]
 		if c.Size > largeRows && len(c.Sets) > 1 {
-			var err error
 			if c.Borders, err = s.borders(c); err != nil {
 				return err
 			}
