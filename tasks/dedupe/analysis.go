@@ -187,7 +187,9 @@ func (f *Family) foreignGUIDs(ctx context.Context, job string) (map[uint64]struc
 			list = slices.DeleteFunc(list, func(s sketched) bool { return s.rank >= most })
 		}
 	}
-	slices.SortFunc(list, func(a, b sketched) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.customer, b.customer)) })
+	slices.SortFunc(list, func(a, b sketched) int {
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.customer, b.customer))
+	})
 	found := map[uint64]struct{}{}
 	for i := 1; i < len(list); i++ {
 		if list[i].hash == list[i-1].hash && list[i].customer != list[i-1].customer {

@@ -174,6 +174,7 @@ func (p *packer) end() ([]tasks.Step, tasks.Cursor, error) {
 // counted is what a part has found about a customer: a line of its file.
 type counted struct {
 	Customer string       `json:"customer"`
+	Whole    bool         `json:"whole,omitempty"` // it is all of the customer, whatever other parts say
 	Sets     []countedSet `json:"sets"`
 	Shared   []shares     `json:"signatures"`
 }
@@ -192,64 +193,119 @@ type shares struct {
 	Sketch  []uint64 `json:"sketch,omitempty"`
 }
 
-// counting is where a step is: what comes before From is in files already, so many of them.
+// counting is where a step is: what comes before is in files already, so many of them.
 type counting struct {
-	From  string `json:"from"`
-	Files int    `json:"files"`
-	Rows  int64  `json:"rows"`
+	Customer int    `json:"customer"` // index into part.Customers
+	From     string `json:"from"`     // of that customer's GUIDs
+	Files    int    `json:"files"`
+	Rows     int64  `json:"rows"`
 }
 
-// count counts a part. What does not fit into the counter's bound is cut: the lower half is counted first, written and noted, so that
-// memory is bounded whatever the estimates said, and little is done again after a kill.
+// counter of a step.
+type countingStep struct {
+	*Family
+	a         *tasks.Attempt
+	p         part
+	at        counting
+	store     *datasets.Store
+	templates signature.Templates
+	counter   *signature.Counter
+}
+
+// count counts a part. What does not fit into the counter's bound is cut: customers one by one, and of a customer the lower half of the
+// GUIDs first, written and noted, so that memory is bounded whatever the estimates said, and little is done again after a kill.
 func (f *Family) count(ctx context.Context, a *tasks.Attempt, spec Spec) error {
-	var p part
-	if err := json.Unmarshal(a.Step.Body, &p); err != nil {
+	c := countingStep{Family: f, a: a}
+	if err := json.Unmarshal(a.Step.Body, &c.p); err != nil {
 		return tasks.Permanent(fmt.Errorf("read step: %w", err))
 	}
-	at := counting{From: p.Range.From}
-	if c := a.Cursor(); c != nil {
-		if err := json.Unmarshal(c, &at); err != nil {
+	c.at.From = c.p.Range.From
+	if cursor := a.Cursor(); cursor != nil {
+		if err := json.Unmarshal(cursor, &c.at); err != nil {
 			return tasks.Permanent(fmt.Errorf("read cursor: %w", err))
 		}
 	}
-	store, err := f.surveyedStore(ctx, a.Job.ID, spec.Store, true)
-	if err != nil {
+	var err error
+	if c.store, err = f.surveyedStore(ctx, a.Job.ID, spec.Store, true); err != nil {
 		return err
 	}
-	_, _, templates, err := f.templates(ctx, a.Job.ID)
-	if err != nil {
+	if _, _, c.templates, err = f.templates(ctx, a.Job.ID); err != nil {
 		return err
 	}
-	sc := newScanner(store.Scan, store, p)
-	counter := f.counter(sc.sets)
-	defer f.counters.Put(counter)
-	rest := datasets.Range{From: at.From, To: p.Range.To}
-	return sc.inParts(ctx, counter, rest, func(done datasets.Range) error {
-		found := sc.byCustomer(counter.Counts(templates))
-		at.Files++
-		key := keyOf(a.Job.ID, fmt.Sprintf("%s/%s/%06d", folderCounts, a.Step.ID, at.Files))
-		err := f.putLines(ctx, key, func(line func(any) error) error {
-			for _, c := range found {
-				if err := line(c); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+	c.counter = f.counter(0)
+	defer f.counters.Put(c.counter)
+	if c.at == (counting{}) && len(c.p.Customers) > 1 {
+		if err := c.together(ctx); !errors.Is(err, signature.ErrFull) {
 			return err
 		}
-		at.Rows += rowsOf(found)
-		a.Count(tasks.Counters{Read: at.Rows})
-		if at.From = done.To; done.To == p.Range.To {
+	}
+	for c.at.Customer < len(c.p.Customers) {
+		if err := c.alone(ctx, c.p.Customers[c.at.Customer]); err != nil {
+			return err
+		}
+		c.at.Customer, c.at.From = c.at.Customer+1, ""
+		if err := c.checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// together counts all customers of the step in one pass, as far as they fit.
+func (c *countingStep) together(ctx context.Context) error {
+	sc := newScanner(c.store.Scan, c.store, c.p)
+	c.counter.Reset(sc.sets)
+	if err := sc.read(ctx, datasets.Range{}, c.counter.Add); err != nil {
+		return err
+	}
+	return c.write(ctx, sc.byCustomer(c.counter.Counts(c.templates)))
+}
+
+// alone counts one customer, from where an earlier attempt has come to.
+func (c *countingStep) alone(ctx context.Context, customer partCustomer) error {
+	sc := newScanner(c.store.Scan, c.store, part{Customers: []partCustomer{customer}})
+	rest := datasets.Range{From: c.at.From, To: c.p.Range.To}
+	err := sc.inParts(ctx, c.counter, rest, func(done datasets.Range) error {
+		if err := c.write(ctx, sc.byCustomer(c.counter.Counts(c.templates))); err != nil {
+			return err
+		}
+		if c.at.From = done.To; done.To == rest.To {
 			return nil
 		}
-		cursor, err := json.Marshal(at)
-		if err != nil {
-			return tasks.Permanent(err)
-		}
-		return a.Checkpoint(ctx, cursor)
+		return c.checkpoint(ctx)
 	})
+	if !cannotCut(err) {
+		return err
+	}
+	found, err := sc.whole(ctx, c.counter, c.templates)
+	if err != nil {
+		return err
+	}
+	found.Whole = true
+	return c.write(ctx, []counted{*found})
+}
+
+// write writes what was counted into the next file.
+func (c *countingStep) write(ctx context.Context, found []counted) error {
+	c.at.Files++
+	c.at.Rows += rowsOf(found)
+	c.a.Count(tasks.Counters{Read: c.at.Rows})
+	return c.putLines(ctx, keyOf(c.a.Job.ID, fmt.Sprintf("%s/%s/%06d", folderCounts, c.a.Step.ID, c.at.Files)), func(line func(any) error) error {
+		for _, l := range found {
+			if err := line(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (c *countingStep) checkpoint(ctx context.Context) error {
+	cursor, err := json.Marshal(c.at)
+	if err != nil {
+		return tasks.Permanent(err)
+	}
+	return c.a.Checkpoint(ctx, cursor)
 }
 
 func rowsOf(list []counted) int64 {
@@ -301,7 +357,8 @@ func newScanner(scan func(context.Context, datasets.Scan, func([]datasets.Row) e
 }
 
 // inParts counts a range, in as many parts as it takes; each is called after each part, in the order of the GUIDs, with what the
-// counter then holds. Rows without a GUID belong to no range: they are counted with the part that has no lower bound.
+// counter then holds. Where GUIDs are written in more than one way, no range holds all rows of one: it returns datasets.ErrMixed, and
+// where they cannot be cut for another reason errUncut; then inShares can.
 func (s *scanner) inParts(ctx context.Context, counter *signature.Counter, r datasets.Range, each func(datasets.Range) error) error {
 	now := r
 	for {
@@ -327,6 +384,64 @@ func (s *scanner) inParts(ctx context.Context, counter *signature.Counter, r dat
 		now = datasets.Range{From: now.To, To: r.To}
 	}
 }
+
+// errUncut: no GUID lies between those of a range, or all data sets are too small to say which.
+var errUncut = errors.New("the GUIDs cannot be cut into parts")
+
+// inShares counts everything, share by share of the GUIDs' hashes: as many shares as it takes, each by reading all rows again. It is slow
+// and always possible. each is called after each share, with what the counter then holds; restart, before the first one of another try.
+func (s *scanner) inShares(ctx context.Context, counter *signature.Counter, restart func(), each func() error) error {
+	for n := uint64(2); ; n *= 2 {
+		restart()
+		err := s.shares(ctx, counter, n, each)
+		if !errors.Is(err, signature.ErrFull) {
+			return err
+		}
+	}
+}
+
+func (s *scanner) shares(ctx context.Context, counter *signature.Counter, n uint64, each func() error) error {
+	mine := make([]datasets.Row, 0, 4096)
+	for k := range n {
+		counter.Reset(s.sets)
+		err := s.read(ctx, datasets.Range{}, func(rows []datasets.Row) error {
+			mine = mine[:0]
+			for _, r := range rows {
+				if r.Null && k == 0 || !r.Null && signature.Hash(r.GUID)>>32%n == k {
+					mine = append(mine, r)
+				}
+			}
+			return counter.Add(mine)
+		})
+		if err != nil {
+			return err
+		}
+		if err := each(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole counts one customer as inParts does, or else as inShares does, and adds everything up.
+func (s *scanner) whole(ctx context.Context, counter *signature.Counter, templates signature.Templates) (*counted, error) {
+	var sum *counted
+	add := func() error {
+		found := s.byCustomer(counter.Counts(templates))[0]
+		if sum == nil {
+			sum = &found
+			return nil
+		}
+		return sum.add(found)
+	}
+	err := s.inParts(ctx, counter, datasets.Range{}, func(datasets.Range) error { return add() })
+	if cannotCut(err) {
+		err = s.inShares(ctx, counter, func() { sum = nil }, add)
+	}
+	return sum, err
+}
+
+func cannotCut(err error) bool { return errors.Is(err, datasets.ErrMixed) || errors.Is(err, errUncut) }
 
 // read scans a range.
 func (s *scanner) read(ctx context.Context, r datasets.Range, each func([]datasets.Row) error) error {
@@ -361,7 +476,7 @@ func (s *scanner) middle(ctx context.Context, r datasets.Range) (string, error) 
 	}
 	best = slices.DeleteFunc(slices.Clone(best), func(b string) bool { return b == r.From || b == r.To })
 	if len(best) == 0 {
-		return "", tasks.Permanent(fmt.Errorf("the GUIDs of customer %s from %q to %q cannot be cut into parts: there are too many data sets of too few rows", s.scanned.Customers[0], r.From, r.To))
+		return "", errUncut
 	}
 	return best[len(best)/2], nil
 }
@@ -502,6 +617,13 @@ func (c *counts) close() {
 
 // add adds what another part has found about the same customer.
 func (c *counted) add(o counted) error {
+	switch {
+	case c.Whole:
+		return nil
+	case o.Whole:
+		*c = o
+		return nil
+	}
 	if len(c.Sets) != len(o.Sets) {
 		return tasks.Permanent(fmt.Errorf("customer %s has %d data sets in one part and %d in another", c.Customer, len(c.Sets), len(o.Sets)))
 	}

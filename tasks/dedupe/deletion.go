@@ -11,6 +11,7 @@ import (
 	"github.com/stint-run/stint/internal/datasets"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/dedupe/decide"
+	"github.com/stint-run/stint/tasks/dedupe/record"
 	"github.com/stint-run/stint/tasks/dedupe/signature"
 )
 
@@ -196,7 +197,7 @@ func (d *deleting) run(ctx context.Context) error {
 			return d.failed(ctx, err)
 		}
 		if spared != "" {
-			return d.note(ctx, outcome{Outcome: spare, Why: spared})
+			return d.note(ctx, outcome{Outcome: record.Spared, Why: spared})
 		}
 	case datasets.Gone:
 		return d.finish(ctx)
@@ -229,15 +230,7 @@ func (d *deleting) compare(ctx context.Context, templates signature.Templates, s
 	sc.apart = true
 	counter := d.counter(sc.sets)
 	defer d.counters.Put(counter)
-	var sum *counted
-	err = sc.inParts(ctx, counter, datasets.Range{}, func(datasets.Range) error {
-		found := sc.byCustomer(counter.Counts(templates))[0]
-		if sum == nil {
-			sum = &found
-			return nil
-		}
-		return sum.add(found)
-	})
+	sum, err := sc.whole(ctx, counter, templates)
 	if err != nil {
 		return "", err
 	}

@@ -11,32 +11,13 @@ import (
 	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/internal/datasets"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/dedupe/record"
 )
-
-// What becomes of a data set.
-const (
-	deleted = "deleted"
-	spare   = "spared"
-	stopped = "stopped" // it was being deleted when somebody wrote to it; what was gone has been put back
-	failed  = "failed"
-)
-
-// outcome is what became of a data set: one small file each, written once, when nothing more can happen to it.
-type outcome struct {
-	Outcome string    `json:"outcome"`
-	Why     string    `json:"why,omitempty"`
-	Since   time.Time `json:"since"`
-	Until   time.Time `json:"until"`
-}
-
-func (d *deleting) outcomeKey() string {
-	return keyOf(d.a.Job.ID, folderDone+"/"+d.a.Step.ID+".json")
-}
 
 // note writes what became of the data set.
 func (d *deleting) note(ctx context.Context, o outcome) error {
 	o.Since, o.Until = d.since, time.Now().UTC()
-	return d.putFirst(ctx, d.outcomeKey(), func(w io.Writer) error { return json.NewEncoder(w).Encode(o) })
+	return d.putFirst(ctx, doneKey(d.a.Job.ID, d.a.Step.ID), func(w io.Writer) error { return json.NewEncoder(w).Encode(o) })
 }
 
 func (d *deleting) isNoted(ctx context.Context) (bool, error) {
@@ -44,7 +25,7 @@ func (d *deleting) isNoted(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	_, err = store.Stat(ctx, d.outcomeKey())
+	_, err = store.Stat(ctx, doneKey(d.a.Job.ID, d.a.Step.ID))
 	if errors.Is(err, artifact.ErrNotFound) {
 		return false, nil
 	}
@@ -58,7 +39,7 @@ func (d *deleting) failed(ctx context.Context, err error) error {
 	}
 	why := err.Error() + hintAfter(err)
 	d.a.Report(tasks.Finding{Level: tasks.LevelDifference, Subject: d.victim.String(), Message: why})
-	return d.note(ctx, outcome{Outcome: failed, Why: why})
+	return d.note(ctx, outcome{Outcome: record.Failed, Why: why})
 }
 
 // finish ends the deletion of a data set that is gone.
@@ -70,7 +51,7 @@ func (d *deleting) finish(ctx context.Context) error {
 	if err := d.store.SweepOrphans(ctx, d.a.Job.ID, d.victim, files, archiveOf(d.a.Job.ID)); err != nil {
 		return err
 	}
-	return d.note(ctx, outcome{Outcome: deleted, Why: "witness " + d.witness.Database})
+	return d.note(ctx, outcome{Outcome: record.Deleted})
 }
 
 // putBack undoes what has been deleted of a data set that somebody writes to.
@@ -82,7 +63,7 @@ func (d *deleting) putBack(ctx context.Context, why string) error {
 	if left > 0 {
 		why += fmt.Sprintf("; %d rows had been written again by then and stay as they are", left)
 	}
-	return d.note(ctx, outcome{Outcome: stopped, Why: why})
+	return d.note(ctx, outcome{Outcome: record.Stopped, Why: why})
 }
 
 // countOf takes what earlier attempts have deleted into the counters.

@@ -24,6 +24,7 @@ type lab struct {
 	files *watched
 	kinds map[string]tasks.Family
 	jobs  int
+	late  []statement
 	// between is called each time that an attempt was given back, before the next one; nil does nothing.
 	between func()
 }
@@ -82,16 +83,46 @@ func newLab(t testing.TB, db *sqldb.DB) *lab {
 	return l
 }
 
-// exec runs statements on a store in SQLite.
-func (l *lab) exec(query string, args ...any) {
+// exec puts a statement off until somebody reads or a job runs: then all of them are one transaction of a store in SQLite.
+func (l *lab) exec(query string, args ...any) { l.late = append(l.late, statement{query, args}) }
+
+type statement struct {
+	query string
+	args  []any
+}
+
+// flush runs what was put off.
+func (l *lab) flush() {
 	l.t.Helper()
-	if _, err := l.db.SQL.ExecContext(l.t.Context(), query, args...); err != nil {
-		l.t.Fatalf("%s: %v", query, err)
+	if len(l.late) == 0 {
+		return
 	}
+	tx, err := l.db.SQL.BeginTx(l.t.Context(), nil)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	prepared := map[string]*sql.Stmt{}
+	for _, st := range l.late {
+		p := prepared[st.query]
+		if p == nil {
+			if p, err = tx.PrepareContext(l.t.Context(), st.query); err != nil {
+				l.t.Fatalf("%s: %v", st.query, err)
+			}
+			prepared[st.query] = p
+		}
+		if _, err := p.ExecContext(l.t.Context(), st.args...); err != nil {
+			l.t.Fatalf("%s: %v", st.query, err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.late = nil
 }
 
 func (l *lab) query(query string, each func(scan func(...any) error) error) {
 	l.t.Helper()
+	l.flush()
 	rows, err := l.db.SQL.QueryContext(l.t.Context(), query)
 	if err != nil {
 		l.t.Fatalf("%s: %v", query, err)
@@ -121,6 +152,7 @@ func (l *lab) job(kind string, spec any) tasks.Job {
 // run carries a job out, step by step, and returns the findings. An attempt that gives its step back is followed by another.
 func (l *lab) run(job tasks.Job) ([]tasks.Finding, error) {
 	l.t.Helper()
+	l.flush()
 	f := l.kinds[job.Kind]
 	if c, ok := f.(tasks.Checker); ok {
 		if err := c.Check(job.Spec); err != nil {
@@ -165,6 +197,7 @@ func (l *lab) step(f tasks.Family, job tasks.Job, st tasks.Stage, step tasks.Ste
 		l.files.tell(nil)
 		if errors.Is(err, tasks.ErrDrained) && l.between != nil {
 			l.between()
+			l.flush()
 			continue
 		}
 		return a.Findings(), err
@@ -201,6 +234,7 @@ func (l *lab) output(job tasks.Job, name string) string {
 // dump returns all rows of the tables, in order.
 func (l *lab) dump(tables ...string) string {
 	l.t.Helper()
+	l.flush()
 	var b strings.Builder
 	for _, table := range tables {
 		rows, err := l.db.SQL.QueryContext(l.t.Context(), "SELECT * FROM "+table+" ORDER BY 1, 2, 3")

@@ -16,7 +16,7 @@ type surveyHead struct {
 	Address string          `json:"address"`
 	Layout  datasets.Layout `json:"layout"` // resolved
 	Entity  string          `json:"entity"`
-	Now     time.Time       `json:"now"`      // by the store's clock
+	Now     time.Time       `json:"now"` // by the store's clock
 	Notes   []string        `json:"notes,omitempty"`
 }
 
