@@ -100,6 +100,9 @@ func leftAlone(c *Customer, goes, sampled []bool) (only []int64, samples [][]str
 	only, samples = make([]int64, len(c.Sets)), make([][]string, len(c.Sets))
 	for i := range c.Sets {
 		only[i] = c.Sets[i].GUIDs + c.Sets[i].Nulls
+		if c.Sets[i].unread() {
+			only[i] = c.Sets[i].Rows
+		}
 		if goes[i] {
 			lost += c.Sets[i].Nulls
 		}
