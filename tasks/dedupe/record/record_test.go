@@ -190,7 +190,7 @@ func readAll(text []byte) (digest string, err error) {
 
 func TestAFileThatIsCutOffAnywhereIsNotTakenForWhole(t *testing.T) {
 	t.Parallel()
-	text, _, _ := analysis(t, header(), customers()...)
+	text, _, _ := analysis(t, header(), customers()[2:]...)
 	for n := range text {
 		if _, err := readAll(text[:n]); !errors.Is(err, record.ErrCutOff) {
 			t.Fatalf("cut off at byte %d of %d: %v", n, len(text), err)
@@ -200,7 +200,7 @@ func TestAFileThatIsCutOffAnywhereIsNotTakenForWhole(t *testing.T) {
 
 func TestAFileOfWhichAnyByteWasChangedIsFoundByItsDigests(t *testing.T) {
 	t.Parallel()
-	text, _, digest := analysis(t, header(), customers()...)
+	text, _, digest := analysis(t, header(), customers()[2:]...)
 	last := bytes.LastIndexByte(text[:len(text)-1], '\n') + 1
 	for n := range text {
 		changed := bytes.Clone(text)
