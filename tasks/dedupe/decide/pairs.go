@@ -9,8 +9,11 @@ import (
 type pair struct {
 	a, b    int
 	shared  int64
-	foreign Foreign
+	foreign int64 // of shared, in thousandths, those that stand with other customers too: estimated
 }
+
+// manyForeign reports whether more stand with other customers than ForeignShare.
+func (p *pair) manyForeign() bool { return float64(p.foreign) > ForeignShare*1000*float64(p.shared) }
 
 // other returns the partner of a data set.
 func (p *pair) other(i int) int {
@@ -42,20 +45,17 @@ func findPairs(c *Customer, threshold int64, rank []int) []pair {
 		}
 	}
 	var pairs []pair
-	shared, foreign := make([]int64, n), make([]Foreign, n)
+	shared, foreign := make([]int64, n), make([]int64, n)
 	for i := range n {
 		clear(shared)
 		clear(foreign)
 		for _, k := range holders[begin[i]:begin[i+1]] {
 			s := &c.Signatures[k]
-			f, looked := c.Foreign[int(k)]
+			abroad := c.Foreign[int(k)].thousandths(s.GUIDs)
 			for at := len(s.Sets) - 1; at >= 0 && s.Sets[at] > i; at-- {
 				j := s.Sets[at]
 				shared[j] += s.GUIDs
-				if looked {
-					foreign[j].Looked += f.Looked
-					foreign[j].Found += f.Found
-				}
+				foreign[j] += abroad
 			}
 		}
 		for j := i + 1; j < n; j++ {
@@ -100,6 +100,9 @@ func leftAlone(c *Customer, goes, sampled []bool) (only []int64, samples [][]str
 	only, samples = make([]int64, len(c.Sets)), make([][]string, len(c.Sets))
 	for i := range c.Sets {
 		only[i] = c.Sets[i].GUIDs + c.Sets[i].Nulls
+		if c.Sets[i].unread() {
+			only[i] = c.Sets[i].Rows
+		}
 		if goes[i] {
 			lost += c.Sets[i].Nulls
 		}

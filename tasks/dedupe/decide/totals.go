@@ -17,7 +17,7 @@ const (
 type Tally struct {
 	Sets     int64 `json:"sets"`
 	Rows     int64 `json:"rows"`      // of the entity
-	GUIDs    int64 `json:"guids"`     // different ones of each data set, without template rows
+	GUIDs    int64 `json:"guids"`     // different ones of each data set, without template rows; of one that nobody read, its rows
 	OnlyHere int64 `json:"only_here"` // Decision.OnlyHere of each, so that what two of them hold counts twice
 }
 
@@ -25,6 +25,9 @@ func (t *Tally) add(s *Set, d *Decision) {
 	t.Sets++
 	t.Rows += s.Rows
 	t.GUIDs += s.GUIDs
+	if s.unread() {
+		t.GUIDs += s.Rows
+	}
 	t.OnlyHere += d.OnlyHere
 }
 
@@ -63,8 +66,8 @@ type Deletion struct {
 	OnlyHere int64  `json:"only_here"`
 }
 
-// Add counts a customer and what was decided of it. A customer with one data set, which nobody had to read, counts too: its rows, if
-// they are known, are a part of all.
+// Add counts a customer and what was decided of it. A customer with one data set, which nobody has to read, counts too: its rows, if
+// they are known or estimated, are a part of all.
 func (t *Totals) Add(c Customer, v Verdict) {
 	byID := make(map[string]*Set, len(c.Sets))
 	for i := range c.Sets {

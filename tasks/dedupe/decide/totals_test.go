@@ -48,7 +48,12 @@ func TestTooMuchOfAllDataStopsTheRun(t *testing.T) {
 		t.Errorf("got %q", why)
 	}
 	// Rows of customers that nobody had to read are a part of all.
-	add(&totals, "2", copyOf{id: "a", from: 0, to: 1000})
+	unread := decide.Customer{ID: "2", Sets: []decide.Set{{Database: "a", Rows: 1000}}}
+	v := decide.Decide(unread, rules())
+	if v.Sets[0].Reason != decide.OnlyCopy || v.Sets[0].OnlyHere != 1000 {
+		t.Errorf("%+v", v.Sets[0])
+	}
+	totals.Add(unread, v)
 	if why := totals.Stop(rules()); why != "" {
 		t.Errorf("half of all stops it: %s", why)
 	}

@@ -63,7 +63,8 @@ type Decision struct {
 	Shared             int64   `json:"shared,omitempty"` // GUIDs in both
 	ContainmentVictim  float64 `json:"containment_victim,omitempty"`
 	ContainmentWitness float64 `json:"containment_witness,omitempty"`
-	// OnlyHere is how many GUIDs no other data set holds that stays, and how many rows have no GUID.
+	// OnlyHere is how many GUIDs no other data set holds that stays, with the rows that have no GUID; of a data set that nobody read, its
+	// rows.
 	OnlyHere int64    `json:"only_here"`
 	Samples  []string `json:"samples,omitempty"` // some of these GUIDs, in order, at most MaxSamples; of what goes or is held
 	Rank     int      `json:"rank"`              // 1 is synced last; unknown and future ones come behind all others
@@ -90,3 +91,6 @@ func (s *Set) Containment(shared int64) float64 {
 	}
 	return 0
 }
+
+// unread reports whether nobody has read the data set, as of a customer who has one alone: only its rows are known, or estimated.
+func (s *Set) unread() bool { return s.GUIDs == 0 && s.Templates == 0 && s.Nulls == 0 && s.Rows > 0 }
