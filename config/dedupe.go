@@ -70,9 +70,9 @@ type DedupeRules struct {
 	Containment float64 `key:"containment"`
 	// RecencyDays is how many days a data set stays after its last sync.
 	RecencyDays float64 `key:"recency_days"`
-	// MaxShareCustomer is the share of a customer's GUIDs that may go, above 0 to 1; more stops the whole run.
+	// MaxShareCustomer is the share of a customer's GUIDs that may go, 0 to 1; more stops the whole run.
 	MaxShareCustomer float64 `key:"max_share_customer"`
-	// MaxShare is the share of all GUIDs that may go, above 0 to 1; more stops the whole run.
+	// MaxShare is the share of all GUIDs that may go, 0 to 1; more stops the whole run.
 	MaxShare float64 `key:"max_share"`
 	// Exempt are customers of whom nothing goes.
 	Exempt []string `key:"exempt"`
@@ -104,21 +104,21 @@ var defaultDedupe = Dedupe{
 	KeepArchives: 90 * 24 * time.Hour,
 }
 
+func (k *checker) share(key string, share float64, hint string) {
+	if share < 0 || share > 1 {
+		k.add(key, hint, "want 0 to 1, got %v", share)
+	}
+}
+
 func (d Dedupe) check(k *checker) {
 	if d.Rules.Threshold < 1 {
 		k.add("dedupe.rules.threshold", "25 is the default", "want 1 or more, got %d", d.Rules.Threshold)
 	}
-	for _, p := range []struct {
-		key   string
-		share float64
-		hint  string
-	}{
-		{"containment", d.Rules.Containment, "0.9 is 90 %"}, {"max_share_customer", d.Rules.MaxShareCustomer, "0.75 is 75 %"}, {"max_share", d.Rules.MaxShare, "0.5 is 50 %"},
-	} {
-		if p.share <= 0 || p.share > 1 {
-			k.add("dedupe.rules."+p.key, p.hint, "want more than 0 and at most 1, got %v", p.share)
-		}
+	if d.Rules.Containment <= 0 || d.Rules.Containment > 1 {
+		k.add("dedupe.rules.containment", "0.9 is 90 %", "want more than 0 and at most 1, got %v", d.Rules.Containment)
 	}
+	k.share("dedupe.rules.max_share_customer", d.Rules.MaxShareCustomer, "0.75 is 75 %")
+	k.share("dedupe.rules.max_share", d.Rules.MaxShare, "0.5 is 50 %")
 	if d.Rules.RecencyDays < 0 {
 		k.add("dedupe.rules.recency_days", "7 is a week", "want 0 or more, got %v", d.Rules.RecencyDays)
 	}
@@ -128,9 +128,7 @@ func (d Dedupe) check(k *checker) {
 	k.notNegative("dedupe.apply.limit", d.Apply.Limit, "0 deletes none")
 	k.notNegative("dedupe.apply.batch", d.Apply.Batch, "0 is the default")
 	k.notNegative("dedupe.apply.max_waiting", d.Apply.MaxWaiting, "0 is the default")
-	if d.Apply.Busy < 0 || d.Apply.Busy > 1 {
-		k.add("dedupe.apply.busy", "0 is the default", "want 0 to 1, got %v", d.Apply.Busy)
-	}
+	k.share("dedupe.apply.busy", d.Apply.Busy, "0 is the default")
 	for _, p := range []struct {
 		key string
 		d   time.Duration

@@ -32,7 +32,7 @@ func TestWhatCannotBeRightAboutDeletingIsToldWithItsPlace(t *testing.T) {
 		"rules: {threshold: 0}":                "dedupe.rules.threshold",
 		"rules: {containment: 90}":             "dedupe.rules.containment",
 		"rules: {recency_days: -1}":            "dedupe.rules.recency_days",
-		"rules: {max_share: 0}":                "dedupe.rules.max_share",
+		"rules: {max_share: -1}":               "dedupe.rules.max_share",
 		"rules: {max_share_customer: 1.1}":     "dedupe.rules.max_share_customer",
 		"rules: {template_customers: 1}":       "dedupe.rules.template_customers",
 		"apply: {limit: -1}":                   "dedupe.apply.limit",
