@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/internal/datasets"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
@@ -165,18 +165,29 @@ func stateOf(v *wire.Job) string {
 
 // digestOf returns the digest of an analysis, which has to be the one that the caller has seen, unless that is "".
 func (a *API) digestOf(ctx context.Context, v *wire.Job, seen string) (string, error) {
-	list, err := a.outputs(ctx, v.ID)
+	o, job, err := a.outputter(ctx, v.ID)
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(list, func(o tasks.Output) bool { return o.Name == dedupe.OutputAnalysis })
-	switch {
-	case i < 0 || list[i].Digest == "":
+	file, about, err := o.OpenOutput(ctx, job, dedupe.OutputAnalysis)
+	if errors.Is(err, tasks.ErrNoOutput) {
 		return "", refused(http.StatusConflict, "have another one made", "the analysis of job %s is not there any more", v.ID)
-	case seen != "" && list[i].Digest != seen:
-		return "", refused(http.StatusConflict, "read the analysis again, and decide again", "the analysis of job %s is %s, and not the one that was seen", v.ID, list[i].Digest)
 	}
-	return list[i].Digest, nil
+	if err != nil {
+		return "", remote(err)
+	}
+	defer func() { _ = file.Close() }()
+	if about.Digest == "" { // a store that does not keep it
+		sum, _, err := artifact.ReadDigest(file)
+		if err != nil {
+			return "", remote(err)
+		}
+		about.Digest = string(sum)
+	}
+	if seen != "" && about.Digest != seen {
+		return "", refused(http.StatusConflict, "read the analysis again, and decide again", "the analysis of job %s is %s, and not the one that was seen", v.ID, about.Digest)
+	}
+	return about.Digest, nil
 }
 
 type undoInput struct {
