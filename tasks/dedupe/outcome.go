@@ -48,7 +48,7 @@ func (d *deleting) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.store.SweepOrphans(ctx, d.a.Job.ID, d.victim, files, archiveOf(d.a.Job.ID)); err != nil {
+	if _, err := d.store.SweepOrphans(ctx, d.a.Job.ID, d.victim, files, archiveOf(d.a.Job.ID)); err != nil {
 		return err
 	}
 	return d.note(ctx, outcome{Outcome: record.Deleted})

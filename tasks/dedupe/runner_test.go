@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -58,7 +59,7 @@ func (w *watched) tell(put func(key string)) {
 func newLab(t testing.TB, db *sqldb.DB) *lab {
 	t.Helper()
 	if db == nil {
-		at, err := sqldb.ParseURL("sqlite:" + filepath.Join(t.TempDir(), "store.db"))
+		at, err := sqldb.ParseURL("sqlite:" + filepath.Join(quickDir(t), "store.db"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +68,7 @@ func newLab(t testing.TB, db *sqldb.DB) *lab {
 		}
 		t.Cleanup(func() { _ = db.Close() })
 	}
-	folder, err := artifact.NewFolder(t.TempDir())
+	folder, err := artifact.NewFolder(quickDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +82,21 @@ func newLab(t testing.TB, db *sqldb.DB) *lab {
 		l.kinds[f.Kind()] = f
 	}
 	return l
+}
+
+// quickDir is a folder in memory where there is one: thousands of small transactions wait for a disk most of their time.
+func quickDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "stint-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // exec puts a statement off until somebody reads or a job runs: then all of them are one transaction of a store in SQLite.
