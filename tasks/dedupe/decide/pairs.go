@@ -23,6 +23,9 @@ func (p *pair) other(i int) int {
 	return p.a
 }
 
+// holding is a signature that a data set is in, and its place there.
+type holding struct{ signature, place int32 }
+
 // findPairs expands each signature once for each two of its data sets, whatever number of GUIDs it stands for, and adds up. Each data
 // set in its turn counts those with a greater index in one row, so that memory is that of the signatures and of the pairs found.
 func findPairs(c *Customer, threshold int64, rank []int) []pair {
@@ -36,11 +39,11 @@ func findPairs(c *Customer, threshold int64, rank []int) []pair {
 	for i := range n {
 		begin[i+1] += begin[i]
 	}
-	holders := make([]int32, begin[n])
+	holders := make([]holding, begin[n])
 	next := slices.Clone(begin)
 	for k, s := range c.Signatures {
-		for _, i := range s.Sets {
-			holders[next[i]] = int32(k)
+		for place, i := range s.Sets {
+			holders[next[i]] = holding{int32(k), int32(place)}
 			next[i]++
 		}
 	}
@@ -49,13 +52,17 @@ func findPairs(c *Customer, threshold int64, rank []int) []pair {
 	for i := range n {
 		clear(shared)
 		clear(foreign)
-		for _, k := range holders[begin[i]:begin[i+1]] {
-			s := &c.Signatures[k]
-			abroad := c.Foreign[int(k)].thousandths(s.GUIDs)
-			for at := len(s.Sets) - 1; at >= 0 && s.Sets[at] > i; at-- {
-				j := s.Sets[at]
+		for _, h := range holders[begin[i]:begin[i+1]] {
+			s := &c.Signatures[h.signature]
+			abroad := c.Foreign[int(h.signature)].thousandths(s.GUIDs)
+			rest := s.Sets[h.place+1:]
+			for _, j := range rest {
 				shared[j] += s.GUIDs
-				foreign[j] += abroad
+			}
+			if abroad > 0 {
+				for _, j := range rest {
+					foreign[j] += abroad
+				}
 			}
 		}
 		for j := i + 1; j < n; j++ {
