@@ -2,8 +2,12 @@ package datasets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -36,8 +40,8 @@ const (
 // archived, and an artifact that no part names is of an attempt that was rolled back (SweepOrphans).
 //
 // Before, under the locks of both data sets' rows in the registry, it looks again: when the victim was synced since it was held, or the
-// witness has gone, nothing is deleted and the deletion is Stopped; likewise when rows came in behind the deletion. Of any number of
-// callers at once one works, the others wait.
+// witness has gone, nothing is deleted and the deletion is Stopped; likewise when rows came in behind the deletion, and when rows that are
+// not part of the data set refer to some that are. Of any number of callers at once one works, the others wait.
 func (s *Store) DeleteBatch(ctx context.Context, job string, victim, witness ID, o BatchOptions) (Batch, error) {
 	if o.Rows <= 0 {
 		o.Rows = defaultBatchRows
@@ -68,10 +72,24 @@ func (s *Store) DeleteBatch(ctx context.Context, job string, victim, witness ID,
 		}
 		return s.next(ctx, t, d, o, &b)
 	})
+	if isReferred(err) {
+		b = Batch{Stopped: "rows that are not part of it refer to rows of it, and would be left without them"}
+		err = s.Release(ctx, job, victim, b.Stopped)
+	}
 	if err != nil {
 		return Batch{}, fmt.Errorf("delete from data set %s: %w", victim, err)
 	}
 	return b, nil
+}
+
+// isReferred reports whether a foreign key keeps a row from going.
+func isReferred(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23503" || pg.Code == "23001"
+	}
+	var maria *mysql.MySQLError
+	return errors.As(err, &maria) && maria.Number == 1451
 }
 
 // changed says what has happened since a data set was held that stops its deletion.

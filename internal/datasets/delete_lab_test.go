@@ -65,7 +65,7 @@ func newLab(t *testing.T, d sqldb.Dialect, layout Layout) *lab {
 	l.ctx = ctx
 	at, err := sqldb.ParseURL(url)
 	l.must(err)
-	db, err := sqldb.Open(ctx, at, sqldb.Options{MaxConns: 8})
+	db, err := sqldb.Open(ctx, at, sqldb.Options{MaxConns: 8, LockTimeout: 5 * time.Second})
 	l.must(err)
 	t.Cleanup(func() { _ = db.Close() })
 	l.Store = &Store{db: db}

@@ -252,34 +252,38 @@ func (t *txn) hasReturning(ctx context.Context) (bool, error) {
 	return strings.Contains(strings.ToLower(version), "mariadb"), err
 }
 
-// deleteMySQL uses DELETE ... RETURNING, which only MariaDB has. With MySQL the rows are read and locked first: when the DELETE finds
-// another number of rows between the same borders, somebody has inserted one meanwhile, and all of it is tried again.
+// deleteMySQL uses DELETE ... RETURNING, which only MariaDB has.
 func (r *slice) deleteMySQL(ctx context.Context, t *txn, a *archive, to sqldb.RowKey) error {
 	returning, err := t.hasReturning(ctx)
-	if err != nil || returning {
-		if err == nil {
-			err = r.deleteReturning(ctx, t, a, to)
-		}
+	switch {
+	case err != nil:
 		return err
+	case returning:
+		return r.deleteReturning(ctx, t, a, to)
 	}
+	return r.deleteRead(ctx, t, a, to)
+}
+
+// deleteRead reads the rows and locks them before they go. When the DELETE finds another number of rows between the same borders,
+// somebody has inserted one meanwhile, and all of it is tried again.
+func (r *slice) deleteRead(ctx context.Context, t *txn, a *archive, to sqldb.RowKey) error {
 	if to == nil && len(r.walk) > 0 { // an open end would take rows along that come in behind the SELECT
+		var err error
 		if to, err = r.lastKey(ctx, t); err != nil || to == nil {
 			return err
 		}
 	}
 	condition, args := r.between(t.dialect, to)
-	if err := r.archiveRows(ctx, t, a, "SELECT "+r.expressions(t.dialect)+" FROM "+quoted(t.dialect, r.table)+" WHERE "+condition+" FOR UPDATE", args); err != nil {
+	table := quoted(t.dialect, r.table)
+	if err := r.archiveRows(ctx, t, a, "SELECT "+r.expressions(t.dialect)+" FROM "+table+" WHERE "+condition+" FOR UPDATE", args); err != nil {
 		return err
 	}
 	if err := a.buf.Flush(); err != nil {
 		return err
 	}
-	gone, err := t.exec(ctx, "DELETE FROM "+quoted(t.dialect, r.table)+" WHERE "+condition, args...)
-	if err != nil {
-		return err
+	gone, err := t.exec(ctx, "DELETE FROM "+table+" WHERE "+condition, args...)
+	if err == nil && gone != a.rows {
+		err = tasks.RetryAfter(agree(gone, a.rows), lockPatience*time.Second)
 	}
-	if gone != a.rows {
-		return tasks.RetryAfter(agree(gone, a.rows), lockPatience*time.Second)
-	}
-	return nil
+	return err
 }
