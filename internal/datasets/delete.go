@@ -2,12 +2,8 @@ package datasets
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/go-sql-driver/mysql"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -72,24 +68,14 @@ func (s *Store) DeleteBatch(ctx context.Context, job string, victim, witness ID,
 		}
 		return s.next(ctx, t, d, o, &b)
 	})
-	if isReferred(err) {
-		b = Batch{Stopped: "rows that are not part of it refer to rows of it, and would be left without them"}
-		err = s.Release(ctx, job, victim, b.Stopped)
+	if why := referred(err); why != "" { // in a transaction of its own: PostgreSQL ends one that a foreign key has stopped
+		b = Batch{Stopped: why}
+		err = s.Release(ctx, job, victim, why)
 	}
 	if err != nil {
 		return Batch{}, fmt.Errorf("delete from data set %s: %w", victim, err)
 	}
 	return b, nil
-}
-
-// isReferred reports whether a foreign key keeps a row from going.
-func isReferred(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code == "23503" || pg.Code == "23001"
-	}
-	var maria *mysql.MySQLError
-	return errors.As(err, &maria) && maria.Number == 1451
 }
 
 // changed says what has happened since a data set was held that stops its deletion.
@@ -164,19 +150,19 @@ func (s *Store) next(ctx context.Context, t *txn, d *deletion, o BatchOptions, b
 			return err
 		}
 		defer a.close()
-		r := slice{table: info, walk: walkOf(t.dialect, &s.tables[at]), after: after, rows: rows}
+		r := slice{table: info, after: after, rows: rows, dependents: s.dependentsOf(info)}
+		r.order(t.dialect, &s.tables[at])
 		if r.where, err = s.whole(&s.tables[at], d.set); err != nil {
 			return err
 		}
-		to, err := r.delete(ctx, t, a)
+		to, more, err := r.delete(ctx, t, a)
 		if err != nil {
 			return fmt.Errorf("table %s: %w", info.FullName(), err)
 		}
-		if a.rows == 0 && to == nil {
+		if a.rows == 0 && !more {
 			continue
 		}
-		d.atTable, d.atKey = info.FullName(), to.String()
-		if to == nil {
+		if d.atTable, d.atKey = info.FullName(), to.String(); !more {
 			d.atTable = s.nameAt(at + 1)
 		}
 		if err := d.save(ctx, t); err != nil {
@@ -221,11 +207,11 @@ func (s *Store) finish(ctx context.Context, t *txn, d *deletion, o BatchOptions,
 		return err
 	}
 	defer a.close()
-	r := slice{table: &s.registry}
+	r := slice{table: &s.registry, dependents: s.dependentsOf(&s.registry)}
 	if r.where, err = s.registered(d.set); err != nil {
 		return err
 	}
-	if _, err := r.delete(ctx, t, a); err != nil {
+	if _, _, err := r.delete(ctx, t, a); err != nil {
 		return fmt.Errorf("table %s: %w", s.registry.FullName(), err)
 	}
 	if a.rows != 1 {

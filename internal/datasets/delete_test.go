@@ -276,7 +276,8 @@ func TestMySQLReadsAndLocksWhatItDeletes(t *testing.T) {
 			a, err := newArchive(newHeader(sqldb.MySQL, &l.tables[at].info, "j1", old, 1))
 			l.must(err)
 			defer a.close()
-			r := &slice{table: &l.tables[at].info, walk: walkOf(sqldb.MySQL, &l.tables[at]), rows: 1000}
+			r := &slice{table: &l.tables[at].info, rows: 1000}
+			r.order(sqldb.MySQL, &l.tables[at])
 			r.where, err = l.whole(&l.tables[at], old)
 			l.must(err)
 			l.must(remove(r, tx, a))
