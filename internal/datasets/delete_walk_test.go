@@ -58,6 +58,30 @@ func TestATableIsWalkedWhateverItsPrimaryKeyIs(t *testing.T) {
 	}
 }
 
+func TestAPartitionedTableIsWalkedThroughAllPartitions(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"guid, customer_id, database_id", "customer_id, database_id, guid"} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			l := madeOf(t, sqldb.Postgres, Layout{}, plainRegistry, plainSets,
+				"CREATE TABLE row_store (customer_id bigint, database_id varchar(40), guid varchar(40), PRIMARY KEY ("+key+")) PARTITION BY HASH (guid)",
+				"CREATE TABLE row_store_0 PARTITION OF row_store FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+				"CREATE TABLE row_store_1 PARTITION OF row_store FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+				"INSERT INTO row_store SELECT 7, CASE WHEN i % 3 = 0 THEN '"+old.Database+"' ELSE '"+kept.Database+"' END, 'g' || i FROM generate_series(1, 90) i")
+			before := l.dump()
+			l.hold("j1")
+			if parts := l.deleteAll("j1", 4); len(parts) != 9 {
+				t.Errorf("%d parts of 30 rows, by 4", len(parts))
+			}
+			if n := strings.Count(l.dump()["row_store"], "\n") + 1; n != 60 {
+				t.Errorf("%d rows are left", n)
+			}
+			l.restoreAll("j1", false)
+			l.sameDump(l.dump(), before)
+		})
+	}
+}
+
 func TestRowsThatAForeignKeyWouldTakeAlongUnseenStopTheDeletion(t *testing.T) {
 	t.Parallel()
 	for _, d := range []sqldb.Dialect{sqldb.Postgres, sqldb.MySQL} {
