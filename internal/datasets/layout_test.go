@@ -28,7 +28,7 @@ func TestALayoutIsFilledInFromWhatThereIs(t *testing.T) {
 			l.Tables[0].Customer != "customer_id" || l.Entity != "thing" || l.Registry.LastSync != "last_synced_at" {
 			t.Errorf("got %+v", l)
 		}
-		if err := s.Deletable(); err != nil {
+		if err := s.Deletable(t.Context()); err != nil {
 			t.Error(err)
 		}
 		l.Tables[0].Table = "changed"
@@ -96,7 +96,7 @@ func TestWhatKeepsDataSetsFromBeingDeletedIsNamed(t *testing.T) {
 			CREATE TABLE loose (customer_id bigint, database_id bigint, guid char(36));
 			CREATE TABLE tree (customer_id bigint, database_id bigint, id int PRIMARY KEY, above int, FOREIGN KEY (above) REFERENCES tree (id))`)
 		s := mustOpen(t, db, Layout{})
-		err := s.Deletable()
+		err := s.Deletable(t.Context())
 		if err == nil || !tasks.IsPermanent(err) {
 			t.Fatalf("got %v", err)
 		}
@@ -109,7 +109,7 @@ func TestWhatKeepsDataSetsFromBeingDeletedIsNamed(t *testing.T) {
 		if itself := strings.Contains(err.Error(), "rows of tree refer to other rows of it"); itself != (db.Dialect != sqldb.SQLite) {
 			t.Errorf("a table that refers to itself: %v", err)
 		}
-		if !strings.Contains(tasks.HintOf(err), "list them") {
+		if !strings.Contains(tasks.HintOf(err), "primary key") {
 			t.Errorf("the hint is %q", tasks.HintOf(err))
 		}
 		if _, _, err := contents(t.Context(), s, Scan{Customers: []string{"1"}}); err != nil {
