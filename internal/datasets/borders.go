@@ -29,7 +29,12 @@ func (s *Store) Borders(ctx context.Context, id ID, r Range, every int64) ([]str
 	if err != nil {
 		return nil, err
 	}
-	where += " AND " + s.db.Dialect.Quote(t.GUID) + " IS NOT NULL" + within
+	// An empty text would be no bound; its rows are in the first range, as it is the least of all.
+	present := " IS NOT NULL"
+	if kind := t.info.Column(t.GUID).Kind; kind == sqldb.KindText || s.db.Dialect == sqldb.SQLite {
+		present = " > ''"
+	}
+	where += " AND " + s.db.Dialect.Quote(t.GUID) + present + within
 	every = max(1, every)
 	var borders []string
 	if s.db.Dialect == sqldb.Postgres {

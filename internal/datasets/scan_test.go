@@ -141,13 +141,21 @@ func TestManyRowsOfOneGUIDMakeOneBorder(t *testing.T) {
 	t.Parallel()
 	inEachStore(t, func(t *testing.T, db *sqldb.DB) {
 		makeTables(t, db, "int", "int", "int", "int", "varchar(40)")
-		for i := range 30 {
-			run(t, db, fmt.Sprintf("INSERT INTO entity_row VALUES (%d, 1, 1, 'g%d')", i, min(2, i/5)))
+		for i := range 40 {
+			guid := fmt.Sprintf("g%d", min(2, i/5))
+			if i >= 30 {
+				guid = ""
+			}
+			run(t, db, fmt.Sprintf("INSERT INTO entity_row VALUES (%d, 1, 1, '%s')", i, guid))
 		}
 		s := mustOpen(t, db, Layout{})
 		borders, err := s.Borders(t.Context(), ID{"1", "1"}, Range{}, 4)
 		if err != nil || !slices.Equal(borders, []string{"g0", "g1", "g2"}) && !slices.Equal(borders, []string{"g1", "g2"}) {
 			t.Errorf("got %q: %v", borders, err)
+		}
+		rows, _, err := contents(t.Context(), s, Scan{Customers: []string{"1"}, Range: Range{To: borders[0]}})
+		if n := rows[ID{"1", "1"}][ParseGUID(nil)]; err != nil || n != 10 {
+			t.Errorf("%d rows with an empty GUID are in the first range: %v", n, err)
 		}
 	})
 }
@@ -211,6 +219,67 @@ func TestAScanEndsAtOnceWhenItIsToldTo(t *testing.T) {
 		}
 		if _, _, err := contents(t.Context(), s, Scan{Customers: []string{"x"}}); err == nil || !strings.Contains(err.Error(), "is no number") {
 			t.Errorf("an id that is no number: %v", err)
+		}
+	})
+}
+
+func TestSQLiteMayKeepGUIDsAsTextAndAsBytesInOneColumn(t *testing.T) {
+	t.Parallel()
+	for _, typ := range []string{"TEXT", "BLOB"} {
+		t.Run(typ, func(t *testing.T) {
+			t.Parallel()
+			db := openURL(t, stores["SQLite"](t))
+			makeTables(t, db, "int", "int", "int", "int", typ)
+			values := []string{"x''", "x'00'", "x'ff00'", "'x'", `'\x41'`, `'\\x41'`, `'\'`, "'it''s'", "'" + guidA + "'", "NULL"}
+			for i, v := range values {
+				run(t, db, fmt.Sprintf("INSERT INTO entity_row VALUES (%d, 1, 1, %s)", i, v))
+			}
+			s := mustOpen(t, db, Layout{})
+			id := ID{"1", "1"}
+			if rows, nulls, err := contents(t.Context(), s, Scan{Customers: []string{"1"}}); err != nil || len(rows[id]) != len(values)-1 || nulls[id] != 1 {
+				t.Errorf("read %d rows and %d without a GUID: %v", len(rows[id]), nulls[id], err)
+			}
+			table := &s.tables[s.entity.at]
+			found := ""
+			for n := range int64(len(values) - 1) {
+				query := s.nthQuery(table, "guid IS NOT NULL", n)
+				if err := s.each(t.Context(), query, nil, func(scan func(...any) error) error { return scan(&found) }); err != nil {
+					t.Fatal(err)
+				}
+				for compare, want := range map[string]int64{" < ": n, " >= ": int64(len(values)) - 1 - n} {
+					literal, err := s.boundLiteral(table, found)
+					if err != nil {
+						t.Fatal(err)
+					}
+					rows := int64(-1)
+					query := "SELECT count(*) FROM entity_row WHERE guid" + compare + literal
+					if err := s.each(t.Context(), query, nil, func(scan func(...any) error) error { return scan(&rows) }); err != nil || rows != want {
+						t.Errorf("%q: %d rows%sit, want %d: %v", found, rows, compare, want, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestADatabaseIsLookedForInItsCustomerAlone(t *testing.T) {
+	t.Parallel()
+	db := openURL(t, stores["SQLite"](t))
+	run(t, db, usual)
+	s := mustOpen(t, db, Layout{})
+	if _, _, err := contents(t.Context(), s, Scan{Customers: []string{"1", "2"}, Database: "1"}); err == nil || !strings.Contains(err.Error(), "in 2 customers") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRowsAreCountedWhereThereAreNoStatistics(t *testing.T) {
+	t.Parallel()
+	inEachStore(t, func(t *testing.T, db *sqldb.DB) {
+		makeTables(t, db, "varchar(20)", "int", "char(20)", "int", "varchar(40)")
+		run(t, db, "INSERT INTO entity_row VALUES (1, 'Mr. A', 1, 'x'), (2, 'Mr. A', 2, 'y'), (3, 'B', 3, 'z')")
+		sizes, err := mustOpen(t, db, Layout{}).Sizes(t.Context(), []string{"Mr. A", "B", "none"})
+		if err != nil || sizes["B"] < 1 || db.Dialect != sqldb.MySQL && (sizes["Mr. A"] != 2 || sizes["B"] != 1 || len(sizes) != 2) {
+			t.Errorf("got %v: %v", sizes, err)
 		}
 	})
 }
