@@ -283,3 +283,29 @@ func TestRowsAreCountedWhereThereAreNoStatistics(t *testing.T) {
 		}
 	})
 }
+
+func TestAnyNumberOfCustomersIsReadTogether(t *testing.T) {
+	t.Parallel()
+	inEachStore(t, func(t *testing.T, db *sqldb.DB) {
+		makeTables(t, db, "int", "int", "int", "int", "varchar(40)")
+		const n = 2*maxList + 7
+		var values, customers []string
+		for i := range n {
+			values = append(values, fmt.Sprintf("(%d, %d, 1, 'g%d')", i, i, i))
+			customers = append(customers, fmt.Sprint(i))
+		}
+		run(t, db, "INSERT INTO entity_row VALUES "+strings.Join(values, ", "))
+		s := mustOpen(t, db, Layout{})
+		rows, _, err := contents(t.Context(), s, Scan{Customers: customers})
+		if err != nil || len(rows) != n {
+			t.Errorf("rows of %d customers: %v", len(rows), err)
+		}
+		sizes, err := s.Sizes(t.Context(), customers)
+		if err != nil || len(sizes) != n {
+			t.Errorf("sizes of %d customers: %v", len(sizes), err)
+		}
+		if err := s.Scan(t.Context(), Scan{}, func([]Row) error { return errors.New("a row of nobody") }); err != nil {
+			t.Errorf("no customers: %v", err)
+		}
+	})
+}
