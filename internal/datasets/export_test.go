@@ -1,0 +1,7 @@
+package datasets
+
+// What the external tests use: package datasetstest imports this one.
+var (
+	InEachStore = inEachStore
+	Contents    = contents
+)
