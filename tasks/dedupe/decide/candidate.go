@@ -116,7 +116,7 @@ func (d *decision) fitness(i, j int, p *pair) fitness {
 		return uploading
 	case d.c.Sets[i].Containment(p.shared) < d.r.Containment:
 		return holdsTooLittle
-	case p.foreign.more():
+	case p.manyForeign():
 		return sharesForeign
 	}
 	return fits
@@ -134,8 +134,7 @@ func (d *decision) settle(i int, best *candidate) {
 	case holdsTooLittle:
 		d.set(i, LowContainment, fmt.Sprintf("only %s, and %s are needed: a copy that has gone its own way, or not all of it; look at both", held, share(d.r.Containment)))
 	case sharesForeign:
-		f := best.pair.foreign
-		d.set(i, ForeignShared, fmt.Sprintf("%s, but %s of %s that were looked at stand with other customers too: they may be rows that the product ships", held, Number(f.Found), counted(f.Looked, "shared GUID")))
+		d.set(i, ForeignShared, fmt.Sprintf("%s, but about %s of these, by a sample, with other customers too: they may be rows that the product ships", held, percent(best.pair.foreign, best.pair.shared*1000)))
 	case fits:
 		if d.broken {
 			d.set(i, Miscounted, fmt.Sprintf("%s, but more GUIDs were counted in its customer's signatures than there are: run the analysis again", held))

@@ -89,12 +89,12 @@ type Customer struct {
 	Sets       []Set       `json:"sets"`
 	Signatures []Signature `json:"signatures,omitempty"`
 	// Foreign are GUIDs, out of those that data sets share, which other customers turned out to hold too though they are not on the list
-	// of template rows, by signature (index into Signatures): how many of how many looked at.
+	// of template rows, by signature (index into Signatures): how many of how many looked at. A signature that is absent has none.
 	Foreign map[int]Foreign `json:"foreign,omitempty"`
 }
 
-// ForeignShare is the share of the GUIDs looked at, 0 to 1, up to which two data sets may share some with other customers by chance.
-// Beyond it they may be rows that the product ships and the list of template rows lacks.
+// ForeignShare is the share of the GUIDs that two data sets share, 0 to 1, up to which they may stand with other customers too. Beyond it
+// they may be rows that the product ships and the list of template rows lacks, or one customer's database under two names.
 const ForeignShare = 0.05
 
 // Foreign says how many of the GUIDs of a signature that were looked at stand with other customers too.
@@ -103,8 +103,14 @@ type Foreign struct {
 	Found  int64 `json:"found"`
 }
 
-// more reports whether more was found with others than chance explains.
-func (f Foreign) more() bool { return float64(f.Found) > ForeignShare*float64(f.Looked) }
+// thousandths estimates how many of so many GUIDs stand with other customers too, in thousandths, as a whole number, so that sums do not
+// depend on their order.
+func (f Foreign) thousandths(guids int64) int64 {
+	if f.Looked <= 0 {
+		return 0
+	}
+	return int64(float64(guids) * 1000 * float64(f.Found) / float64(f.Looked))
+}
 
 // Decide decides of all data sets of a customer. It goes from the newest to the oldest, so that it is known of each newer one whether
 // it stays, and asks of each, in this order:

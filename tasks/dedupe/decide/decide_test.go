@@ -291,6 +291,32 @@ func TestSharedGUIDsThatStandWithOtherCustomersHoldTheVictim(t *testing.T) {
 	}
 }
 
+func TestAFewForeignGUIDsBesideManyThatWereLookedAtDoNoHarm(t *testing.T) {
+	t.Parallel()
+	// a and c share 40 GUIDs of which many are foreign, and 1,000 that stand in b as well.
+	c := customer(copyOf{id: "a", age: days(90), from: 0, to: 1040}, copyOf{id: "b", age: days(1), from: 0, to: 1000, more: []int{5000}}, copyOf{id: "c", age: days(1), from: 0, to: 1040})
+	c.Foreign = map[int]decide.Foreign{}
+	for k, s := range c.Signatures {
+		if s.GUIDs == 40 {
+			c.Foreign[k] = decide.Foreign{Looked: 16, Found: 16}
+		}
+	}
+	if got := reasons(decide.Decide(c, rules()))["a"]; got != decide.Duplicate {
+		t.Errorf("40 of 1,040: %s", got)
+	}
+	for k, s := range c.Signatures {
+		if s.GUIDs == 1000 {
+			c.Foreign[k] = decide.Foreign{Looked: 16, Found: 1}
+		}
+	}
+	v := decide.Decide(c, rules())
+	for _, d := range v.Sets {
+		if d.Database == "a" && (d.Reason != decide.ForeignShared || !strings.Contains(d.Why, "about 9.8 % of these")) {
+			t.Errorf("102 of 1,040: %+v", d)
+		}
+	}
+}
+
 func TestNothingGoesOfACustomerWhoseCountsContradictThemselves(t *testing.T) {
 	t.Parallel()
 	c := customer(copyOf{id: "a", age: days(90), from: 0, to: 40}, copyOf{id: "b", age: days(1), from: 0, to: 40})

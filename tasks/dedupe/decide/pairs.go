@@ -9,8 +9,11 @@ import (
 type pair struct {
 	a, b    int
 	shared  int64
-	foreign Foreign
+	foreign int64 // of shared, in thousandths, those that stand with other customers too: estimated
 }
+
+// manyForeign reports whether more stand with other customers than ForeignShare.
+func (p *pair) manyForeign() bool { return float64(p.foreign) > ForeignShare*1000*float64(p.shared) }
 
 // other returns the partner of a data set.
 func (p *pair) other(i int) int {
@@ -19,6 +22,9 @@ func (p *pair) other(i int) int {
 	}
 	return p.a
 }
+
+// holding is a signature that a data set is in, and its place there.
+type holding struct{ signature, place int32 }
 
 // findPairs expands each signature once for each two of its data sets, whatever number of GUIDs it stands for, and adds up. Each data
 // set in its turn counts those with a greater index in one row, so that memory is that of the signatures and of the pairs found.
@@ -33,28 +39,29 @@ func findPairs(c *Customer, threshold int64, rank []int) []pair {
 	for i := range n {
 		begin[i+1] += begin[i]
 	}
-	holders := make([]int32, begin[n])
+	holders := make([]holding, begin[n])
 	next := slices.Clone(begin)
 	for k, s := range c.Signatures {
-		for _, i := range s.Sets {
-			holders[next[i]] = int32(k)
+		for place, i := range s.Sets {
+			holders[next[i]] = holding{int32(k), int32(place)}
 			next[i]++
 		}
 	}
 	var pairs []pair
-	shared, foreign := make([]int64, n), make([]Foreign, n)
+	shared, foreign := make([]int64, n), make([]int64, n)
 	for i := range n {
 		clear(shared)
 		clear(foreign)
-		for _, k := range holders[begin[i]:begin[i+1]] {
-			s := &c.Signatures[k]
-			f, looked := c.Foreign[int(k)]
-			for at := len(s.Sets) - 1; at >= 0 && s.Sets[at] > i; at-- {
-				j := s.Sets[at]
+		for _, h := range holders[begin[i]:begin[i+1]] {
+			s := &c.Signatures[h.signature]
+			abroad := c.Foreign[int(h.signature)].thousandths(s.GUIDs)
+			rest := s.Sets[h.place+1:]
+			for _, j := range rest {
 				shared[j] += s.GUIDs
-				if looked {
-					foreign[j].Looked += f.Looked
-					foreign[j].Found += f.Found
+			}
+			if abroad > 0 {
+				for _, j := range rest {
+					foreign[j] += abroad
 				}
 			}
 		}

@@ -199,7 +199,7 @@ func TestTwoHundredDataSetsInAHundredThousandSignaturesAreDecidedInSeconds(t *te
 	for k := range 100_000 {
 		s := decide.Signature{GUIDs: 1}
 		for i := range 200 {
-			if k == 0 || r.IntN(4) == 0 {
+			if k == 0 || r.IntN(20) == 0 {
 				s.Sets = append(s.Sets, i)
 			}
 		}
@@ -214,7 +214,7 @@ func TestTwoHundredDataSetsInAHundredThousandSignaturesAreDecidedInSeconds(t *te
 	}
 	began := time.Now()
 	v := decide.Decide(c, rules())
-	if took := time.Since(began); took > time.Minute { // half a second on one quiet core
+	if took := time.Since(began); took > time.Minute { // a fifth of a second on a quiet core; GUID by GUID it would be many minutes
 		t.Errorf("it took %s", took)
 	}
 	var goes int

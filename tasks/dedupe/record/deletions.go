@@ -28,18 +28,19 @@ type DeletionHeader struct {
 // Outcome is what became of a data set that an analysis gave up.
 type Outcome string
 
-// The outcomes. Only Deleted means that rows are gone: of a data set that was stopped they have been, or are being, put back.
+// The outcomes. Of a data set that was stopped the rows that were gone have been put back, or are being.
 const (
 	Deleted    Outcome = "deleted"     // all of it is gone, and archived
 	Spared     Outcome = "spared"      // the check just before found that it must stay; nothing was touched
 	Stopped    Outcome = "stopped"     // somebody wrote to it, or its witness went, in the middle
 	OverLimit  Outcome = "over_limit"  // the limit had been reached; nothing was touched
 	NotReached Outcome = "not_reached" // the job ended before its turn; nothing was touched
+	Unfinished Outcome = "unfinished"  // the job ended in the middle; its archive says what is gone
 	Failed     Outcome = "failed"      // an error that no retry could help; its archive says what is gone
 )
 
 // Outcomes are all of them, in the order in which people are told.
-var Outcomes = []Outcome{Deleted, Spared, Stopped, Failed, NotReached, OverLimit}
+var Outcomes = []Outcome{Deleted, Spared, Stopped, Failed, Unfinished, NotReached, OverLimit}
 
 // Archive says where the rows of a data set that were deleted lie. The zero value is that there are none.
 type Archive struct {
@@ -103,7 +104,7 @@ type DeletionTotals struct {
 	Tables   map[string]int64 `json:"tables,omitempty"` // rows gone, by table
 	Parts    int64            `json:"parts"`            // of all archives
 	Archived int64            `json:"archived"`         // their size, bytes
-	// Told are the first that were spared, stopped or failed, without their tables and archives.
+	// Told are the first that were spared, were stopped, failed or are unfinished, without their tables and archives.
 	Told []Deletion `json:"told,omitempty"`
 }
 
@@ -124,7 +125,7 @@ func (t *DeletionTotals) Add(d Deletion) {
 	t.Parts += int64(d.Archive.Parts)
 	t.Archived += d.Archive.Size
 	switch d.Outcome {
-	case Spared, Stopped, Failed:
+	case Spared, Stopped, Failed, Unfinished:
 		if len(t.Told) >= MaxTold {
 			return
 		}

@@ -73,7 +73,7 @@ type lineReader struct {
 }
 
 func newLineReader(what string, r io.Reader) *lineReader {
-	return &lineReader{what: what, in: bufio.NewReaderSize(r, 64<<10), hash: sha256.New()}
+	return &lineReader{what: what, in: bufio.NewReaderSize(r, 16<<10), hash: sha256.New()}
 }
 
 // next reads a line; it is valid until the next call. The end of the file is an error: the last line says that it is the last.
