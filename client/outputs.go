@@ -23,7 +23,7 @@ func (c *Client) Outputs(ctx context.Context, id string) ([]tasks.Output, error)
 func (c *Client) Output(ctx context.Context, id, name string) (io.ReadCloser, tasks.Output, error) {
 	k := get("jobs", id, "outputs", name)
 	k.header = map[string]string{"Accept": "*/*"}
-	resp, err := c.send(ctx, k)
+	resp, err := c.insist(ctx, k)
 	if err != nil {
 		return nil, tasks.Output{}, err
 	}
