@@ -140,6 +140,10 @@ func TestSettingTheFlagIsNoSync(t *testing.T) {
 		t.Error(err)
 	}
 	p.sameDump(p.dump(), before)
+	p.layout.Registry.Deleting = "last_synced_at"
+	if _, err := p.Hold(p.ctx, "j1", old, kept, yes); !tasks.IsPermanent(err) || !strings.Contains(err.Error(), "cannot say") {
+		t.Error(err)
+	}
 }
 
 func TestTheNextBatchIsFoundInTheIndex(t *testing.T) {

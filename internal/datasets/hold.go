@@ -176,6 +176,14 @@ func (s *Store) raiseFlag(ctx context.Context, t *txn, d *deletion) (spared stri
 		return "", nil
 	}
 	column := s.registry.Column(name)
+	switch column.Kind {
+	case sqldb.KindBool, sqldb.KindInt16, sqldb.KindInt32, sqldb.KindInt64:
+	default:
+		if t.dialect != sqldb.SQLite {
+			return "", refuse("name a boolean or an integer column in the layout (registry, deleting), or none", "the column %s of %s is of type %s, and cannot say that a "+
+				"data set is being deleted", name, s.registry.FullName(), column.Type)
+		}
+	}
 	was, set, err := s.readFlag(ctx, t, column, d.set)
 	if err != nil {
 		return "", err
