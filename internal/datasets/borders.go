@@ -29,13 +29,18 @@ func (s *Store) Borders(ctx context.Context, id ID, r Range, every int64) ([]str
 	if err != nil {
 		return nil, err
 	}
-	where += " AND " + s.db.Dialect.Quote(t.GUID) + " IS NOT NULL" + within
+	// An empty text would be no bound; its rows are in the first range, as it is the least of all.
+	present := " IS NOT NULL"
+	if kind := t.info.Column(t.GUID).Kind; kind == sqldb.KindText || s.db.Dialect == sqldb.SQLite {
+		present = " > ''"
+	}
+	where += " AND " + s.db.Dialect.Quote(t.GUID) + present + within
 	every = max(1, every)
 	var borders []string
-	if s.db.Dialect == sqldb.MySQL {
-		borders, err = s.walkBorders(ctx, t, where, every)
-	} else {
+	if s.db.Dialect == sqldb.Postgres {
 		borders, err = s.windowBorders(ctx, t, where, every)
+	} else {
+		borders, err = s.walkBorders(ctx, t, where, every)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find ranges of %s: %w", id, sqldb.Classify(err))
@@ -77,7 +82,7 @@ func (s *Store) windowQuery(t *table, where string, every int64) string {
 		"WHERE stint_n > 1 AND (stint_n - 1) %% %d = 0 ORDER BY stint_t.%s", s.border(t, "stint_t."+guid), guid, guid, t.from(s.db.Dialect), where, every, guid)
 }
 
-// walkBorders finds borders from one to the next: MariaDB would sort all rows for a window.
+// walkBorders finds borders from one to the next: MariaDB would sort all rows for a window, and SQLite counts them slowly in one.
 func (s *Store) walkBorders(ctx context.Context, t *table, where string, every int64) ([]string, error) {
 	var borders []string
 	for last := ""; ; last = borders[len(borders)-1] {
@@ -94,18 +99,21 @@ func (s *Store) walkBorders(ctx context.Context, t *table, where string, every i
 
 // nthGUID returns the GUID of the row that stands n behind the first after a border; "" when there is none.
 func (s *Store) nthGUID(ctx context.Context, t *table, where, after, compare string, n int64) (string, error) {
-	guid := s.db.Dialect.Quote(t.GUID)
 	if after != "" {
 		border, err := s.boundLiteral(t, after)
 		if err != nil {
 			return "", err
 		}
-		where += " AND " + guid + compare + border
+		where += " AND " + s.db.Dialect.Quote(t.GUID) + compare + border
 	}
 	found := ""
-	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT 1 OFFSET %d", s.border(t, guid), t.from(s.db.Dialect), where, guid, n)
-	err := s.each(ctx, query, nil, func(scan func(...any) error) error { return scan(&found) })
+	err := s.each(ctx, s.nthQuery(t, where, n), nil, func(scan func(...any) error) error { return scan(&found) })
 	return found, err
+}
+
+func (s *Store) nthQuery(t *table, where string, n int64) string {
+	guid := s.db.Dialect.Quote(t.GUID)
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT 1 OFFSET %d", s.border(t, guid), t.from(s.db.Dialect), where, guid, n)
 }
 
 // border returns an expression that writes the column of GUIDs as a border.

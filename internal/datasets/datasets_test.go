@@ -21,10 +21,10 @@ func TestMain(m *testing.M) {
 }
 
 // stores are the databases that data sets are kept in.
-var stores = map[string]func(t *testing.T) string{
-	"PostgreSQL": func(t *testing.T) string { return pgtest.New(t) },
-	"MariaDB":    func(t *testing.T) string { return mariadbtest.New(t) },
-	"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "store.db") },
+var stores = map[string]func(t testing.TB) string{
+	"PostgreSQL": func(t testing.TB) string { return pgtest.New(t) },
+	"MariaDB":    func(t testing.TB) string { return mariadbtest.New(t) },
+	"SQLite":     func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "store.db") },
 }
 
 // inEachStore runs a test on an empty database of each kind.
@@ -37,7 +37,7 @@ func inEachStore(t *testing.T, test func(t *testing.T, db *sqldb.DB)) {
 	}
 }
 
-func openURL(t *testing.T, url string) *sqldb.DB {
+func openURL(t testing.TB, url string) *sqldb.DB {
 	t.Helper()
 	at, err := sqldb.ParseURL(url)
 	if err != nil {

@@ -36,8 +36,8 @@ const (
 // archived, and an artifact that no part names is of an attempt that was rolled back (SweepOrphans).
 //
 // Before, under the locks of both data sets' rows in the registry, it looks again: when the victim was synced since it was held, or the
-// witness has gone, nothing is deleted and the deletion is Stopped; likewise when rows came in behind the deletion. Of any number of
-// callers at once one works, the others wait.
+// witness has gone, nothing is deleted and the deletion is Stopped; likewise when rows came in behind the deletion, and when rows that are
+// not part of the data set refer to some that are. Of any number of callers at once one works, the others wait.
 func (s *Store) DeleteBatch(ctx context.Context, job string, victim, witness ID, o BatchOptions) (Batch, error) {
 	if o.Rows <= 0 {
 		o.Rows = defaultBatchRows
@@ -68,6 +68,10 @@ func (s *Store) DeleteBatch(ctx context.Context, job string, victim, witness ID,
 		}
 		return s.next(ctx, t, d, o, &b)
 	})
+	if why := referred(err); why != "" { // in a transaction of its own: PostgreSQL ends one that a foreign key has stopped
+		b = Batch{Stopped: why}
+		err = s.Release(ctx, job, victim, why)
+	}
 	if err != nil {
 		return Batch{}, fmt.Errorf("delete from data set %s: %w", victim, err)
 	}
@@ -146,19 +150,19 @@ func (s *Store) next(ctx context.Context, t *txn, d *deletion, o BatchOptions, b
 			return err
 		}
 		defer a.close()
-		r := slice{table: info, walk: walkOf(t.dialect, &s.tables[at]), after: after, rows: rows}
+		r := slice{table: info, after: after, rows: rows, dependents: s.dependentsOf(info)}
+		r.order(t.dialect, &s.tables[at])
 		if r.where, err = s.whole(&s.tables[at], d.set); err != nil {
 			return err
 		}
-		to, err := r.delete(ctx, t, a)
+		to, more, err := r.delete(ctx, t, a)
 		if err != nil {
 			return fmt.Errorf("table %s: %w", info.FullName(), err)
 		}
-		if a.rows == 0 && to == nil {
+		if a.rows == 0 && !more {
 			continue
 		}
-		d.atTable, d.atKey = info.FullName(), to.String()
-		if to == nil {
+		if d.atTable, d.atKey = info.FullName(), to.String(); !more {
 			d.atTable = s.nameAt(at + 1)
 		}
 		if err := d.save(ctx, t); err != nil {
@@ -203,11 +207,11 @@ func (s *Store) finish(ctx context.Context, t *txn, d *deletion, o BatchOptions,
 		return err
 	}
 	defer a.close()
-	r := slice{table: &s.registry}
+	r := slice{table: &s.registry, dependents: s.dependentsOf(&s.registry)}
 	if r.where, err = s.registered(d.set); err != nil {
 		return err
 	}
-	if _, err := r.delete(ctx, t, a); err != nil {
+	if _, _, err := r.delete(ctx, t, a); err != nil {
 		return fmt.Errorf("table %s: %w", s.registry.FullName(), err)
 	}
 	if a.rows != 1 {

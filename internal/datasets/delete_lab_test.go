@@ -50,6 +50,34 @@ var labLayout = Layout{Registry: Registry{Deleting: "deleting"}, Entity: "row_st
 // newLab makes a database of a kind, fills it and opens it.
 func newLab(t *testing.T, d sqldb.Dialect, layout Layout) *lab {
 	t.Helper()
+	l := bareLab(t, d)
+	schema, err := os.ReadFile(filepath.Join("testdata", string(d)+".sql"))
+	l.must(err)
+	for statement := range strings.SplitSeq(string(schema), ";\n") {
+		if strings.TrimSpace(statement) != "" {
+			l.exec(statement)
+		}
+	}
+	for _, set := range []ID{old, kept, others} {
+		l.fill(set)
+	}
+	l.open(layout)
+	return l
+}
+
+// open opens the store as it is now.
+func (l *lab) open(layout Layout) {
+	l.t.Helper()
+	var err error
+	l.Store, err = Open(l.ctx, l.db, layout)
+	l.must(err)
+	l.must(l.Deletable())
+	l.must(l.Prepare(l.ctx))
+}
+
+// bareLab makes an empty database of a kind.
+func bareLab(t *testing.T, d sqldb.Dialect) *lab {
+	t.Helper()
 	var url string
 	switch d {
 	case sqldb.SQLite:
@@ -65,24 +93,10 @@ func newLab(t *testing.T, d sqldb.Dialect, layout Layout) *lab {
 	l.ctx = ctx
 	at, err := sqldb.ParseURL(url)
 	l.must(err)
-	db, err := sqldb.Open(ctx, at, sqldb.Options{MaxConns: 8})
+	db, err := sqldb.Open(ctx, at, sqldb.Options{MaxConns: 8, LockTimeout: 5 * time.Second})
 	l.must(err)
 	t.Cleanup(func() { _ = db.Close() })
 	l.Store = &Store{db: db}
-	schema, err := os.ReadFile(filepath.Join("testdata", string(d)+".sql"))
-	l.must(err)
-	for statement := range strings.SplitSeq(string(schema), ";\n") {
-		if strings.TrimSpace(statement) != "" {
-			l.exec(statement)
-		}
-	}
-	for _, set := range []ID{old, kept, others} {
-		l.fill(set)
-	}
-	l.Store, err = Open(ctx, db, layout)
-	l.must(err)
-	l.must(l.Deletable())
-	l.must(l.Prepare(ctx))
 	l.files, err = artifact.NewFolder(l.dir)
 	l.must(err)
 	return l

@@ -20,38 +20,67 @@ type slice struct {
 	walk  walk
 	after sqldb.RowKey // it begins behind this key; nil is the first row
 	rows  int          // at most
+	// loose are any rows of the data set, in no order: where no index has them in the order of the key, to sort what is left of a large data
+	// set for each batch would take ever so long.
+	loose      bool
+	dependents []dependent
 }
 
 // walk is the order in which the rows of a data set go: expressions whose values, together with the data set, name a row. None where
 // there is one row at most.
 type walk []string
 
-// walkOf returns the walk of a table: by the columns of its primary key behind those of the data set, which an index that begins with the
-// data set serves best. SQLite's place of a row serves where a key may hold NULLs or another index is needed to find the data set.
-func walkOf(d sqldb.Dialect, t *table) walk {
-	var key walk
+// order chooses the walk: by the columns of the primary key behind those of the data set, which an index that begins with the data set
+// serves. SQLite's place of a row serves where the key may hold NULLs or does not begin with the data set; MariaDB has the primary
+// key at the end of each index.
+func (r *slice) order(d sqldb.Dialect, t *table) {
+	var rest []string
 	nulls := false
 	for _, name := range t.info.PrimaryKey.Columns {
 		if name == t.Customer || name == t.Database {
 			continue
 		}
-		key = append(key, d.Quote(name))
+		rest = append(rest, name)
+		r.walk = append(r.walk, d.Quote(name))
 		nulls = nulls || !t.info.Column(name).NotNull
 	}
-	served := slices.Contains(t.info.PrimaryKey.Columns[:min(2, len(t.info.PrimaryKey.Columns))], t.Customer) &&
-		slices.Contains(t.info.PrimaryKey.Columns[:min(2, len(t.info.PrimaryKey.Columns))], t.Database)
-	if d == sqldb.SQLite && t.info.RowID != "" && (nulls || !served) {
-		return walk{t.info.RowID}
+	served := t.serves(t.info.PrimaryKey.Columns, rest)
+	for _, key := range t.info.Uniques {
+		served = served || t.serves(key.Columns, rest)
 	}
-	return key
+	for _, index := range t.info.Indexes {
+		names := make([]string, len(index.Columns))
+		for i, c := range index.Columns {
+			names[i] = c.Column
+		}
+		served = served || index.Where == "" && t.serves(names, rest)
+	}
+	switch {
+	case d == sqldb.SQLite && t.info.RowID != "" && (nulls || !served):
+		r.walk = walk{t.info.RowID}
+	case d == sqldb.Postgres && !served:
+		r.loose = true
+	}
 }
 
-// delete deletes the slice and writes its rows into an archive. It returns the key at its end, nil when no row of the table comes after.
-func (r *slice) delete(ctx context.Context, t *txn, a *archive) (to sqldb.RowKey, err error) {
-	if len(r.walk) > 0 {
+// serves reports whether an index over some columns has the rows of a data set next to one another, in the order of the others.
+func (t *table) serves(columns, rest []string) bool {
+	if len(columns) < 2+len(rest) || !slices.Equal(columns[2:2+len(rest)], rest) {
+		return false
+	}
+	return slices.Contains(columns[:2], t.Customer) && slices.Contains(columns[:2], t.Database)
+}
+
+// delete deletes the slice and writes its rows into an archive. It returns the key at its end, and whether rows may come after it.
+// Rows that would be changed or taken along by a foreign key, without an archive, are a *dependents.
+func (r *slice) delete(ctx context.Context, t *txn, a *archive) (to sqldb.RowKey, more bool, err error) {
+	if len(r.walk) > 0 && !r.loose {
 		if to, err = r.border(ctx, t); err != nil {
-			return nil, err
+			return nil, false, err
 		}
+	}
+	if err := r.guard(ctx, t, to); err != nil {
+		return nil, false, err
 	}
 	switch t.dialect {
 	case sqldb.Postgres:
@@ -64,7 +93,7 @@ func (r *slice) delete(ctx context.Context, t *txn, a *archive) (to sqldb.RowKey
 	if err == nil {
 		err = a.buf.Flush()
 	}
-	return to, err
+	return to, to != nil || r.loose && a.rows >= int64(r.rows), err
 }
 
 // border finds the key of the last row of the slice; nil when there are fewer rows than it may have.
@@ -77,13 +106,13 @@ func (r *slice) lastKey(ctx context.Context, t *txn) (sqldb.RowKey, error) {
 	return r.keyOfRow(ctx, t, "LIMIT 1", " DESC")
 }
 
-// keyOfRow finds the key of one row, in the order of the walk. What is read has names of its own: a name that is also a column's would
-// be sorted by as text, past the index.
-func (r *slice) keyOfRow(ctx context.Context, t *txn, which, direction string) (sqldb.RowKey, error) {
+// keyQuery asks for the key of one row, in the order of the walk. What is read has names of its own: a name that is also a column's
+// would be sorted by as text, past the index.
+func (r *slice) keyQuery(d sqldb.Dialect, which, direction string) (query string, args []any) {
 	selected, order := make([]string, len(r.walk)), make([]string, len(r.walk))
 	for i, e := range r.walk {
 		order[i] = e + direction
-		switch t.dialect {
+		switch d {
 		case sqldb.Postgres:
 			e += "::text"
 		case sqldb.SQLite:
@@ -95,9 +124,13 @@ func (r *slice) keyOfRow(ctx context.Context, t *txn, which, direction string) (
 		}
 		selected[i] = fmt.Sprintf("%s AS stint_key_%d", e, i)
 	}
-	condition, args := r.between(t.dialect, nil)
-	query := "SELECT " + strings.Join(selected, ", ") + " FROM " + quoted(t.dialect, r.table) + " WHERE " + condition +
-		" ORDER BY " + strings.Join(order, ", ") + " " + which
+	condition, args := r.between(d, nil)
+	return "SELECT " + strings.Join(selected, ", ") + " FROM " + quoted(d, r.table) + " WHERE " + condition + " ORDER BY " + strings.Join(order, ", ") + " " + which, args
+}
+
+// keyOfRow finds the key of one row; nil when there is none.
+func (r *slice) keyOfRow(ctx context.Context, t *txn, which, direction string) (sqldb.RowKey, error) {
+	query, args := r.keyQuery(t.dialect, which, direction)
 	key, dest := make(sqldb.RowKey, len(r.walk)), make([]any, len(r.walk))
 	texts := make([]string, len(r.walk))
 	for i := range dest {
@@ -177,7 +210,15 @@ func beyond(d sqldb.Dialect, w walk, op string, key sqldb.RowKey) (condition str
 // deletePostgres lets the server send what it deletes.
 func (r *slice) deletePostgres(ctx context.Context, t *txn, a *archive, to sqldb.RowKey) error {
 	condition, _ := r.between(t.dialect, to)
-	statement := "COPY (DELETE FROM " + quoted(t.dialect, r.table) + " WHERE " + condition + " RETURNING " + r.expressions(t.dialect) + ") TO STDOUT"
+	table := quoted(t.dialect, r.table)
+	switch {
+	case r.loose && r.table.Only: // a list of places, and no other condition: with one the list would be looked through for each row
+		table = "ONLY " + table
+		condition = fmt.Sprintf("ctid = ANY (ARRAY(SELECT ctid FROM %s WHERE %s LIMIT %d FOR UPDATE))", table, r.where, r.rows)
+	case r.loose: // in a partitioned table a place is one of a partition
+		condition = fmt.Sprintf("(tableoid, ctid) IN (SELECT tableoid, ctid FROM %s WHERE %s LIMIT %d FOR UPDATE)", table, r.where, r.rows)
+	}
+	statement := "COPY (DELETE FROM " + table + " WHERE " + condition + " RETURNING " + r.expressions(t.dialect) + ") TO STDOUT"
 	tag, err := t.pg.Conn().PgConn().CopyTo(ctx, a.buf, statement)
 	if err != nil {
 		return err
@@ -252,34 +293,38 @@ func (t *txn) hasReturning(ctx context.Context) (bool, error) {
 	return strings.Contains(strings.ToLower(version), "mariadb"), err
 }
 
-// deleteMySQL uses DELETE ... RETURNING, which only MariaDB has. With MySQL the rows are read and locked first: when the DELETE finds
-// another number of rows between the same borders, somebody has inserted one meanwhile, and all of it is tried again.
+// deleteMySQL uses DELETE ... RETURNING, which only MariaDB has.
 func (r *slice) deleteMySQL(ctx context.Context, t *txn, a *archive, to sqldb.RowKey) error {
 	returning, err := t.hasReturning(ctx)
-	if err != nil || returning {
-		if err == nil {
-			err = r.deleteReturning(ctx, t, a, to)
-		}
+	switch {
+	case err != nil:
 		return err
+	case returning:
+		return r.deleteReturning(ctx, t, a, to)
 	}
+	return r.deleteRead(ctx, t, a, to)
+}
+
+// deleteRead reads the rows and locks them before they go. When the DELETE finds another number of rows between the same borders,
+// somebody has inserted one meanwhile, and all of it is tried again.
+func (r *slice) deleteRead(ctx context.Context, t *txn, a *archive, to sqldb.RowKey) error {
 	if to == nil && len(r.walk) > 0 { // an open end would take rows along that come in behind the SELECT
+		var err error
 		if to, err = r.lastKey(ctx, t); err != nil || to == nil {
 			return err
 		}
 	}
 	condition, args := r.between(t.dialect, to)
-	if err := r.archiveRows(ctx, t, a, "SELECT "+r.expressions(t.dialect)+" FROM "+quoted(t.dialect, r.table)+" WHERE "+condition+" FOR UPDATE", args); err != nil {
+	table := quoted(t.dialect, r.table)
+	if err := r.archiveRows(ctx, t, a, "SELECT "+r.expressions(t.dialect)+" FROM "+table+" WHERE "+condition+" FOR UPDATE", args); err != nil {
 		return err
 	}
 	if err := a.buf.Flush(); err != nil {
 		return err
 	}
-	gone, err := t.exec(ctx, "DELETE FROM "+quoted(t.dialect, r.table)+" WHERE "+condition, args...)
-	if err != nil {
-		return err
+	gone, err := t.exec(ctx, "DELETE FROM "+table+" WHERE "+condition, args...)
+	if err == nil && gone != a.rows {
+		err = tasks.RetryAfter(agree(gone, a.rows), lockPatience*time.Second)
 	}
-	if gone != a.rows {
-		return tasks.RetryAfter(agree(gone, a.rows), lockPatience*time.Second)
-	}
-	return nil
+	return err
 }

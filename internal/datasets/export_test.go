@@ -4,4 +4,6 @@ package datasets
 var (
 	InEachStore = inEachStore
 	Contents    = contents
+	StoreURLs   = stores
+	OpenURL     = openURL
 )

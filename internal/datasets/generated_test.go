@@ -34,7 +34,7 @@ func TestAStoreIsReadAsItWasMade(t *testing.T) {
 		if l := s.Layout(); len(l.Tables) != 2 || l.Tables[0].Table != "entity_note" || l.Tables[1].GUID != "guid" {
 			t.Errorf("tables: %+v", l.Tables)
 		}
-		if err := s.Deletable(); err != nil {
+		if err := s.Deletable(t.Context()); err != nil {
 			t.Error(err)
 		}
 		var customers []string

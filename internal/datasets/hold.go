@@ -25,22 +25,13 @@ type Check func(now time.Time, victim, witness *Set, scan func(Scan, func([]Row)
 func (s *Store) Hold(ctx context.Context, job string, victim, witness ID, check Check) (spared string, err error) {
 	err = s.inTx(ctx, func(t *txn) error {
 		spared, err = s.hold(ctx, t, job, victim, witness, check)
-		if err == nil && spared != "" {
-			err = errSpared // nothing takes effect
-		}
 		return err
 	})
-	if spared != "" && err == errSpared {
-		return spared, nil
-	}
 	if err != nil {
 		return "", fmt.Errorf("hold data set %s: %w", victim, err)
 	}
-	return "", nil
+	return spared, nil
 }
-
-// errSpared rolls back.
-var errSpared = fmt.Errorf("spared")
 
 func (s *Store) hold(ctx context.Context, t *txn, job string, victim, witness ID, check Check) (spared string, err error) {
 	if victim == witness || victim.Customer != witness.Customer {
@@ -71,13 +62,21 @@ func (s *Store) hold(ctx context.Context, t *txn, job string, victim, witness ID
 	spared, err = check(now, v, w, func(sc Scan, each func([]Row) error) error { return s.scanIn(ctx, t.reading(), sc, each) })
 	switch {
 	case err != nil || spared != "":
-		return spared, err
 	case v == nil:
-		return "it is not in the registry", nil
+		spared = "it is not in the registry"
 	case w == nil:
-		return fmt.Sprintf("its witness %s is not in the registry", witness), nil
+		spared = fmt.Sprintf("its witness %s is not in the registry", witness)
 	case v.LastSync == nil:
-		return "nobody knows when it was last synced", nil
+		spared = "nobody knows when it was last synced"
+	}
+	if err != nil {
+		return "", err
+	}
+	if spared != "" && d != nil { // it was held, and nothing is gone
+		return spared, s.stop(ctx, t, d, spared)
+	}
+	if spared != "" {
+		return spared, nil
 	}
 	next := deletion{job: job, set: victim, witness: witness.Database, state: Held, heldAt: formatMoment(now), sync: formatMoment(*v.LastSync)}
 	if d != nil {
@@ -178,7 +177,15 @@ func (s *Store) raiseFlag(ctx context.Context, t *txn, d *deletion) (spared stri
 		return fmt.Sprintf("somebody has set %s already", name), nil
 	}
 	d.flag = &was
-	return "", s.setFlag(ctx, t, d.set)
+	if err := s.setFlag(ctx, t, d.set); err != nil {
+		return "", err
+	}
+	after, err := s.readSet(ctx, t, d.set, "")
+	if err == nil && (after == nil || after.LastSync == nil || formatMoment(*after.LastSync) != d.sync) {
+		err = refuse("let the trigger leave it alone, or take deleting out of the layout", "setting %s changes %s too, by which it is known when a data set was synced",
+			name, s.layout.Registry.LastSync)
+	}
+	return "", err
 }
 
 // setFlag sets Registry.Deleting.
@@ -191,10 +198,23 @@ func (s *Store) setFlag(ctx context.Context, t *txn, set ID) error {
 	if t.dialect == sqldb.Postgres && column.Kind == sqldb.KindBool {
 		value = "true"
 	}
+	return s.updateFlag(ctx, t, set, value)
+}
+
+// updateFlag writes Registry.Deleting and nothing else: MariaDB's columns that note the time of an update are set to what they are.
+func (s *Store) updateFlag(ctx context.Context, t *txn, set ID, value string, args ...any) error {
 	where, err := s.registered(set)
-	if err == nil {
-		_, err = t.exec(ctx, "UPDATE "+quoted(t.dialect, &s.registry)+" SET "+t.dialect.Quote(column.Name)+" = "+value+" WHERE "+where)
+	if err != nil {
+		return err
 	}
+	assign := t.dialect.Quote(s.layout.Registry.Deleting) + " = " + value
+	for i := range s.registry.Columns {
+		c := &s.registry.Columns[i]
+		if t.dialect == sqldb.MySQL && !c.Generated && (c.Kind == sqldb.KindTimestamp || c.Kind == sqldb.KindTimestampTZ) {
+			assign += ", " + t.dialect.Quote(c.Name) + " = " + t.dialect.Quote(c.Name)
+		}
+	}
+	_, err = t.exec(ctx, "UPDATE "+quoted(t.dialect, &s.registry)+" SET "+assign+" WHERE "+where, args...)
 	return err
 }
 
@@ -240,11 +260,7 @@ func (s *Store) lowerFlag(ctx context.Context, t *txn, d *deletion) error {
 	if err != nil {
 		return err
 	}
-	where, err := s.registered(d.set)
-	if err == nil {
-		_, err = t.exec(ctx, "UPDATE "+quoted(t.dialect, &s.registry)+" SET "+t.dialect.Quote(name)+" = ? WHERE "+where, value)
-	}
-	return err
+	return s.updateFlag(ctx, t, d.set, "?", value)
 }
 
 // registered is the condition that a row of the registry is that of a data set.

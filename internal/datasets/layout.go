@@ -27,9 +27,10 @@ var listing = map[sqldb.Dialect]string{
 		  AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
 		ORDER BY n.nspname, c.relname`,
 	sqldb.MySQL: `
-		SELECT t.TABLE_NAME, '', t.TABLE_NAME, (SELECT count(*) FROM information_schema.COLUMNS c
-		       WHERE c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME AND c.COLUMN_NAME IN (?, ?)) = 2
-		FROM information_schema.TABLES t
+		SELECT t.TABLE_NAME, '', t.TABLE_NAME, coalesce(c.n, 0) = 2
+		FROM information_schema.TABLES t LEFT JOIN (
+			SELECT TABLE_NAME, count(*) AS n FROM information_schema.COLUMNS
+			WHERE TABLE_SCHEMA = DATABASE() AND COLUMN_NAME IN (?, ?) GROUP BY TABLE_NAME) c ON c.TABLE_NAME = t.TABLE_NAME
 		WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY t.TABLE_NAME`,
 	sqldb.SQLite: `
 		SELECT m.name, '', m.name, (SELECT count(*) FROM pragma_table_info(m.name) WHERE lower(name) IN (lower(?), lower(?))) = 2

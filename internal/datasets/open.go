@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
@@ -12,13 +11,12 @@ import (
 
 // Store is an open store of data sets. It may be used by many goroutines; it does not own its database, which stays open after it.
 type Store struct {
-	db        *sqldb.DB
-	layout    Layout
-	registry  sqldb.Table
-	tables    []table // as layout.Tables
-	entity    entity
-	notes     []string
-	obstacles []string // why nothing can be deleted, a sentence each
+	db       *sqldb.DB
+	layout   Layout
+	registry sqldb.Table
+	tables   []table // as layout.Tables
+	entity   entity
+	notes    []string
 }
 
 // table is a table of the layout, with what the database says of it.
@@ -89,10 +87,7 @@ func (s *Store) resolve(ctx context.Context) error {
 	if err := s.resolveEntity(ctx); err != nil {
 		return err
 	}
-	if err := s.findTriggers(ctx); err != nil {
-		return err
-	}
-	return s.findObstacles(ctx)
+	return s.findTriggers(ctx)
 }
 
 // refuse is an error that no retry can help.
@@ -116,16 +111,6 @@ func (s *Store) Entity() string { return s.layout.Entity }
 
 // Notes returns what people should know about the store before anything is deleted, one sentence each.
 func (s *Store) Notes() []string { return slices.Clone(s.notes) }
-
-// Deletable says why data sets of this store cannot be deleted, though they can be analysed; nil when they can. What it says holds for
-// the tables as they were when the store was opened.
-func (s *Store) Deletable() error {
-	if len(s.obstacles) == 0 {
-		return nil
-	}
-	return refuse("add customer and database columns to the tables that refer to data sets and list them, or drop these foreign keys; "+
-		"a table is deleted from by its primary key", "data sets of %s cannot be deleted: %s", s.Address(), strings.Join(s.obstacles, "; "))
-}
 
 // from returns the table as FROM wants it.
 func (t *table) from(d sqldb.Dialect) string { return d.QuoteTable(t.info.Schema, t.info.Name) }

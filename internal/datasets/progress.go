@@ -22,16 +22,17 @@ import (
 var ownTables = []string{
 	`CREATE TABLE IF NOT EXISTS stint_deletions (job @JOB NOT NULL, customer @ID NOT NULL, data_set @ID NOT NULL, witness @ID NOT NULL,
  state @WORD NOT NULL, reason @TEXT NOT NULL, held_at @WORD NOT NULL, last_sync @WORD NOT NULL, flag @TEXT, at_table @TEXT NOT NULL,
- at_key @TEXT NOT NULL, PRIMARY KEY (customer, data_set, job))`,
+ at_key @TEXT NOT NULL, PRIMARY KEY (customer, data_set, job), UNIQUE (job, customer, data_set))`,
 	`CREATE TABLE IF NOT EXISTS stint_deletion_parts (job @JOB NOT NULL, customer @ID NOT NULL, data_set @ID NOT NULL, number int NOT NULL,
  table_name @TEXT NOT NULL, row_count bigint NOT NULL, bytes bigint NOT NULL, artifact @TEXT NOT NULL, size bigint NOT NULL,
- digest @TEXT NOT NULL, made_at @WORD NOT NULL, restored_at @WORD NOT NULL, PRIMARY KEY (customer, data_set, job, number))`,
+ digest @TEXT NOT NULL, made_at @WORD NOT NULL, restored_at @WORD NOT NULL, PRIMARY KEY (customer, data_set, job, number),
+ UNIQUE (job, customer, data_set, number))`,
 }
 
-// prepareWords are the types of ownTables. MariaDB's are binary, so that ids that differ in case or in blanks at their end differ, and
-// short enough for its keys.
+// prepareWords are the types of ownTables. Ids are sorted byte by byte everywhere. MariaDB's are binary, so that ids that differ in case
+// or in blanks at their end differ, and short enough for its keys.
 var prepareWords = map[sqldb.Dialect]*strings.Replacer{
-	sqldb.Postgres: strings.NewReplacer("@JOB", "text", "@ID", "text", "@WORD", "text", "@TEXT", "text"),
+	sqldb.Postgres: strings.NewReplacer("@JOB", "text", "@ID", `text COLLATE "C"`, "@WORD", "text", "@TEXT", "text"),
 	sqldb.SQLite:   strings.NewReplacer("@JOB", "text", "@ID", "text", "@WORD", "text", "@TEXT", "text"),
 	sqldb.MySQL:    strings.NewReplacer("@JOB", "varbinary(128)", "@ID", "varbinary(1000)", "@WORD", "varbinary(40)", "@TEXT", "mediumblob"),
 }
@@ -233,11 +234,7 @@ func (s *Store) EachProgress(ctx context.Context, job string, each func(ID, Prog
 
 // progressPage reads the next data sets of a job, and all of their parts.
 func (t *txn) progressPage(ctx context.Context, job string, after ID, first bool, one func(ID, Progress), part func(Part)) error {
-	customer, set := "customer", "data_set"
-	if t.dialect == sqldb.Postgres { // byte by byte, as the other databases compare theirs
-		customer, set = `customer COLLATE "C"`, `data_set COLLATE "C"`
-	}
-	behind := fmt.Sprintf("(%s > ? OR (customer = ? AND %s > ?))", customer, set)
+	const behind = "(customer > ? OR (customer = ? AND data_set > ?))"
 	where, args := "job = ?", []any{job}
 	if !first {
 		where += " AND " + behind
@@ -245,7 +242,7 @@ func (t *txn) progressPage(ctx context.Context, job string, after ID, first bool
 	}
 	var last ID
 	n := 0
-	err := t.each(ctx, fmt.Sprintf("SELECT %s FROM stint_deletions WHERE %s ORDER BY %s, %s LIMIT %d", deletionColumns, where, customer, set, progressPage),
+	err := t.each(ctx, fmt.Sprintf("SELECT %s FROM stint_deletions WHERE %s ORDER BY customer, data_set LIMIT %d", deletionColumns, where, progressPage),
 		args, func(scan func(...any) error) error {
 			var d deletion
 			if err := d.scan(scan); err != nil {

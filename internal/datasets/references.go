@@ -29,22 +29,34 @@ var referring = map[sqldb.Dialect]string{
 		FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table' AND f.seq = 0 ORDER BY 1, f.id`,
 }
 
-// findObstacles says what stands in the way of deleting: rows that could not be walked, and foreign keys by which rows outside of a data
-// set would go without an archive, or hold its rows fast.
-func (s *Store) findObstacles(ctx context.Context) error {
+// Deletable says why data sets of this store cannot be deleted, though they can be analysed; nil when they can, as the tables are now.
+// That is so when rows cannot be walked by a primary key, and when foreign keys would hold rows fast, or take rows outside of a data set
+// along that nobody archives. Its answer is permanent; errors of the database are not.
+func (s *Store) Deletable(ctx context.Context) error {
+	var obstacles []string
 	for i := range s.tables {
 		if s.tables[i].info.PrimaryKey == nil {
-			s.obstacles = append(s.obstacles, fmt.Sprintf("the table %s has no primary key", s.tables[i].Table.Table))
+			obstacles = append(obstacles, fmt.Sprintf("the table %s has no primary key", s.tables[i].Table.Table))
 		}
 	}
-	return s.each(ctx, referring[s.db.Dialect], nil, func(scan func(...any) error) error {
+	err := s.each(ctx, referring[s.db.Dialect], nil, func(scan func(...any) error) error {
 		var child, parent, name, action string
 		if err := scan(&child, &parent, &name, &action); err != nil {
 			return err
 		}
-		s.judge(child, parent, name, action)
+		if o := s.obstacle(child, parent, name, action); o != "" {
+			obstacles = append(obstacles, o)
+		}
 		return nil
 	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the foreign keys of %s: %w", s.Address(), sqldb.Classify(err))
+	case len(obstacles) == 0:
+		return nil
+	}
+	return refuse("give each of these tables a primary key; add customer and database columns to the tables that refer to data sets and list them in "+
+		"the layout, or drop these foreign keys", "data sets of %s cannot be deleted: %s", s.Address(), strings.Join(obstacles, "; "))
 }
 
 // place returns where a table stands in the order of going: the registry is the last, -1 is outside.
@@ -55,29 +67,28 @@ func (s *Store) place(name string) int {
 	return slices.IndexFunc(s.tables, func(t table) bool { return s.sameName(name, t.Table.Table) })
 }
 
-// judge adds a foreign key to the obstacles, where it is one.
-func (s *Store) judge(child, parent, name, action string) {
-	if strings.HasPrefix(strings.ToLower(child), "stint_") {
-		return
-	}
+// obstacle says how a foreign key stands in the way of deleting; "" when it does not.
+func (s *Store) obstacle(child, parent, name, action string) string {
 	to, from := s.place(parent), s.place(child)
 	if name != "" {
 		name = " (" + name + ")"
 	}
 	switch {
+	case strings.HasPrefix(strings.ToLower(child), "stint_"): // our own
+		return ""
 	case to < 0 || from >= 0 && from < to: // not ours, or the child's rows go first
+		return ""
 	case from < 0 && action != "":
-		s.obstacles = append(s.obstacles, fmt.Sprintf("rows of %s, which is not part of the data sets, refer to %s%s ON DELETE %s: they would change or "+
-			"go without an archive", child, parent, name, action))
+		return fmt.Sprintf("rows of %s, which is not part of the data sets, refer to %s%s ON DELETE %s: they would change or go without an archive",
+			child, parent, name, action)
 	case from < 0:
-		s.obstacles = append(s.obstacles, fmt.Sprintf("rows of %s, which is not part of the data sets, refer to %s%s and would keep its rows from going",
-			child, parent, name))
+		return fmt.Sprintf("rows of %s, which is not part of the data sets, refer to %s%s and would keep its rows from going", child, parent, name)
 	case s.db.Dialect == sqldb.SQLite: // our sessions do not enforce foreign keys there: all rows of a data set go, in any order
+		return ""
 	case from == to:
-		s.obstacles = append(s.obstacles, fmt.Sprintf("rows of %s refer to other rows of it%s: they cannot go in batches", child, name))
-	default:
-		s.obstacles = append(s.obstacles, fmt.Sprintf("%s and %s refer to one another%s: no order lets their rows go", child, parent, name))
+		return fmt.Sprintf("rows of %s refer to other rows of it%s: they cannot go in batches", child, name)
 	}
+	return fmt.Sprintf("rows of %s refer to those of %s%s, which have to go first", child, parent, name)
 }
 
 // triggering are the queries that list triggers: of which table, and by what name.

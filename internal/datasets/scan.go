@@ -48,6 +48,9 @@ func (s *Store) Scan(ctx context.Context, sc Scan, each func([]Row) error) error
 // scanIn is Scan in a connection or a transaction of the caller's. With PostgreSQL, one that ends early breaks the connection, which is
 // cheaper than to read the rest.
 func (s *Store) scanIn(ctx context.Context, in reading, sc Scan, each func([]Row) error) error {
+	if sc.Database != "" && len(sc.Customers) != 1 {
+		return refuse("name its customer alone", "the database %s is looked for in %d customers", sc.Database, len(sc.Customers))
+	}
 	c := &collector{each: each, lookup: sc.Lookup, batch: make([]Row, 0, batchRows), known: map[string]int32{}}
 	if err := c.expect(s, sc.Range); err != nil {
 		return err

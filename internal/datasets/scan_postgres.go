@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -50,6 +51,8 @@ func (c *collector) readsPostgres(fields []pgconn.FieldDescription) (err error) 
 	switch fields[2].DataTypeOID {
 	case pgtype.UUIDOID, pgtype.ByteaOID:
 		c.guid = bytesGUID
+	case pgtype.BPCharOID: // filled up with spaces, which mean nothing to the order
+		c.guid = func(b []byte) (GUID, writing) { return parseGUID(bytes.TrimRight(b, " ")) }
 	default:
 		c.guid = parseGUID
 	}

@@ -10,21 +10,20 @@ import (
 )
 
 // Sizes returns how many rows of the entity customers have, about; one that cannot be estimated is absent. They are hints: a wrong one
-// costs time, never truth. PostgreSQL's statistics and MariaDB's index say so without reading rows; SQLite counts in its index.
+// costs time, never truth. PostgreSQL's statistics and MariaDB's index say so without reading rows. Where there are no statistics, as in
+// SQLite and in a table that was never analysed, the rows are counted, in the index where one begins with the customer.
 func (s *Store) Sizes(ctx context.Context, customers []string) (map[string]int64, error) {
 	sizes := make(map[string]int64, len(customers))
 	var err error
-	switch {
-	case s.db.Dialect == sqldb.Postgres:
+	if s.db.Dialect == sqldb.Postgres {
 		err = s.sizesPostgres(ctx, customers, sizes)
-	default:
-		for first := 0; first < len(customers) && err == nil; first += maxList {
-			part := customers[first:min(first+maxList, len(customers))]
-			if s.db.Dialect == sqldb.SQLite {
-				err = s.sizesCounted(ctx, part, sizes)
-			} else {
-				err = s.sizesMySQL(ctx, part, sizes)
-			}
+	}
+	for first := 0; first < len(customers) && err == nil && len(sizes) < len(customers); first += maxList {
+		part := customers[first:min(first+maxList, len(customers))]
+		if s.db.Dialect == sqldb.MySQL {
+			err = s.sizesMySQL(ctx, part, sizes)
+		} else {
+			err = s.sizesCounted(ctx, part, sizes)
 		}
 	}
 	if err != nil {
@@ -34,7 +33,7 @@ func (s *Store) Sizes(ctx context.Context, customers []string) (map[string]int64
 }
 
 // sizesPostgres takes them from the statistics of the customer column: the most common customers by name, all others alike. A table that
-// was never analysed has none.
+// was never analysed has none, and leaves sizes as they are.
 func (s *Store) sizesPostgres(ctx context.Context, customers []string, sizes map[string]int64) error {
 	t := &s.tables[s.entity.at]
 	share := 1.0
@@ -141,7 +140,7 @@ func (s *Store) explainMySQL(ctx context.Context, query string, customers []stri
 	return rows.Err()
 }
 
-// sizesCounted counts. In SQLite nothing knows them without, and counting in the index costs a small part of reading the rows.
+// sizesCounted counts, which costs a small part of reading the rows: nothing leaves the database. A customer without rows is absent.
 func (s *Store) sizesCounted(ctx context.Context, customers []string, sizes map[string]int64) error {
 	t, d := &s.tables[s.entity.at], s.db.Dialect
 	where, err := s.whose(t, customers, "")

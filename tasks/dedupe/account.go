@@ -83,6 +83,9 @@ func (s *shared) became(ctx context.Context, job string, store *datasets.Store, 
 		return d, err
 	}
 	d.Started = &p.Since
+	if d.Outcome == record.NotReached {
+		d.Outcome, d.Why = record.Unfinished, "the job ended in the midst of it: retry the job to go on, or undo it"
+	}
 	if d.Outcome == record.Stopped {
 		return d, nil // what was gone is there again
 	}

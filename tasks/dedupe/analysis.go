@@ -17,19 +17,27 @@ import (
 // decide writes the analysis out of what the parts have counted, whole, before anything else may happen. What is there already stays:
 // somebody may have approved it.
 func (f *Family) decide(ctx context.Context, a *tasks.Attempt, spec Spec) error {
-	there, err := f.outputs(ctx, a.Job.ID, analysisOutputs[:1])
+	there, err := f.isWritten(ctx, a.Job.ID)
 	if err != nil {
 		return err
 	}
-	if len(there) == 0 {
+	if !there {
 		if err := f.writeAnalysis(ctx, a, spec); err != nil {
-			return fmt.Errorf("write the analysis: %w", err)
+			// A rival that was faster has removed the counts.
+			if there, again := f.isWritten(ctx, a.Job.ID); again != nil || !there {
+				return fmt.Errorf("write the analysis: %w", err)
+			}
 		}
 	}
 	if err := f.derive(ctx, a.Job.ID); err != nil {
 		return err
 	}
 	return f.removeCounts(ctx, a.Job.ID)
+}
+
+func (f *Family) isWritten(ctx context.Context, job string) (bool, error) {
+	there, err := f.outputs(ctx, job, analysisOutputs[:1])
+	return len(there) > 0, err
 }
 
 // writeAnalysis decides of each customer, in the order of the survey.

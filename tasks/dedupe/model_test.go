@@ -59,7 +59,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.rows = modelTemplates
 	for i := range modelCustomers {
 		c := &client{id: fmt.Sprint(i + 1)}
-		for range 20 + w.r.IntN(200) {
+		for range 20 + w.r.IntN(120) {
 			c.product = append(c.product, w.row())
 		}
 		w.customers = append(w.customers, c)
@@ -193,7 +193,7 @@ func TestNothingGoesThatShouldStay(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, uint64(seed))
 			var spared, gone, interrupted int
-			for range 8 {
+			for range 6 {
 				for _, c := range w.customers {
 					for range w.r.IntN(3) {
 						w.happen(c)

@@ -36,7 +36,7 @@ func (d *deleting) tooLittle(shared, rows int64) string {
 	switch {
 	case shared < int64(d.head.Rules.Threshold):
 		return fmt.Sprintf("its witness %s shares only %d GUIDs with it now", d.witness.Database, shared)
-	case float64(shared) < d.head.Rules.Containment*float64(rows):
+	case float64(shared)/float64(rows) < d.head.Rules.Containment:
 		return fmt.Sprintf("its witness %s holds only %d of its %d GUIDs now", d.witness.Database, shared, rows)
 	}
 	return ""

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/stint-run/stint/internal/datasets"
 	"github.com/stint-run/stint/tasks"
@@ -151,9 +150,4 @@ func specOf(job tasks.Job) (Spec, error) {
 		return spec, tasks.Permanent(fmt.Errorf("read the spec of %s: %w", job.ID, err))
 	}
 	return spec, nil
-}
-
-// sortedByCustomers orders the most widespread GUIDs first.
-func sortedByCustomers(list []templateLine) {
-	slices.SortStableFunc(list, func(a, b templateLine) int { return b.Customers - a.Customers })
 }

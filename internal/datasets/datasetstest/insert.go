@@ -52,7 +52,8 @@ func (i *inserter) statement(rows int) string {
 }
 
 // Oracle finds the pairs that share at least so many GUIDs, with or without those that three customers hold or more, by the self-join
-// that anybody would write; by customer, A and B. It is slow and needs much memory in the database.
+// that anybody would write; by customer, A and B. It is slow and needs much memory in the database; where the database cannot join by
+// hashing it has an index made for it, which goes again.
 func Oracle(ctx context.Context, db *sqldb.DB, threshold int64, withTemplates bool) ([]Pair, error) {
 	without := ""
 	if !withTemplates {
@@ -61,6 +62,23 @@ func Oracle(ctx context.Context, db *sqldb.DB, threshold int64, withTemplates bo
 	query := fmt.Sprintf(`SELECT a.customer_id, a.database_id, b.database_id, count(*)
 		FROM entity_row a JOIN entity_row b ON b.customer_id = a.customer_id AND b.guid = a.guid AND b.database_id > a.database_id%s
 		GROUP BY a.customer_id, a.database_id, b.database_id HAVING count(*) >= %d ORDER BY 1, 2, 3`, without, threshold)
+	if db.Pool == nil {
+		if err := exec(ctx, db, "CREATE INDEX oracle_by_guid ON entity_row (customer_id, guid, database_id)"); err != nil {
+			return nil, err
+		}
+	}
+	pairs, err := pairsOf(ctx, db, query)
+	if err != nil || db.Pool != nil {
+		return pairs, err
+	}
+	drop := "DROP INDEX oracle_by_guid"
+	if db.Dialect == sqldb.MySQL {
+		drop += " ON entity_row"
+	}
+	return pairs, exec(ctx, db, drop)
+}
+
+func pairsOf(ctx context.Context, db *sqldb.DB, query string) ([]Pair, error) {
 	var pairs []Pair
 	take := func(scan func(...any) error) error {
 		var p Pair

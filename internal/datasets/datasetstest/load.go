@@ -142,6 +142,8 @@ func loadPostgres(ctx context.Context, db *sqldb.DB, spec Spec, truth *Truth) er
 		"ALTER TABLE entity_row ADD " + strings.TrimPrefix(rowKey, ", "),
 		"ALTER TABLE entity_note ADD " + strings.ReplaceAll(strings.TrimPrefix(noteKey, ", "), ", FOREIGN", ", ADD FOREIGN"),
 		"CREATE INDEX ON entity_note (customer_id, database_id, entity_guid)",
+		"VACUUM data_set, entity_row, entity_note",
+		// Once more: the first does not know rows to be visible to all whose commit was not on disk, and each would be looked up.
 		"VACUUM (ANALYZE) data_set, entity_row, entity_note",
 	} {
 		if err == nil {

@@ -1,5 +1,5 @@
 CREATE TABLE data_set (customer_id INTEGER, database_id TEXT, last_synced_at TIMESTAMP, deleting BOOLEAN, note TEXT, PRIMARY KEY (customer_id, database_id));
-CREATE TABLE row_store (customer_id INTEGER, database_id TEXT NOT NULL, guid TEXT, id INT, i INTEGER, r REAL, t TEXT, b BLOB, n NUMERIC, d DATE, ts DATETIME, bo BOOLEAN, free,
+CREATE TABLE row_store (customer_id INTEGER, database_id TEXT NOT NULL, guid TEXT NOT NULL, id INT, i INTEGER, r REAL, t TEXT, b BLOB, n NUMERIC, d DATE, ts DATETIME, bo BOOLEAN, free,
  g TEXT GENERATED ALWAYS AS (coalesce(t, '') || '!') STORED, PRIMARY KEY (customer_id, database_id, guid), FOREIGN KEY (customer_id, database_id) REFERENCES data_set ON DELETE CASCADE);
 CREATE TABLE detail (id INTEGER PRIMARY KEY AUTOINCREMENT, customer_id INTEGER, database_id TEXT, guid TEXT, pos INT, FOREIGN KEY (customer_id, database_id, guid) REFERENCES row_store);
 CREATE INDEX detail_set ON detail (customer_id, database_id);
