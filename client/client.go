@@ -81,21 +81,30 @@ var waits = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond}
 
 // do sends a call and decodes the answer into out, unless that is nil; a *[]byte takes it as it is.
 func (c *Client) do(ctx context.Context, k call, out any) error {
+	resp, err := c.insist(ctx, k)
+	if err != nil {
+		return err
+	}
+	return finish(resp, out)
+}
+
+// insist is send that tries again, where the call may be sent again, when there is no answer just now.
+func (c *Client) insist(ctx context.Context, k call) (*http.Response, error) {
 	for try := 0; ; try++ {
 		resp, err := c.send(ctx, k)
 		if err == nil {
-			return finish(resp, out)
+			return resp, nil
 		}
 		var away *Unreachable
 		var p *wire.Problem
 		passing := errors.As(err, &away) || errors.As(err, &p) && p.Status == http.StatusServiceUnavailable
 		if !passing || !k.again || try == len(waits) {
-			return err
+			return nil, err
 		}
 		select {
 		case <-time.After(waits[try]):
 		case <-ctx.Done():
-			return err
+			return nil, err
 		}
 	}
 }

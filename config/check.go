@@ -117,6 +117,7 @@ func (c *Config) problems() []Problem {
 	c.API.check(&k)
 	c.Limits.check(&k, "limits.")
 	c.Artifacts.check(&k)
+	c.Dedupe.check(&k)
 	c.Telemetry.check(&k)
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) != nil {

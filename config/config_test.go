@@ -61,7 +61,7 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("warnings: %v", w)
 	}
 	for _, key := range config.Keys() {
-		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules", "webhooks"}, key) && (!ok || o.Place.File == "") {
+		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules", "webhooks", "dedupe.layout.tables"}, key) && (!ok || o.Place.File == "") {
 			t.Errorf("%s is not in the sample", key)
 		}
 	}
@@ -70,6 +70,10 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 	}
 	want := config.Default(env)
 	c.Connections, c.Tenants, c.Schedules, c.Webhooks = nil, nil, nil, nil
+	if want := (config.DedupeTables{{Name: "sync.contacts", GUID: "contact_guid"}}); !reflect.DeepEqual(c.Dedupe.Layout.Tables, want) {
+		t.Errorf("the tables are %+v", c.Dedupe.Layout.Tables)
+	}
+	c.Dedupe.Layout.Tables, c.Dedupe.Rules.Exempt = nil, nil
 	c.Data, c.Worker.Concurrency, c.Worker.Labels = want.Data, want.Worker.Concurrency, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("the sample says\n%+v\nthe defaults are\n%+v", c, want)

@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// namedList is a key whose value is a list of things that have names: connections, tenants, schedules, webhooks. A later layer lays
+// namedList is a key whose value is a list of things that have names: connections, tenants, schedules, webhooks, tables. A later layer lays
 // single parts over the item of the same name. Names are values and not keys, because they are the user's own words.
 type namedList struct {
 	key      string // connections
@@ -33,6 +33,8 @@ var namedLists = []*namedList{
 		func(*Config) any { s := defaultSchedule; return &s }),
 	list("webhooks", "webhook", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
 		func(*Config) any { return &Webhook{} }),
+	list("dedupe.layout.tables", "table", `^[\pL_][\pL\d_$#.]{0,127}$`, "use letters, digits, _, $, # and ., at most 128",
+		func(*Config) any { return &DedupeTable{} }),
 }
 
 func list(key, one, name, nameHint string, fresh func(*Config) any) *namedList {

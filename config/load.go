@@ -138,11 +138,13 @@ func placeOf(key string, origins *Origins, items map[string][]item) Place {
 	if o, ok := origins.Of(key); ok {
 		return o.Place
 	}
-	list, rest, _ := strings.Cut(key, ".")
-	dot := strings.LastIndexByte(rest, '.')
-	for _, it := range items[list] {
-		if dot >= 0 && it.name == rest[:dot] {
-			return it.place
+	for list, its := range items {
+		rest, of := strings.CutPrefix(key, list+".")
+		dot := strings.LastIndexByte(rest, '.')
+		for _, it := range its {
+			if of && dot >= 0 && it.name == rest[:dot] {
+				return it.place
+			}
 		}
 	}
 	return Place{}

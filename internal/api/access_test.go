@@ -17,6 +17,7 @@ import (
 var rights = map[string]needs{
 	"about": {role: viewer}, "list-kinds": {role: viewer}, "list-tenants": {role: viewer}, "list-queues": {role: viewer}, "get-queue": {role: viewer},
 	"list-jobs": {role: viewer}, "get-job": {role: viewer}, "report-job": {role: viewer}, "list-rejects": {role: viewer}, "job-events": {role: viewer},
+	"list-outputs": {role: viewer}, "get-output": {role: viewer}, "list-analyses": {role: viewer}, "get-analysis": {role: viewer},
 	"list-webhooks": {role: viewer}, "list-deliveries": {role: viewer}, "get-delivery": {role: viewer}, "redeliver": {role: operator}, "test-webhook": {role: operator},
 	"list-schedules": {role: viewer}, "get-schedule": {role: viewer}, "list-ticks": {role: viewer}, "list-fences": {role: viewer},
 	"list-workers": {role: viewer}, "get-worker": {role: viewer}, "worker-drained": {role: viewer},
@@ -24,6 +25,7 @@ var rights = map[string]needs{
 	"submit-job": {role: submitter}, "draft-job": {role: submitter}, "pause-job": {role: submitter}, "resume-job": {role: submitter},
 	"cancel-job": {role: submitter}, "retry-job": {role: submitter}, "restart-job": {role: submitter},
 
+	"apply-analysis": {role: operator}, "undo-deletion": {role: operator},
 	"put-schedule": {role: operator}, "delete-schedule": {role: operator}, "pause-schedule": {role: operator}, "resume-schedule": {role: operator},
 	"run-schedule": {role: operator}, "set-fence": {role: operator, fleet: true}, "lift-fences": {role: operator, fleet: true},
 	"drain-worker": {role: operator, fleet: true}, "undrain-worker": {role: operator, fleet: true}, "drain-workers": {role: operator, fleet: true},
@@ -141,7 +143,7 @@ func TestATokenOfOneTenantSeesAndTouchesNoJobOfAnother(t *testing.T) {
 	s := h.serve()
 	mine := bearer(h.token(wire.NewToken{Role: "admin", Tenants: []string{"acme", "second"}}))
 	for _, id := range []string{"job-other", "job-default", "job-missing"} {
-		for _, path := range []string{"", "/report", "/events", "/rejects"} {
+		for _, path := range []string{"", "/report", "/events", "/rejects", "/outputs", "/outputs/a.txt"} {
 			got := h.send("GET", s.at("/v1/jobs/"+id+path), nil, mine...)
 			if p := got.problem(t); got.status != 404 || p.Detail != "job "+id+": no such job" {
 				t.Errorf("GET %s%s: %s", id, path, got)

@@ -104,6 +104,7 @@ func New(o Options) *API {
 	a.huma = humago.New(a.mux, c)
 	a.huma.UseMiddleware(a.access)
 	a.jobRoutes()
+	a.analysisRoutes()
 	a.eventRoutes()
 	a.workerRoutes()
 	a.queueRoutes()

@@ -33,6 +33,18 @@ type submitOutput struct {
 	Body     wire.Submitted
 }
 
+// submitted answers a submission.
+func submitted(done *wire.Submitted, err error) (*submitOutput, error) {
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := &submitOutput{Location: "/v1/jobs/" + done.ID, Body: *done}
+	if done.Outcome != wire.OutcomeCreated {
+		out.Replayed = "true"
+	}
+	return out, nil
+}
+
 func (a *API) jobRoutes() {
 	look, submit := needs{role: viewer}, needs{role: submitter}
 	post := func(path, id, summary, kind string) {
@@ -43,15 +55,7 @@ func (a *API) jobRoutes() {
 			if kind != "" {
 				in.Body.Kind = kind
 			}
-			done, err := a.submit(ctx, in.Key, in.Body)
-			if err != nil {
-				return nil, problem(err)
-			}
-			out := &submitOutput{Location: "/v1/jobs/" + done.ID, Body: *done}
-			if done.Outcome != wire.OutcomeCreated {
-				out.Replayed = "true"
-			}
-			return out, nil
+			return submitted(a.submit(ctx, in.Key, in.Body))
 		})
 	}
 	post("/v1/jobs", "submit-job", "Submit a job", "")
@@ -63,6 +67,7 @@ func (a *API) jobRoutes() {
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs", "list-jobs", "List jobs, newest first", "A page may be short and still have a next one: filters leave jobs out."), a.listJobs)
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/{id}", "get-job", "Show a job", "Its ETag names its state and which run of it this is; send it as If-Match to act on what you have seen."), a.getJob)
 	a.reportRoute()
+	a.outputRoutes()
 	huma.Register(a.huma, a.route(needs{role: viewer, long: true}, http.MethodGet, "/v1/jobs/{id}/rejects", "list-rejects", "List what a job has set aside", "In the form of its family."), a.listRejects)
 	huma.Register(a.huma, a.route(needs{role: submitter, long: true}, http.MethodPost, "/v1/drafts", "draft-job", "Say what a job would do", "Reads what it needs to; writes nothing."), a.draft)
 	for _, v := range []struct {
@@ -189,6 +194,9 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 		return tasks.Job{}, refused(http.StatusForbidden, "submit for one of "+list(p.Tenants), "the token %q may not submit for the tenant %q", p.Name, s.Tenant)
 	}
 	if err := a.allowed(ctx, "body.spec", tasks.Job{Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes()}); err != nil {
+		return tasks.Job{}, err
+	}
+	if err := approve(ctx, &s); err != nil {
 		return tasks.Job{}, err
 	}
 	if err := a.notifying(ctx, &s); err != nil {
@@ -423,6 +431,11 @@ func (a *API) control(ctx context.Context, verb store.Verb, in *controlInput) (*
 	v, err := a.view(ctx, in.ID)
 	if err != nil {
 		return nil, problem(err)
+	}
+	if verb == store.Restart && needsApproval(v.Kind, v.Spec) { // it would delete again what was put back
+		if err := mayApprove(principalOf(ctx), v.Kind); err != nil {
+			return nil, problem(err)
+		}
 	}
 	match := strings.Trim(strings.TrimPrefix(in.Match, "W/"), `"`)
 	if match == "*" { // any that there is

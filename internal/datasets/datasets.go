@@ -15,8 +15,8 @@ import (
 // is the default of each name.
 type Layout struct {
 	Registry Registry `json:"registry"`
-	// Tables hold the rows of data sets. Empty means every table but the registry that has the registry's customer and database
-	// columns, by name.
+	// Tables hold the rows of data sets. Empty means every table but the registry, in its schema, that has the registry's customer and
+	// database columns, by name.
 	Tables []Table `json:"tables,omitempty"`
 	// Entity chooses whose GUIDs are compared: a table's name, or table/value where the table has a Kind column. "" is the most
 	// common: the one with the most rows.
@@ -85,7 +85,8 @@ type Row struct {
 	GUID GUID
 }
 
-// Range bounds a scan by GUIDs, in the order of the store's own index: From is in it, To is not. "" is no bound.
+// Range bounds a scan by GUIDs, in the order of the store's own index: From is in it, To is not. "" is no bound. Bounds are written as
+// Borders gives them. Rows without a GUID are in the range that has no From.
 type Range struct {
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`

@@ -4,6 +4,7 @@ package all
 import (
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/cleanup"
+	"github.com/stint-run/stint/tasks/dedupe"
 	"github.com/stint-run/stint/tasks/migration"
 )
 
@@ -11,14 +12,16 @@ import (
 type Options struct {
 	Databases *migration.Databases
 	Retire    cleanup.Retire // forgets old jobs
+	Version   string         // of this build
 }
 
 // Families lists every family that this build can carry out.
 func Families(o Options) []tasks.Family {
-	return []tasks.Family{
+	families := []tasks.Family{
 		migration.New(o.Databases),
 		migration.NewVerifier(o.Databases),
 		migration.NewCatchUp(o.Databases),
 		cleanup.New(o.Retire),
 	}
+	return append(families, dedupe.Families(dedupe.Options{Open: o.Databases.Open, Artifacts: o.Databases.Artifacts, Version: o.Version})...)
 }

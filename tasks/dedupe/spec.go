@@ -22,6 +22,9 @@ type Spec struct {
 	Layout datasets.Layout `json:"layout"`          // where the data sets are
 	Rules  RuleSpec        `json:"rules"`           // when a data set may go
 	Apply  *ApplySpec      `json:"apply,omitempty"` // delete afterwards, in the same job; nil is only to look
+	// KeepArchives is how long archives of deletions are kept: older ones are removed afterwards. A duration such as 2160h; "" removes
+	// none.
+	KeepArchives string `json:"keep_archives,omitempty"`
 }
 
 // RuleSpec are the rules in the form that people write; what is absent has the default of decide.Defaults.

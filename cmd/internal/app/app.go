@@ -174,7 +174,7 @@ func (a *App) Families() []tasks.Family {
 		dbs.LimitRequests(newTurns(a.Store).limiter)
 		dbs.WriteFilesTo(func() (artifact.Store, error) { return OpenArtifacts(a.o.Artifacts, a.o.Data) })
 		a.onStop("databases", func(context.Context) error { return dbs.Close() })
-		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire})
+		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire, Version: a.o.Version})
 	}
 	return a.families
 }

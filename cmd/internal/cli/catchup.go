@@ -112,7 +112,7 @@ func (c *command) runCatchUp(cmd *cobra.Command, m *move) (err error) {
 	if err != nil {
 		return err
 	}
-	v, err := c.watch(cmd.Context(), s, &asked{id, &sub})
+	v, err := c.watch(cmd.Context(), s, &asked{id: id, again: &sub})
 	if err == nil {
 		err = failed(v)
 	}
@@ -324,7 +324,7 @@ func (r *rounds) start(ctx context.Context, change func(*migration.CatchUpSpec))
 	if err != nil {
 		return nil, err
 	}
-	v, err := r.watch(ctx, &asked{done.ID, &sub})
+	v, err := r.watch(ctx, &asked{id: done.ID, again: &sub})
 	if err == nil {
 		err = failed(v)
 	}

@@ -18,24 +18,31 @@ type asked struct {
 	// again is how it was submitted; nil when this command did not. A job that Redis has lost is submitted again: its ledger in the
 	// target says what is left.
 	again *wire.Submission
+	key   string // the Idempotency-Key of its submission; "" is none
 }
 
 // follow shows a job's progress until it has ended, and reports. The first signal drains and ends with 130; the same command
 // goes on later.
 func (c *command) follow(ctx context.Context, s *session, job *asked) error {
-	v, err := c.watch(ctx, s, job)
+	v, err := c.await(ctx, s, job)
 	if err != nil {
-		if errors.Is(err, errInterrupted) {
-			if s.app != nil {
-				c.say("interrupted: giving back what runs; the same command goes on from there")
-				go c.secondSignal(s.app)
-			} else {
-				c.say("interrupted: the job goes on; see it with: stint jobs watch %s", job.id)
-			}
-		}
 		return err
 	}
 	return c.report(ctx, s, v)
+}
+
+// await shows a job's progress until it has ended, and says what an interruption means.
+func (c *command) await(ctx context.Context, s *session, job *asked) (*wire.Job, error) {
+	v, err := c.watch(ctx, s, job)
+	if errors.Is(err, errInterrupted) {
+		if s.app != nil {
+			c.say("interrupted: giving back what runs; the same command goes on from there")
+			go c.secondSignal(s.app)
+		} else {
+			c.say("interrupted: the job goes on; see it with: stint jobs watch %s", job.id)
+		}
+	}
+	return v, err
 }
 
 // secondSignal cuts what does not come back by itself.
@@ -66,7 +73,7 @@ func (c *command) watchWith(ctx context.Context, s *session, job *asked, p progr
 			return nil, context.Cause(ctx)
 		case isNotFound(err) && job.again != nil:
 			c.log.Warn("redis has lost this job; it is submitted again, and the target's ledger says what is left", "job", job.id)
-			if _, err := s.Submit(ctx, "", *job.again); err != nil {
+			if _, err := s.Submit(ctx, job.key, *job.again); err != nil {
 				c.log.Warn("could not submit it yet", "err", err)
 			}
 		case err != nil && isPassing(err):

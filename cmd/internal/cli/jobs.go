@@ -38,6 +38,7 @@ func (c *command) jobs() *cobra.Command {
 		c.jobCommand("watch JOB", "Show a job's progress until it has ended", c.watchJob),
 		c.reportCommand(),
 		c.rejectsCommand(),
+		c.outputsCommand(),
 		c.jobCommand("events JOB", "List what happened to a job", c.events),
 	)
 	for _, v := range []struct{ verb, short string }{

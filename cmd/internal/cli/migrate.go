@@ -141,7 +141,7 @@ func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
 	if !m.wait {
 		return c.print(map[string]string{"id": id}, func(w io.Writer) { fmt.Fprintln(w, id) })
 	}
-	return c.follow(cmd.Context(), s, &asked{id, &sub})
+	return c.follow(cmd.Context(), s, &asked{id: id, again: &sub})
 }
 
 // both resolves the two databases of a move, which must not be one.

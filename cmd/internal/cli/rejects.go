@@ -220,7 +220,7 @@ func (c *command) sendAgain(cmd *cobra.Command, s *session, id, file string) err
 	if err != nil {
 		return err
 	}
-	v, err = c.watch(ctx, s, &asked{job, &sub})
+	v, err = c.watch(ctx, s, &asked{id: job, again: &sub})
 	if err != nil {
 		return err
 	}
