@@ -139,23 +139,27 @@ func keepRows(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table
 			sql.WriteString("(" + d.Literal(k.Job) + "," + d.Literal(k.Stage) + "," + d.Literal(p.Row) + "," + d.Literal(p.Target) + "," +
 				strconv.FormatInt(hashes[i], 10) + ",0)")
 		}
-		sql.WriteString(" ON CONFLICT (job, stage, row_key, target_key) DO UPDATE SET hash = EXCLUDED.hash, stale = 0")
-		if err := q.exec(ctx, sql.String()); err != nil {
+		if err := q.exec(ctx, d.words().upsert(sql.String(), "job, stage, row_key, target_key", "hash", "stale")); err != nil {
 			return err
 		}
 		pairs, hashes = pairs[n:], hashes[n:]
 	}
 	if o.inRound() {
-		return k.holds(ctx, q)
+		return k.holds(ctx, q, d)
 	}
 	return nil
 }
 
 // replace takes away what was kept of rows before, and says anew which of them are set aside.
 func (k *KeepRows) replace(ctx context.Context, q querier, d Dialect, table string, b *Batch, keys []string, bad []badRow) error {
-	of := " WHERE job = " + d.Literal(k.Job) + " AND stage = " + d.Literal(k.Stage)
-	if err := deleteKeys(ctx, q, d, "DELETE FROM stint_rows"+of+" AND stale = 0 AND row_key IN ", keys); err != nil {
-		return err
+	of := "DELETE FROM stint_rows WHERE job = " + d.Literal(k.Job) + " AND stage = " + d.Literal(k.Stage) + " AND stale = 0 AND "
+	for _, part := range batchesOf(keys, 500) {
+		if len(part) == 0 {
+			continue
+		}
+		if err := q.exec(ctx, of+keptRows(d, part)); err != nil {
+			return err
+		}
 	}
 	all := keys
 	for i := range bad {
@@ -191,6 +195,14 @@ func deleteKeys(ctx context.Context, q querier, d Dialect, sql string, keys []st
 	return nil
 }
 
+// keptRows is a condition on rows of stint_rows: their key in the source is one of some.
+func keptRows(d Dialect, keys []string) string {
+	if w, ok := d.words().(rowKeeper); ok {
+		return w.keptRows(keys)
+	}
+	return "row_key IN " + literals(d, keys)
+}
+
 // literals lists texts, in parentheses.
 func literals(d Dialect, texts []string) string {
 	quoted := make([]string, len(texts))
@@ -207,7 +219,7 @@ func KnownRows(ctx context.Context, db *DB, k *KeepRows, keys []string) (map[str
 		if len(part) == 0 {
 			continue
 		}
-		err := db.queryAll(ctx, "SELECT row_key, hash FROM stint_rows WHERE job = $1 AND stage = $2 AND stale = 0 AND row_key IN "+literals(db.Dialect, part),
+		err := db.queryAll(ctx, "SELECT row_key, hash FROM stint_rows WHERE job = $1 AND stage = $2 AND stale = 0 AND "+keptRows(db.Dialect, part),
 			[]any{k.Job, k.Stage}, func(scan func(...any) error) error {
 				var key string
 				var hash int64
@@ -229,7 +241,7 @@ func KeptPairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair,
 		if len(part) == 0 {
 			continue
 		}
-		found, err := selectPairs(ctx, db.querier(), k, "row_key IN "+literals(db.Dialect, part))
+		found, err := selectPairs(ctx, db.querier(), k, keptRows(db.Dialect, part))
 		if err != nil {
 			return nil, fmt.Errorf("look rows up in stint_rows: %w", Classify(err))
 		}
@@ -238,8 +250,13 @@ func KeptPairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair,
 	return pairs, nil
 }
 
-func selectPairs(ctx context.Context, q querier, k *KeepRows, condition string) (pairs []Pair, err error) {
-	err = q.queryAll(ctx, "SELECT row_key, target_key FROM stint_rows WHERE job = $1 AND stage = $2 AND "+condition, []any{k.Job, k.Stage},
+// selectPairs reads the rows of stint_rows that fulfil one of some conditions. Each is a query of its own, with an index of its own.
+func selectPairs(ctx context.Context, q querier, k *KeepRows, conditions ...string) (pairs []Pair, err error) {
+	queries := make([]string, len(conditions))
+	for i, condition := range conditions {
+		queries[i] = "SELECT row_key, target_key FROM stint_rows WHERE job = $1 AND stage = $2 AND " + condition
+	}
+	err = q.queryAll(ctx, strings.Join(queries, " UNION "), []any{k.Job, k.Stage},
 		func(scan func(...any) error) error {
 			var p Pair
 			err := scan(&p.Row, &p.Target)
@@ -249,14 +266,18 @@ func selectPairs(ctx context.Context, q querier, k *KeepRows, condition string) 
 	return pairs, err
 }
 
-// KeptKeys returns the keys of rows of which something is in the target, as text and in the order of texts, behind one, at most
+// KeptKeys returns the keys of rows of which something is in the target, as text and in an order of the target's, behind one, at most
 // limit: all of them, or those alone that could not be deleted when they should have been.
 func KeptKeys(ctx context.Context, db *DB, k *KeepRows, stale bool, after string, limit int) (keys []string, err error) {
 	only := ""
 	if stale {
 		only = " AND stale = 1"
 	}
-	err = db.queryAll(ctx, "SELECT DISTINCT row_key FROM stint_rows WHERE job = $1 AND stage = $2 AND row_key > $3"+only+" ORDER BY row_key LIMIT $4",
+	query := "SELECT DISTINCT row_key FROM stint_rows WHERE job = $1 AND stage = $2 AND row_key > $3" + only + " ORDER BY row_key LIMIT $4"
+	if w, ok := db.Dialect.words().(rowKeeper); ok {
+		query = w.keptPage(only)
+	}
+	err = db.queryAll(ctx, query,
 		[]any{k.Job, k.Stage, after, limit}, func(scan func(...any) error) error {
 			var key string
 			err := scan(&key)
@@ -274,7 +295,7 @@ func StalePairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	pairs, err := selectPairs(ctx, db.querier(), k, "stale = 1 AND row_key IN "+literals(db.Dialect, keys))
+	pairs, err := selectPairs(ctx, db.querier(), k, "stale = 1 AND "+keptRows(db.Dialect, keys))
 	if err != nil {
 		return nil, fmt.Errorf("read stint_rows: %w", Classify(err))
 	}

@@ -167,6 +167,9 @@ func (s *mysqlSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 		err = s.settle(ctx, b, 0, b.RowsRead, b.bad)
 	}
 	if err == nil {
+		err = s.keep(ctx, b, 0, b.RowsRead, b.bad)
+	}
+	if err == nil {
 		err = s.run(ctx, "COMMIT")
 	}
 	if err == nil {
@@ -273,9 +276,17 @@ func (s *mysqlSink) warning(ctx context.Context) error {
 	return w
 }
 
+// keep keeps what became of the rows [first, end).
+func (s *mysqlSink) keep(ctx context.Context, b *Batch, first, end int, bad []badRow) error {
+	return keepRows(ctx, placed{sqlQuerier{s.conn}, mysqlPlace}, MySQL, &s.opts, s.m.Source.FullName(), b, first, end, bad)
+}
+
 // quarantine keeps bad rows, a few hundred at a time.
 func (s *mysqlSink) quarantine(ctx context.Context, b *Batch, bad []badRow) error {
 	o := &s.opts
+	if o.inRound() {
+		return nil // keep does
+	}
 	if o.Again != nil {
 		return s.requarantine(ctx, b, bad)
 	}
@@ -369,6 +380,9 @@ func (s *mysqlSink) isolatePart(ctx context.Context, b *Batch, from RowKey, row 
 		s.opts.Job, s.opts.Stage, s.opts.Step, from.String())
 	if err == nil {
 		err = s.settle(ctx, b, first, end, bad)
+	}
+	if err == nil {
+		err = s.keep(ctx, b, first, end, bad)
 	}
 	if err == nil {
 		err = s.run(ctx, "COMMIT")

@@ -231,8 +231,8 @@ func (d *drafted) keepProblems(to sqldb.Dialect) plan.Problems {
 	for i := range d.stages {
 		s, detail := &d.plan.Stages[i], &d.stages[i].detail
 		path := fmt.Sprintf("stages[%d]", i)
-		if s.To.Table == "" || to != sqldb.Postgres && to != sqldb.SQLite {
-			c.add(path+".to", "migrate while the source is quiet, without --catch-up", "only tables of PostgreSQL and SQLite can catch up")
+		if s.To.Table == "" || to == sqldb.Records {
+			c.add(path+".to", "migrate while the source is quiet, without --catch-up", "only tables can catch up")
 			continue
 		}
 		if detail.Walk.Kind != sqldb.WalkKey {

@@ -86,7 +86,7 @@ var keyed = []string{"customer", "invoice", "line"}
 
 func TestARoundBringsWhatWasInsertedUpdatedAndDeletedAndTheNextOneFindsNothing(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
 		l := begin(t, w, w.asTheyAre(t, keyed...))
 		l.equal(t)
@@ -135,7 +135,7 @@ func TestARoundThatFindsNothingEndsTheMigrationAndThereIsNoOtherAfterIt(t *testi
 
 func TestARoundThatWasOvertakenWritesNothingAnyMore(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
 		l := begin(t, w, w.asTheyAre(t, keyed...))
 		f := migration.NewCatchUp(l.dbs)
@@ -250,7 +250,7 @@ func mapped() *plan.Plan {
 
 func TestARowWhoseNameInTheTargetChangesOrThatIsLeftOutNowDoesNotStayThere(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to, "DELETE FROM invoice WHERE customer > 4", "DELETE FROM customer WHERE id > 4")
 		l := begin(t, w, mapped())
 		l.expect(t, "SELECT code FROM people ORDER BY code", "C8-kundin 1", "C8-kundin 2", "C8-kundin 3", "C8-kundin 4")
@@ -259,8 +259,8 @@ func TestARowWhoseNameInTheTargetChangesOrThatIsLeftOutNowDoesNotStayThere(t *te
 			"DELETE FROM invoice WHERE customer = 3")
 		l.catchUp(t, nil)
 		l.expect(t, "SELECT code FROM people ORDER BY code", "C4-four", "C8-kundin 1", "C8-kundin 2")
-		l.expect(t, "SELECT no || ' ' || person FROM bills ORDER BY no", "R-001 C8-kundin 2", "R-002 C8-kundin 1", "R-004 C4-four")
-		l.expect(t, "SELECT source_key || target_id FROM stint_ids WHERE entity = 'people' ORDER BY 1", `["1"]C8-kundin 2`, `["2"]C8-kundin 1`, `["4"]C4-four`)
+		l.expect(t, "SELECT concat(no, ' ', person) FROM bills ORDER BY no", "R-001 C8-kundin 2", "R-002 C8-kundin 1", "R-004 C4-four")
+		l.expect(t, "SELECT concat(source_key, target_id) FROM stint_ids WHERE entity = 'people' ORDER BY 1", `["1"]C8-kundin 2`, `["2"]C8-kundin 1`, `["4"]C4-four`)
 		if got, _ := l.catchUp(t, nil); got.Written != 0 {
 			t.Errorf("the next round counted %+v, want nothing", got)
 		}
@@ -270,7 +270,7 @@ func TestARowWhoseNameInTheTargetChangesOrThatIsLeftOutNowDoesNotStayThere(t *te
 func TestARowThatWasSetAsideLeavesTheQuarantineWhenItIsMended(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", dirty)
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := &world{from: w.from, to: to}
 		w = newWorld(t, to, dirty)
 		p := w.asTheyAre(t, keyed...)
@@ -330,7 +330,7 @@ func TestRowsThatWereDeletedInTheSourceStayWhereThePlanSaysSo(t *testing.T) {
 
 func TestRowsThatTheTargetRefusesAmongOthersAreSetAsideAndTheOthersComeOnce(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := newWorld(t, to)
 		w.inTarget(t, "CREATE TABLE people (id bigint PRIMARY KEY, name text, CHECK (id NOT IN (7, 15, 16, 31)))")
 		p := &plan.Plan{Name: "refused", Stages: []plan.Stage{{Name: "people", From: plan.From{Table: "customer"}, Map: plan.Map{{Column: "id", Expr: "id"}, {Column: "name", Expr: "name"}},
@@ -341,12 +341,12 @@ func TestRowsThatTheTargetRefusesAmongOthersAreSetAsideAndTheOthersComeOnce(t *t
 		if got.Written != 36 || got.Quarantined != 4 {
 			t.Errorf("counted %+v, want 36 rows and 4 set aside", got)
 		}
-		l.expect(t, "SELECT count(*) || '' FROM people", "36")
+		l.expect(t, "SELECT concat(count(*), '') FROM people", "36")
 		run(t, l.path, "UPDATE customer SET name = 'new ' || id")
 		if got, _ := l.catchUp(t, nil); got.Written != 36 {
 			t.Errorf("the round counted %+v, want 36 rows", got)
 		}
-		l.expect(t, "SELECT count(*) || '' FROM people WHERE name LIKE 'new %'", "36")
-		l.expect(t, "SELECT count(*) || '' FROM stint_quarantine", "4")
+		l.expect(t, "SELECT concat(count(*), '') FROM people WHERE name LIKE 'new %'", "36")
+		l.expect(t, "SELECT concat(count(*), '') FROM stint_quarantine", "4")
 	})
 }
