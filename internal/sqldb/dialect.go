@@ -170,16 +170,17 @@ type keyWriter interface {
 
 // rowKeeper is a dialect whose indexes have no room for the keys in stint_rows.
 type rowKeeper interface {
-	// keptRows is a condition on row_key: one of the keys.
-	keptRows(keys []string) string
+	// keptRows chooses by row_key, keptTargets by target_key: one of the keys.
+	keptRows(keys []string) someRows
+	keptTargets(keys []string) someRows
 	// keptPage selects the different keys behind one ($3) of a job and stage ($1, $2), $4 at most, in any order that stays the same.
 	keptPage(condition string) string
 }
 
 // exactKeys is a dialect to which keys may be equal that a source tells apart.
 type exactKeys interface {
-	// exactKey is keyList for rows that have the very keys.
-	exactKey(t *Table, columns []string, keys []RowKey) (string, []any)
+	// exactRows chooses the rows of a table that have the very keys.
+	exactRows(t *Table, columns []string, keys []RowKey) someRows
 }
 
 // operand writes a value of a key as it is compared with a column of a query, and adds it to the arguments where it is one.

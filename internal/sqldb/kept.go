@@ -152,12 +152,12 @@ func keepRows(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table
 
 // replace takes away what was kept of rows before, and says anew which of them are set aside.
 func (k *KeepRows) replace(ctx context.Context, q querier, d Dialect, table string, b *Batch, keys []string, bad []badRow) error {
-	of := "DELETE FROM stint_rows WHERE job = " + d.Literal(k.Job) + " AND stage = " + d.Literal(k.Stage) + " AND stale = 0 AND "
+	of := "job = " + d.Literal(k.Job) + " AND stage = " + d.Literal(k.Stage) + " AND stale = 0"
 	for _, part := range batchesOf(keys, 500) {
 		if len(part) == 0 {
 			continue
 		}
-		if err := q.exec(ctx, of+keptRows(d, part)); err != nil {
+		if err := q.exec(ctx, keptRows(d, part).with(of).remove()); err != nil {
 			return err
 		}
 	}
@@ -195,12 +195,42 @@ func deleteKeys(ctx context.Context, q querier, d Dialect, sql string, keys []st
 	return nil
 }
 
-// keptRows is a condition on rows of stint_rows: their key in the source is one of some.
-func keptRows(d Dialect, keys []string) string {
+// someRows is a choice among the rows of a table: by which index they are found, "" for any, a condition, and its arguments.
+type someRows struct {
+	table, hint, condition string
+	args                   []any
+}
+
+// keptRows chooses rows of stint_rows by their key in the source. Less than a thousand keys: of more some servers make a table.
+func keptRows(d Dialect, keys []string) someRows {
 	if w, ok := d.words().(rowKeeper); ok {
 		return w.keptRows(keys)
 	}
-	return "row_key IN " + literals(d, keys)
+	return someRows{table: "stint_rows", condition: "row_key IN " + literals(d, keys)}
+}
+
+// keptTargets chooses them by their key in the target.
+func keptTargets(d Dialect, keys []string) someRows {
+	if w, ok := d.words().(rowKeeper); ok {
+		return w.keptTargets(keys)
+	}
+	return someRows{table: "stint_rows", condition: "target_key IN " + literals(d, keys)}
+}
+
+// with narrows the choice.
+func (s someRows) with(condition string) someRows {
+	s.condition = condition + " AND " + s.condition
+	return s
+}
+
+func (s someRows) from() string { return " FROM " + s.table + s.hint + " WHERE " + s.condition }
+
+// remove is the statement that deletes the rows.
+func (s someRows) remove() string {
+	if s.hint != "" { // which a DELETE of one table does not take
+		return "DELETE " + s.table + s.from()
+	}
+	return "DELETE" + s.from()
 }
 
 // literals lists texts, in parentheses.
@@ -219,7 +249,7 @@ func KnownRows(ctx context.Context, db *DB, k *KeepRows, keys []string) (map[str
 		if len(part) == 0 {
 			continue
 		}
-		err := db.queryAll(ctx, "SELECT row_key, hash FROM stint_rows WHERE job = $1 AND stage = $2 AND stale = 0 AND "+keptRows(db.Dialect, part),
+		err := db.queryAll(ctx, "SELECT row_key, hash"+keptRows(db.Dialect, part).with("job = $1 AND stage = $2 AND stale = 0").from(),
 			[]any{k.Job, k.Stage}, func(scan func(...any) error) error {
 				var key string
 				var hash int64
@@ -250,13 +280,8 @@ func KeptPairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair,
 	return pairs, nil
 }
 
-// selectPairs reads the rows of stint_rows that fulfil one of some conditions. Each is a query of its own, with an index of its own.
-func selectPairs(ctx context.Context, q querier, k *KeepRows, conditions ...string) (pairs []Pair, err error) {
-	queries := make([]string, len(conditions))
-	for i, condition := range conditions {
-		queries[i] = "SELECT row_key, target_key FROM stint_rows WHERE job = $1 AND stage = $2 AND " + condition
-	}
-	err = q.queryAll(ctx, strings.Join(queries, " UNION "), []any{k.Job, k.Stage},
+func selectPairs(ctx context.Context, q querier, k *KeepRows, some someRows) (pairs []Pair, err error) {
+	err = q.queryAll(ctx, "SELECT row_key, target_key"+some.with("job = $1 AND stage = $2").from(), []any{k.Job, k.Stage},
 		func(scan func(...any) error) error {
 			var p Pair
 			err := scan(&p.Row, &p.Target)
@@ -295,7 +320,7 @@ func StalePairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	pairs, err := selectPairs(ctx, db.querier(), k, "stale = 1 AND "+keptRows(db.Dialect, keys))
+	pairs, err := selectPairs(ctx, db.querier(), k, keptRows(db.Dialect, keys).with("stale = 1"))
 	if err != nil {
 		return nil, fmt.Errorf("read stint_rows: %w", Classify(err))
 	}

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -13,15 +14,18 @@ const keptColumns = "row_head varchar(150) NOT NULL DEFAULT (left(row_key, 150))
 	"target_hash binary(32) NOT NULL DEFAULT (unhex(sha2(target_key, 256))), PRIMARY KEY (job, stage, row_head, row_hash, target_hash), " +
 	"KEY stint_target (job(100), stage(100), target_key(150))"
 
+// byPrimary has rows found by the primary key: a server that has no figures yet of what was just loaded reads all rows, and locks them.
+const byPrimary = " FORCE INDEX (PRIMARY)"
+
 // keptRows finds rows by their heads, as no index has the whole of their keys.
-func (d mysqlDialect) keptRows(keys []string) string {
+func (mysqlDialect) keptRows(keys []string) someRows {
 	seen := make(map[string]bool, len(keys))
 	var heads []string
 	for _, key := range keys {
 		n := 0
 		for at := range key {
 			if n == keptHead {
-				key = key[:at]
+				key = key[:at] // of characters, and not of bytes
 				break
 			}
 			n++
@@ -31,41 +35,47 @@ func (d mysqlDialect) keptRows(keys []string) string {
 			heads = append(heads, key)
 		}
 	}
-	return "row_head IN " + literals(MySQL, heads) + " AND row_key IN " + literals(MySQL, keys)
+	return someRows{table: "stint_rows", hint: byPrimary, condition: "row_head IN " + literals(MySQL, heads) + " AND row_key IN " + literals(MySQL, keys)}
+}
+
+func (mysqlDialect) keptTargets(keys []string) someRows {
+	return someRows{table: "stint_rows", hint: " FORCE INDEX (stint_target)", condition: "target_key IN " + literals(MySQL, keys)}
 }
 
 func (mysqlDialect) keptPage(condition string) string {
-	return "SELECT min(row_key) FROM stint_rows WHERE job = $1 AND stage = $2 AND row_head >= left($3, 150) AND (row_head > left($3, 150) OR row_hash > unhex(sha2($3, 256)))" +
+	return "SELECT min(row_key) FROM stint_rows" + byPrimary + " WHERE job = $1 AND stage = $2 AND row_head >= left($3, 150) AND (row_head > left($3, 150) OR row_hash > unhex(sha2($3, 256)))" +
 		condition + " GROUP BY row_head, row_hash ORDER BY row_head, row_hash LIMIT $4"
 }
 
-// exactKey is a condition on keys: texts are compared by their bytes, besides what the column's collation calls equal. Rows of the source
-// whose keys differ in case alone are two.
-func (d mysqlDialect) exactKey(t *Table, columns []string, keys []RowKey) (string, []any) {
+// exactRows compares texts by their bytes, besides what the column's collation calls equal: rows of the source whose keys differ in case
+// alone are two.
+func (mysqlDialect) exactRows(t *Table, columns []string, keys []RowKey) someRows {
+	some := someRows{table: MySQL.QuoteTable(t.Schema, t.Name)}
+	if t.PrimaryKey != nil && slices.Equal(t.PrimaryKey.Columns, columns) {
+		some.hint = byPrimary
+	}
 	var sql strings.Builder
-	args := make([]any, 0, len(keys)*len(columns))
 	for i, key := range keys {
 		sql.WriteString([]string{"((", " OR ("}[min(i, 1)])
 		for j, v := range key {
 			if j > 0 {
 				sql.WriteString(" AND ")
 			}
-			c := t.Column(columns[j])
-			sql.WriteString(MySQL.Quote(columns[j]) + " = " + MySQL.operand(c, v, &args))
-			text, ok := v.(string)
-			if !ok || c == nil || c.Kind != KindText {
-				continue
+			c, name := t.Column(columns[j]), MySQL.Quote(columns[j])
+			sql.WriteString(name + " = " + MySQL.operand(c, v, &some.args))
+			if text, ok := v.(string); ok && c.Kind == KindText {
+				if strings.HasPrefix(c.Type, "char") { // which has no blanks at its end
+					text = strings.TrimRight(text, " ")
+				}
+				sql.WriteString(" AND CAST(CONVERT(" + name + " USING utf8mb4) AS BINARY) = CAST(? AS BINARY)")
+				some.args = append(some.args, text)
 			}
-			if strings.HasPrefix(c.Type, "char") { // which has no blanks at its end
-				text = strings.TrimRight(text, " ")
-			}
-			sql.WriteString(" AND CAST(CONVERT(" + MySQL.Quote(columns[j]) + " USING utf8mb4) AS BINARY) = CAST(? AS BINARY)")
-			args = append(args, text)
 		}
 		sql.WriteByte(')')
 	}
 	sql.WriteByte(')')
-	return sql.String(), args
+	some.condition = sql.String()
+	return some
 }
 
 // sameExactly joins the rows of a mapping's temporary table s with those t of the target, like exactKey.

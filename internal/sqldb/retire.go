@@ -42,8 +42,8 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 	}
 	k := o.Rows
 	err = inTransaction(ctx, db, func(q querier) error {
-		if err := q.exec(ctx, "UPDATE stint_rows SET stale = 1 WHERE job = $1 AND stage = $2 AND "+keptRows(db.Dialect, []string{pairs[0].Row})+" AND target_key = $3",
-			k.Job, k.Stage, pairs[0].Target); err != nil {
+		some := keptRows(db.Dialect, []string{pairs[0].Row})
+		if err := q.exec(ctx, "UPDATE stint_rows"+some.hint+" SET stale = 1 WHERE job = $1 AND stage = $2 AND "+some.condition+" AND target_key = $3", k.Job, k.Stage, pairs[0].Target); err != nil {
 			return err
 		}
 		return k.holds(ctx, q, db.Dialect)
@@ -56,27 +56,9 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 
 func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderOptions, pairs []Pair) (int, error) {
 	k := o.Rows
-	ours := map[Pair]bool{}
-	var targets, rows []string
-	for _, p := range pairs {
-		ours[p] = true
-		targets, rows = append(targets, p.Target), append(rows, p.Row)
-	}
-	if err := lockTargets(ctx, q, d, target, k, targets); err != nil {
-		return 0, err
-	}
-	// A rival may have done it; and of what is marked another row may have made the same again.
-	there, err := selectPairs(ctx, q, k, keptRows(d, rows), "stale = 0 AND target_key IN "+literals(d, targets))
+	still, others, alive, err := standingPairs(ctx, q, d, target, k, pairs)
 	if err != nil {
 		return 0, err
-	}
-	still, others, alive := map[Pair]bool{}, map[string]bool{}, map[string]bool{}
-	for _, p := range there {
-		if ours[p] {
-			still[p] = true
-		} else {
-			others[p.Target], alive[p.Row] = true, true
-		}
 	}
 	gone := map[string]bool{}
 	var leaving []string
@@ -86,9 +68,7 @@ func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderO
 			leaving = append(leaving, p.Target)
 		}
 	}
-	if err := onTargets(target, d, k, leaving, func(condition string, args []any) error {
-		return q.exec(ctx, "DELETE FROM "+d.QuoteTable(target.Schema, target.Name)+" WHERE "+condition, args...)
-	}); err != nil {
+	if err := onTargets(target, d, k, leaving, func(some someRows) error { return q.exec(ctx, some.remove(), some.args...) }); err != nil {
 		return 0, err
 	}
 	if err := forgetPairs(ctx, q, d, o, still, alive); err != nil {
@@ -103,6 +83,43 @@ func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderO
 		p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt)
 }
 
+// standingPairs returns which of some pairs are still kept, as a rival may have retired them, and what else is: the targets that another row
+// makes, too, and the rows that make another target.
+func standingPairs(ctx context.Context, q querier, d Dialect, target *Table, k *KeepRows, pairs []Pair) (still map[Pair]bool, others, alive map[string]bool, err error) {
+	still, others, alive = map[Pair]bool{}, map[string]bool{}, map[string]bool{}
+	ours := make(map[Pair]bool, len(pairs))
+	var targets, rows []string
+	for _, p := range pairs {
+		ours[p] = true
+		targets, rows = append(targets, p.Target), append(rows, p.Row)
+	}
+	// First the lock: a transaction may see what there was at its first look, whatever others commit later.
+	if err := lockTargets(ctx, q, d, target, k, targets); err != nil {
+		return nil, nil, nil, err
+	}
+	look := func(some someRows) error {
+		there, err := selectPairs(ctx, q, k, some)
+		for _, p := range there {
+			if ours[p] {
+				still[p] = true
+			} else {
+				others[p.Target], alive[p.Row] = true, true
+			}
+		}
+		return err
+	}
+	for i, part := range batchesOf(rows, 500) {
+		err = look(keptRows(d, part))
+		if err == nil { // of what is marked another row may have made the same again
+			err = look(keptTargets(d, batchesOf(targets, 500)[i]).with("stale = 0"))
+		}
+		if err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	return still, others, alive, nil
+}
+
 // lockTargets locks rows of the target that are to be deleted. Who is writing one of them for another row of the source is waited for,
 // and what that has kept of it is seen by whoever looks then.
 func lockTargets(ctx context.Context, q querier, d Dialect, target *Table, k *KeepRows, targets []string) error {
@@ -110,14 +127,14 @@ func lockTargets(ctx context.Context, q querier, d Dialect, target *Table, k *Ke
 	if lock == "" { // the transaction has the database for itself
 		return nil
 	}
-	return onTargets(target, d, k, targets, func(condition string, args []any) error {
+	return onTargets(target, d, k, targets, func(some someRows) error {
 		one := 0
-		return q.queryAll(ctx, "SELECT 1 FROM "+d.QuoteTable(target.Schema, target.Name)+" WHERE "+condition+lock, args, func(scan func(...any) error) error { return scan(&one) })
+		return q.queryAll(ctx, "SELECT 1"+some.from()+lock, some.args, func(scan func(...any) error) error { return scan(&one) })
 	})
 }
 
-// onTargets calls do with conditions on rows of the target, by their keys as text, some hundred at a time.
-func onTargets(target *Table, d Dialect, k *KeepRows, targets []string, do func(condition string, args []any) error) error {
+// onTargets calls do with rows of the target, by their keys as text, some hundred at a time.
+func onTargets(target *Table, d Dialect, k *KeepRows, targets []string, do func(some someRows) error) error {
 	for _, part := range batchesOf(targets, 500) {
 		if len(part) == 0 {
 			continue
@@ -129,11 +146,13 @@ func onTargets(target *Table, d Dialect, k *KeepRows, targets []string, do func(
 				return err
 			}
 		}
-		condition, args := keyList(d, target, k.Key, keys)
+		some := someRows{table: d.QuoteTable(target.Schema, target.Name)}
 		if w, ok := d.words().(exactKeys); ok {
-			condition, args = w.exactKey(target, k.Key, keys)
+			some = w.exactRows(target, k.Key, keys)
+		} else {
+			some.condition, some.args = keyList(d, target, k.Key, keys)
 		}
-		if err := do(condition, args); err != nil {
+		if err := do(some); err != nil {
 			return err
 		}
 	}
@@ -167,8 +186,8 @@ func forgetPairs(ctx context.Context, q querier, d Dialect, o *LoaderOptions, pa
 			rows[i], each[i] = p.Row, literals(d, []string{p.Row, p.Target})
 		}
 		word, _ := d.words().valuesList()
-		if err := q.exec(ctx, "DELETE FROM stint_rows WHERE job = $1 AND stage = $2 AND "+keptRows(d, rows)+" AND (row_key, target_key) IN ("+word+strings.Join(each, ",")+")",
-			k.Job, k.Stage); err != nil {
+		some := keptRows(d, rows).with("job = $1 AND stage = $2 AND (row_key, target_key) IN (" + word + strings.Join(each, ",") + ")")
+		if err := q.exec(ctx, some.remove(), k.Job, k.Stage); err != nil {
 			return err
 		}
 	}

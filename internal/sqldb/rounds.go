@@ -173,7 +173,7 @@ func Doubt(ctx context.Context, db *DB, k *KeepRows, stages []string) error {
 	}
 	err := inTransaction(ctx, db, func(q querier) error {
 		list := literals(db.Dialect, stages)
-		if err := q.exec(ctx, "UPDATE stint_rows SET hash = 0 WHERE job = $1 AND hash <> 0 AND stage IN "+list, k.Job); err != nil {
+		if err := q.exec(ctx, "UPDATE stint_rows"+keptRows(db.Dialect, nil).hint+" SET hash = 0 WHERE job = $1 AND hash <> 0 AND stage IN "+list, k.Job); err != nil {
 			return err
 		}
 		if err := q.exec(ctx, "UPDATE stint_rounds SET mark = '' WHERE job = $1 AND stage IN "+list, k.Job); err != nil { // no mark: each row is compared
