@@ -1,6 +1,7 @@
 package migration_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -156,13 +157,24 @@ func TestARowThatTheTargetCallsByAnotherNameNowIsNotTakenFromWhoHasThatName(t *t
 	})
 }
 
-func TestWhatIsNoTableIsToldBeforeTheFirstPassThatItCannotCatchUp(t *testing.T) {
+func TestWhatIsNoTableIsRefusedBeforeTheFirstPassWithWhatToDoInstead(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "https://api.example.com/")
-	p := &plan.Plan{Name: "api", Stages: []plan.Stage{{Name: "people", From: plan.From{Table: "customer"}, Map: plan.Map{{Column: "id", Expr: "id"}},
-		To: plan.To{HTTP: &plan.HTTP{Method: "POST", Path: "/people"}}}}}
-	body, err := migration.New(w.dbs).Draft(t.Context(), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p, KeepRows: true}))
-	fmt.Println(string(body), err)
-	_, _, err = try(t, migration.New(w.dbs), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p, KeepRows: true}))
-	fmt.Println(err)
+	stage := func(to plan.To) *plan.Plan {
+		return &plan.Plan{Name: "elsewhere", Stages: []plan.Stage{{Name: "people", From: plan.From{Table: "customer"},
+			Map: plan.Map{{Column: "id", Expr: "id"}, {Column: "name", Expr: "name"}}, To: to}}}
+	}
+	for path, p := range map[string]*plan.Plan{"to.http": stage(plan.To{HTTP: &plan.HTTP{Method: "POST", Path: "/people"}}), "to.file": stage(plan.To{File: &plan.File{Format: "ndjson"}})} {
+		w := newWorld(t, "https://api.example.com/")
+		body, err := migration.New(w.dbs).Draft(t.Context(), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p, KeepRows: true}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out migration.DryRun
+		if err := json.Unmarshal(body, &out); err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Problems) != 1 || out.Problems[0].Path != "stages[0]."+path || !strings.Contains(out.Problems[0].Hint, "from.where") {
+			t.Errorf("%s: %+v", path, out.Problems)
+		}
+	}
 }
