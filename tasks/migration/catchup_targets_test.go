@@ -1,12 +1,17 @@
 package migration_test
 
 import (
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stint-run/stint/internal/mariadbtest"
+	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
 	"github.com/stint-run/stint/tasks/migration/plan"
 )
@@ -132,29 +137,149 @@ func TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart(t *testing.T) {
 	})
 }
 
-func TestARowThatTheTargetCallsByAnotherNameNowIsNotTakenFromWhoHasThatName(t *testing.T) {
+// together drives a job like try, but the steps of a stage at the same time, and does again what failed for a reason that passes.
+func together(t *testing.T, f tasks.Family, job tasks.Job) (total tasks.Counters) {
+	t.Helper()
+	stages, err := f.Plan(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range stages {
+		steps, next, err := f.Split(t.Context(), job, st, nil, 1000)
+		if err != nil || next != nil {
+			t.Fatal(err, next)
+		}
+		var wg sync.WaitGroup
+		attempts := make([]*tasks.Attempt, len(steps))
+		for i, step := range steps {
+			wg.Go(func() {
+				for {
+					attempts[i] = attemptAt(job, st, step, make(chan struct{}))
+					err := f.Run(t.Context(), attempts[i])
+					if _, passes := tasks.RetryAfterOf(err); !passes {
+						if err != nil {
+							t.Error(err)
+						}
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for _, a := range attempts {
+			total = total.Add(a.Counters())
+		}
+	}
+	return total
+}
+
+func TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere(t *testing.T) {
 	t.Parallel()
 	inEach(t, func(t *testing.T, to string) {
-		w := newWorld(t, to, "CREATE TABLE seat (id INTEGER PRIMARY KEY, place INTEGER); INSERT INTO seat WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 60) SELECT i, i FROM n")
-		s := upserted("seat", "chair", "place", "place", "id")
-		l := follow(t, w, s)
-		run(t, l.path, "UPDATE seat SET place = 61 - place") // everybody changes places, those of other steps, too
-		got, _, err := try(t, migration.NewCatchUp(l.dbs), l.next(t, nil))
-		if err != nil {
-			t.Fatal(err)
+		const n = 400
+		w := newWorld(t, to, fmt.Sprintf("CREATE TABLE seat (id INTEGER PRIMARY KEY, place INTEGER); INSERT INTO seat WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d) SELECT i, i FROM n", n))
+		l := &live{world: w, path: strings.TrimPrefix(w.from, "sqlite:")}
+		l.spec = migration.Spec{Source: "old", Target: "new", Plan: &plan.Plan{Name: "seats", Stages: []plan.Stage{upserted("seat", "chair", "place", "place", "id")}}, KeepRows: true, ChunkRows: 10, BatchRows: 4}
+		l.first = w.job(t, migration.Kind, l.spec)
+		drive(t, migration.New(w.dbs), l.first)
+		for i, change := range []string{"place = %d - place", "place = CASE place WHEN 1 THEN %d - 1 ELSE place - 1 END", "place = (place * 7 - 1) %% %d"} {
+			run(t, l.path, "UPDATE seat SET "+fmt.Sprintf(change, n+1)) // everybody changes places
+			together(t, migration.NewCatchUp(l.dbs), l.next(t, nil))
+			want := map[string]bool{}
+			db, err := sql.Open("sqlite", l.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, err := db.QueryContext(t.Context(), "SELECT place || ':' || id FROM seat")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rows.Next() {
+				var text string
+				if err := rows.Scan(&text); err != nil {
+					t.Fatal(err)
+				}
+				want[text] = true
+			}
+			if err := errors.Join(rows.Err(), rows.Close(), db.Close()); err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]bool{}
+			for _, text := range l.texts(t, "SELECT concat(place, ':', id) FROM chair") {
+				got[text] = true
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("change %d: %d rows in the target, %d in the source, or others", i, len(got), len(want))
+			}
 		}
-		if got.Quarantined != 0 {
-			t.Errorf("the round counted %+v", got)
-		}
-		var want []string
-		for i := range 60 {
-			want = append(want, fmt.Sprintf("%d:%d", i+1, 60-i))
-		}
-		l.expect(t, "SELECT concat(place, ':', id) FROM chair ORDER BY place", want...)
 		if got, _ := l.catchUp(t, nil); got.Written != 0 {
 			t.Errorf("the next round counted %+v, want nothing", got)
 		}
 	})
+}
+
+// stubborn drives a job like try, and does again what failed for a reason that passes. At the tenth failure it calls enough. It returns how
+// many there were.
+func stubborn(t *testing.T, f tasks.Family, job tasks.Job, enough func()) (failed int) {
+	t.Helper()
+	again := func(do func() error) {
+		for {
+			err := do()
+			if err == nil {
+				return
+			}
+			if _, passes := tasks.RetryAfterOf(err); !passes {
+				t.Fatalf("no error that passes: %v", err)
+			}
+			if failed++; failed == 10 {
+				enough()
+			}
+		}
+	}
+	var stages []tasks.Stage
+	again(func() (err error) { stages, err = f.Plan(t.Context(), job); return err })
+	for _, st := range stages {
+		for cursor := tasks.Cursor(nil); ; {
+			var steps []tasks.Step
+			var next tasks.Cursor
+			again(func() (err error) { steps, next, err = f.Split(t.Context(), job, st, cursor, 4); return err })
+			for _, step := range steps {
+				again(func() error { return f.Run(t.Context(), attemptAt(job, st, step, make(chan struct{}))) })
+			}
+			if cursor = next; next == nil {
+				break
+			}
+		}
+	}
+	return failed
+}
+
+func TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, mariadbtest.New(t), "CREATE TABLE many (id INTEGER PRIMARY KEY, v TEXT, of INTEGER REFERENCES many (id)); "+
+		"INSERT INTO many WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 6000) SELECT i, 'v' || i, i / 2 FROM n WHERE i > 1")
+	l := &live{world: w, path: strings.TrimPrefix(w.from, "sqlite:"), spec: migration.Spec{Source: "old", Target: "new", Plan: w.asTheyAre(t, "many"), KeepRows: true, ChunkRows: 300, BatchRows: 50}}
+	l.first = w.job(t, migration.Kind, l.spec)
+	drive(t, migration.New(w.dbs), l.first)
+	failed, killed := 0, 0
+	for i := range 4 {
+		run(t, l.path, fmt.Sprintf("DELETE FROM many WHERE id %% 7 = %d", i), fmt.Sprintf("UPDATE many SET v = 'changed %d' WHERE id %% 3 = 0", i),
+			fmt.Sprintf("INSERT INTO many SELECT id + %d, v, NULL FROM many WHERE id < 1000", 10000*(i+1)))
+		stop := kills(t, w.to)
+		stopped := func() {
+			killed += stop()
+			stop = func() int { return 0 }
+		}
+		failed += stubborn(t, migration.NewCatchUp(w.dbs), l.next(t, nil), stopped)
+		stopped()
+	}
+	if failed == 0 || killed < 20 {
+		t.Errorf("%d sessions were killed, %d attempts failed", killed, failed)
+	}
+	l.equal(t)
+	if got, _ := l.catchUp(t, nil); got.Written != 0 {
+		t.Errorf("the next round counted %+v, want nothing", got)
+	}
 }
 
 func TestWhatIsNoTableIsRefusedBeforeTheFirstPassWithWhatToDoInstead(t *testing.T) {
