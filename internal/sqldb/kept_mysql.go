@@ -63,7 +63,7 @@ func (mysqlDialect) exactRows(t *Table, columns []string, keys []RowKey) someRow
 			}
 			c, name := t.Column(columns[j]), MySQL.Quote(columns[j])
 			sql.WriteString(name + " = " + MySQL.operand(c, v, &some.args))
-			if text, ok := v.(string); ok && c.Kind == KindText {
+			if text, ok := v.(string); ok && c != nil && c.Kind == KindText {
 				if strings.HasPrefix(c.Type, "char") { // which has no blanks at its end
 					text = strings.TrimRight(text, " ")
 				}
@@ -91,10 +91,11 @@ func sameExactly(t *Table, key []string) string {
 }
 
 func (mysqlDialect) upsert(insert, _ string, set ...string) string {
+	given := make([]string, len(set))
 	for i, c := range set {
-		set[i] = c + " = VALUES(" + c + ")"
+		given[i] = c + " = VALUES(" + c + ")"
 	}
-	return insert + " ON DUPLICATE KEY UPDATE " + strings.Join(set, ", ")
+	return insert + " ON DUPLICATE KEY UPDATE " + strings.Join(given, ", ")
 }
 
 func (mysqlDialect) checksEachRow() bool { return true }
