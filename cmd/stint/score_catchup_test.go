@@ -13,6 +13,7 @@ import (
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/rig"
+	"github.com/stint-run/stint/internal/mariadbtest"
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
@@ -27,11 +28,11 @@ var liveSchema = []string{
 	"CREATE TABLE line (invoice INTEGER NOT NULL REFERENCES invoice(id), pos INTEGER NOT NULL, text VARCHAR(80), PRIMARY KEY (invoice, pos))",
 }
 
-// liveRows are the texts by which the tables are compared; source and target write them the same way.
+// liveRows are the texts by which the tables are compared; every database writes them the same way.
 var liveRows = []string{
-	"SELECT 'customer ' || id || ' ' || name || ' ' || coalesce(CAST(boss AS TEXT), '-') FROM customer",
-	"SELECT 'invoice ' || id || ' ' || customer || ' ' || number || ' ' || cents FROM invoice",
-	"SELECT 'line ' || invoice || '/' || pos || ' ' || coalesce(text, '-') FROM line",
+	"SELECT concat('customer ', id, ' ', name, ' ', coalesce(boss, 0)) FROM customer",
+	"SELECT concat('invoice ', id, ' ', customer, ' ', number, ' ', cents) FROM invoice",
+	"SELECT concat('line ', invoice, '/', pos, ' ', coalesce(text, '-')) FROM line",
 }
 
 // people work in the legacy system: each call is a change, or several in one transaction, some of which fail like those of people do.
@@ -59,7 +60,7 @@ func (p *people) work(ctx context.Context) {
 	case 4: // all of an invoice goes
 		changes = []string{fmt.Sprintf("DELETE FROM line WHERE invoice = %d", i), fmt.Sprintf("DELETE FROM invoice WHERE id = %d", i)}
 	case 5: // a number goes to another invoice
-		changes = []string{fmt.Sprintf("UPDATE invoice SET number = number || '-old' WHERE id = %d AND length(number) < 15", i),
+		changes = []string{fmt.Sprintf("UPDATE invoice SET number = concat(number, '-old') WHERE id = %d AND length(number) < 15", i),
 			fmt.Sprintf("INSERT INTO invoice VALUES (%d, %d, 'R-%d', 1)", id, c, i)}
 	case 6: // lines move up
 		changes = []string{fmt.Sprintf("UPDATE line SET pos = pos + 100 WHERE invoice = %d AND pos < 100", i)}
@@ -125,30 +126,47 @@ func rowsOf(t *testing.T, url string) map[string]int {
 	return rows
 }
 
+// emptyDatabase makes a database of a kind.
+func emptyDatabase(t *testing.T, kind string) string {
+	switch kind {
+	case "postgres":
+		return pgtest.New(t)
+	case "mariadb":
+		return mariadbtest.New(t)
+	}
+	return "sqlite:" + filepath.Join(t.TempDir(), "live.db")
+}
+
+// liveSource makes a source of some rows.
+func liveSource(t *testing.T, kind string, n int) string {
+	t.Helper()
+	source := emptyDatabase(t, kind)
+	series := map[string]string{"postgres": "generate_series(1, %d) AS n(i)", "mariadb": "(SELECT seq AS i FROM seq_1_to_%d) AS n",
+		"sqlite": "(WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < %d) SELECT i FROM c) AS n"}[kind]
+	fill := func(insert string, rows int) string { return insert + fmt.Sprintf(series, rows) }
+	setup := append(slices.Clone(liveSchema), fill("INSERT INTO customer SELECT i, concat('customer ', i), NULL FROM ", n/10),
+		"UPDATE customer SET boss = 1 + id % 7", fill(fmt.Sprintf("INSERT INTO invoice SELECT i, 1 + i %% %d, concat('R-', i), i FROM ", n/10), n/3),
+		fill(fmt.Sprintf("INSERT INTO line SELECT 1 + i %% %d, (i - i %% %d) / %d, concat('line ', i) FROM ", n/3, n/3, n/3), n/2))
+	if kind == "sqlite" {
+		setup = append([]string{"PRAGMA journal_mode = WAL"}, setup...)
+	}
+	if err := rig.Execute(t.Context(), source, setup...); err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
+
 // People work in the source while it is migrated, and while every process that takes part is killed again and again: after the
 // cutover source and target are equal.
 func TestScoreCatchUpWithASourceThatIsWrittenToThroughKills(t *testing.T) {
 	t.Parallel()
 	n, kills := size(rows, 6_000, 300_000), size(runs, 10, 100)
-	for _, from := range []string{"postgres", "sqlite"} {
-		t.Run(from, func(t *testing.T) {
+	// The source, and the target.
+	for _, ends := range [][2]string{{"postgres", "postgres"}, {"sqlite", "postgres"}, {"mariadb", "postgres"}, {"sqlite", "mariadb"}, {"mariadb", "mariadb"}} {
+		t.Run(ends[0]+" to "+ends[1], func(t *testing.T) {
 			t.Parallel()
-			source := "sqlite:" + filepath.Join(t.TempDir(), "live.db")
-			series := "(WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < %d) SELECT i FROM c) AS n"
-			if from == "postgres" {
-				source, series = pgtest.New(t), "generate_series(1, %d) AS n(i)"
-			}
-			fill := func(insert string, rows int) string { return insert + fmt.Sprintf(series, rows) }
-			setup := append(slices.Clone(liveSchema), fill("INSERT INTO customer SELECT i, 'customer ' || i, NULL FROM ", n/10),
-				"UPDATE customer SET boss = 1 + id % 7", fill(fmt.Sprintf("INSERT INTO invoice SELECT i, 1 + i %% %d, 'R-' || i, i FROM ", n/10), n/3),
-				fill(fmt.Sprintf("INSERT INTO line SELECT 1 + i %% %d, i / %d, 'line ' || i FROM ", n/3, n/3), n/2))
-			if from == "sqlite" {
-				setup = append([]string{"PRAGMA journal_mode = WAL"}, setup...)
-			}
-			if err := rig.Execute(t.Context(), source, setup...); err != nil {
-				t.Fatal(err)
-			}
-			target := pgtest.New(t)
+			source := liveSource(t, ends[0], n)
+			target := emptyDatabase(t, ends[1])
 			r := rig.New(t, redistest.New(t), rig.Connection{Name: "legacy", URL: source}, rig.Connection{Name: "cloud", URL: target})
 			random := moments(t)
 			p := &people{url: source, random: rand.New(rand.NewPCG(random.Uint64(), random.Uint64())), rows: n}
@@ -167,7 +185,7 @@ func TestScoreCatchUpWithASourceThatIsWrittenToThroughKills(t *testing.T) {
 					}
 				}
 			}
-			score(t, "catch-up from %s: equal %v, %d rows, %d changes meanwhile, %d kills, %d rounds", from, maps.Equal(want, got), len(want), p.done, kills, rounds)
+			score(t, "catch-up from %s to %s: equal %v, %d rows, %d changes meanwhile, %d kills, %d rounds", ends[0], ends[1], maps.Equal(want, got), len(want), p.done, kills, rounds)
 		})
 	}
 }

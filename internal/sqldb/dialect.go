@@ -130,6 +130,16 @@ type target interface {
 	lockStage(ctx context.Context, q querier, job, stage string) error
 	// insertNew turns an INSERT into one that does nothing where the key is there; key names its columns.
 	insertNew(insert, key string) string
+	// checksEachRow is Dialect.ChecksEachRow.
+	checksEachRow() bool
+	// upsert turns an INSERT into one that overwrites some columns where the key is there; key names the columns of the only one.
+	upsert(insert, key string, set ...string) string
+	// lockRows goes behind a SELECT of rows of a target that are to be deleted, so that whoever is writing them is waited for.
+	lockRows() string
+	// referred reports whether an error says that a row cannot be deleted as others refer to it.
+	referred(err error) bool
+	// unsettled is IsUnsettled.
+	unsettled(err error) bool
 	// lockingRead goes behind a SELECT whose row insertNew has written or found, so that it is seen.
 	lockingRead() string
 	// bigint casts an expression to an integer of 64 bits.
@@ -158,6 +168,21 @@ type keyWriter interface {
 	keyLiteral(c *Column, v any) (string, bool)
 }
 
+// rowKeeper is a dialect whose indexes have no room for the keys in stint_rows.
+type rowKeeper interface {
+	// keptRows chooses by row_key, keptTargets by target_key: one of the keys.
+	keptRows(keys []string) someRows
+	keptTargets(keys []string) someRows
+	// keptPage selects the different keys behind one ($3) of a job and stage ($1, $2), $4 at most, in any order that stays the same.
+	keptPage(condition string) string
+}
+
+// exactKeys is a dialect to which keys may be equal that a source tells apart.
+type exactKeys interface {
+	// exactRows chooses the rows of a table that have the very keys.
+	exactRows(t *Table, columns []string, keys []RowKey) someRows
+}
+
 // operand writes a value of a key as it is compared with a column of a query, and adds it to the arguments where it is one.
 func (d Dialect) operand(c *Column, v any, args *[]any) string {
 	words := d.words()
@@ -169,6 +194,10 @@ func (d Dialect) operand(c *Column, v any, args *[]any) string {
 	*args = append(*args, v)
 	return words.place(len(*args), c)
 }
+
+// ChecksEachRow says that the database looks at foreign keys row by row within a statement: of rows that refer to each other none can
+// come, or go, first.
+func (d Dialect) ChecksEachRow() bool { return d.words().checksEachRow() }
 
 // nameOf says what a name is for.
 type nameOf byte

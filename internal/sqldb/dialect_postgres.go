@@ -243,6 +243,26 @@ func (postgresDialect) lockStage(ctx context.Context, q querier, job, stage stri
 func (postgresDialect) insertNew(insert, key string) string {
 	return insert + " ON CONFLICT (" + key + ") DO NOTHING"
 }
+
+func (postgresDialect) upsert(insert, key string, set ...string) string {
+	return overwriting(insert, key, set)
+}
+
+func (postgresDialect) checksEachRow() bool { return false }
+
+func (postgresDialect) lockRows() string { return " FOR UPDATE" }
+
+func (postgresDialect) referred(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "23503" || pg.Code == "23001")
+}
+
+// unsettled is also 42830, with which the server says that what a foreign key refers to is not unique.
+func (postgresDialect) unsettled(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "23505" || pg.Code == "42830")
+}
+
 func (postgresDialect) lockingRead() string             { return "" }
 func (postgresDialect) bigint(expression string) string { return "CAST(" + expression + " AS bigint)" }
 func (postgresDialect) encoding() encoding              { return encodeCopy }

@@ -46,6 +46,11 @@ func (sourceOnly) setSequence(context.Context, *DB, *Table, *Column) error  { re
 func (sourceOnly) ensureLedger(context.Context, *DB) error                  { return errSourceOnly }
 func (sourceOnly) lockStage(context.Context, querier, string, string) error { return errSourceOnly }
 func (sourceOnly) insertNew(insert, _ string) string                        { return insert }
+func (sourceOnly) upsert(insert, _ string, _ ...string) string              { return insert }
+func (sourceOnly) checksEachRow() bool                                      { return false }
+func (sourceOnly) lockRows() string                                         { return "" }
+func (sourceOnly) referred(error) bool                                      { return false }
+func (sourceOnly) unsettled(error) bool                                     { return false }
 func (sourceOnly) lockingRead() string                                      { return "" }
 func (sourceOnly) bigint(expression string) string                          { return expression }
 func (sourceOnly) encoding() encoding                                       { return encodeValues }

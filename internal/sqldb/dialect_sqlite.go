@@ -246,6 +246,25 @@ func (sqliteDialect) lockStage(context.Context, querier, string, string) error {
 func (sqliteDialect) insertNew(insert, key string) string {
 	return insert + " ON CONFLICT (" + key + ") DO NOTHING"
 }
+
+func (sqliteDialect) upsert(insert, key string, set ...string) string {
+	return overwriting(insert, key, set)
+}
+
+func (sqliteDialect) checksEachRow() bool { return false }
+
+func (sqliteDialect) lockRows() string { return "" }
+
+func (sqliteDialect) referred(err error) bool {
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && (lite.Code() == sqlitelib.SQLITE_CONSTRAINT_FOREIGNKEY || lite.Code() == sqlitelib.SQLITE_CONSTRAINT_TRIGGER)
+}
+
+func (sqliteDialect) unsettled(err error) bool {
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code() == sqlitelib.SQLITE_CONSTRAINT_UNIQUE
+}
+
 func (sqliteDialect) lockingRead() string             { return "" }
 func (sqliteDialect) bigint(expression string) string { return "CAST(" + expression + " AS bigint)" }
 func (sqliteDialect) encoding() encoding              { return encodeValues }

@@ -139,23 +139,27 @@ func keepRows(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table
 			sql.WriteString("(" + d.Literal(k.Job) + "," + d.Literal(k.Stage) + "," + d.Literal(p.Row) + "," + d.Literal(p.Target) + "," +
 				strconv.FormatInt(hashes[i], 10) + ",0)")
 		}
-		sql.WriteString(" ON CONFLICT (job, stage, row_key, target_key) DO UPDATE SET hash = EXCLUDED.hash, stale = 0")
-		if err := q.exec(ctx, sql.String()); err != nil {
+		if err := q.exec(ctx, d.words().upsert(sql.String(), "job, stage, row_key, target_key", "hash", "stale")); err != nil {
 			return err
 		}
 		pairs, hashes = pairs[n:], hashes[n:]
 	}
 	if o.inRound() {
-		return k.holds(ctx, q)
+		return k.holds(ctx, q, d)
 	}
 	return nil
 }
 
 // replace takes away what was kept of rows before, and says anew which of them are set aside.
 func (k *KeepRows) replace(ctx context.Context, q querier, d Dialect, table string, b *Batch, keys []string, bad []badRow) error {
-	of := " WHERE job = " + d.Literal(k.Job) + " AND stage = " + d.Literal(k.Stage)
-	if err := deleteKeys(ctx, q, d, "DELETE FROM stint_rows"+of+" AND stale = 0 AND row_key IN ", keys); err != nil {
-		return err
+	of := "job = " + d.Literal(k.Job) + " AND stage = " + d.Literal(k.Stage) + " AND stale = 0"
+	for _, part := range batchesOf(keys, 500) {
+		if len(part) == 0 {
+			continue
+		}
+		if err := q.exec(ctx, keptRows(d, part).with(of).remove()); err != nil {
+			return err
+		}
 	}
 	all := keys
 	for i := range bad {
@@ -191,6 +195,44 @@ func deleteKeys(ctx context.Context, q querier, d Dialect, sql string, keys []st
 	return nil
 }
 
+// someRows is a choice among the rows of a table: by which index they are found, "" for any, a condition, and its arguments.
+type someRows struct {
+	table, hint, condition string
+	args                   []any
+}
+
+// keptRows chooses rows of stint_rows by their key in the source. Less than a thousand keys: of more some servers make a table.
+func keptRows(d Dialect, keys []string) someRows {
+	if w, ok := d.words().(rowKeeper); ok {
+		return w.keptRows(keys)
+	}
+	return someRows{table: "stint_rows", condition: "row_key IN " + literals(d, keys)}
+}
+
+// keptTargets chooses them by their key in the target.
+func keptTargets(d Dialect, keys []string) someRows {
+	if w, ok := d.words().(rowKeeper); ok {
+		return w.keptTargets(keys)
+	}
+	return someRows{table: "stint_rows", condition: "target_key IN " + literals(d, keys)}
+}
+
+// with narrows the choice.
+func (s someRows) with(condition string) someRows {
+	s.condition = condition + " AND " + s.condition
+	return s
+}
+
+func (s someRows) from() string { return " FROM " + s.table + s.hint + " WHERE " + s.condition }
+
+// remove is the statement that deletes the rows.
+func (s someRows) remove() string {
+	if s.hint != "" { // which a DELETE of one table does not take
+		return "DELETE " + s.table + s.from()
+	}
+	return "DELETE" + s.from()
+}
+
 // literals lists texts, in parentheses.
 func literals(d Dialect, texts []string) string {
 	quoted := make([]string, len(texts))
@@ -207,7 +249,7 @@ func KnownRows(ctx context.Context, db *DB, k *KeepRows, keys []string) (map[str
 		if len(part) == 0 {
 			continue
 		}
-		err := db.queryAll(ctx, "SELECT row_key, hash FROM stint_rows WHERE job = $1 AND stage = $2 AND stale = 0 AND row_key IN "+literals(db.Dialect, part),
+		err := db.queryAll(ctx, "SELECT row_key, hash"+keptRows(db.Dialect, part).with("job = $1 AND stage = $2 AND stale = 0").from(),
 			[]any{k.Job, k.Stage}, func(scan func(...any) error) error {
 				var key string
 				var hash int64
@@ -229,7 +271,7 @@ func KeptPairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair,
 		if len(part) == 0 {
 			continue
 		}
-		found, err := selectPairs(ctx, db.querier(), k, "row_key IN "+literals(db.Dialect, part))
+		found, err := selectPairs(ctx, db.querier(), k, keptRows(db.Dialect, part))
 		if err != nil {
 			return nil, fmt.Errorf("look rows up in stint_rows: %w", Classify(err))
 		}
@@ -238,8 +280,8 @@ func KeptPairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair,
 	return pairs, nil
 }
 
-func selectPairs(ctx context.Context, q querier, k *KeepRows, condition string) (pairs []Pair, err error) {
-	err = q.queryAll(ctx, "SELECT row_key, target_key FROM stint_rows WHERE job = $1 AND stage = $2 AND "+condition, []any{k.Job, k.Stage},
+func selectPairs(ctx context.Context, q querier, k *KeepRows, some someRows) (pairs []Pair, err error) {
+	err = q.queryAll(ctx, "SELECT row_key, target_key"+some.with("job = $1 AND stage = $2").from(), []any{k.Job, k.Stage},
 		func(scan func(...any) error) error {
 			var p Pair
 			err := scan(&p.Row, &p.Target)
@@ -249,14 +291,18 @@ func selectPairs(ctx context.Context, q querier, k *KeepRows, condition string) 
 	return pairs, err
 }
 
-// KeptKeys returns the keys of rows of which something is in the target, as text and in the order of texts, behind one, at most
+// KeptKeys returns the keys of rows of which something is in the target, as text and in an order of the target's, behind one, at most
 // limit: all of them, or those alone that could not be deleted when they should have been.
 func KeptKeys(ctx context.Context, db *DB, k *KeepRows, stale bool, after string, limit int) (keys []string, err error) {
 	only := ""
 	if stale {
 		only = " AND stale = 1"
 	}
-	err = db.queryAll(ctx, "SELECT DISTINCT row_key FROM stint_rows WHERE job = $1 AND stage = $2 AND row_key > $3"+only+" ORDER BY row_key LIMIT $4",
+	query := "SELECT DISTINCT row_key FROM stint_rows WHERE job = $1 AND stage = $2 AND row_key > $3" + only + " ORDER BY row_key LIMIT $4"
+	if w, ok := db.Dialect.words().(rowKeeper); ok {
+		query = w.keptPage(only)
+	}
+	err = db.queryAll(ctx, query,
 		[]any{k.Job, k.Stage, after, limit}, func(scan func(...any) error) error {
 			var key string
 			err := scan(&key)
@@ -274,7 +320,7 @@ func StalePairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	pairs, err := selectPairs(ctx, db.querier(), k, "stale = 1 AND row_key IN "+literals(db.Dialect, keys))
+	pairs, err := selectPairs(ctx, db.querier(), k, keptRows(db.Dialect, keys).with("stale = 1"))
 	if err != nil {
 		return nil, fmt.Errorf("read stint_rows: %w", Classify(err))
 	}

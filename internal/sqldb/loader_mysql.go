@@ -10,10 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/go-sql-driver/mysql"
 	"github.com/stint-run/stint/tasks"
-	"go.opentelemetry.io/otel/trace"
 )
 
 const (
@@ -167,6 +165,9 @@ func (s *mysqlSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 		err = s.settle(ctx, b, 0, b.RowsRead, b.bad)
 	}
 	if err == nil {
+		err = s.keep(ctx, b, 0, b.RowsRead, b.bad)
+	}
+	if err == nil {
 		err = s.run(ctx, "COMMIT")
 	}
 	if err == nil {
@@ -180,7 +181,7 @@ func (s *mysqlSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 	if _, _, _, ok := s.rowFault(err); !ok || b.RowsEncoded == 0 {
 		return Loaded{}, Classify(err)
 	}
-	return s.isolate(ctx, b)
+	return isolate(ctx, s, &s.opts, b)
 }
 
 // begin begins the transaction with the row of the ledger, whose key a rival waits for.
@@ -273,9 +274,17 @@ func (s *mysqlSink) warning(ctx context.Context) error {
 	return w
 }
 
+// keep keeps what became of the rows [first, end).
+func (s *mysqlSink) keep(ctx context.Context, b *Batch, first, end int, bad []badRow) error {
+	return keepRows(ctx, placed{sqlQuerier{s.conn}, mysqlPlace}, MySQL, &s.opts, s.m.Source.FullName(), b, first, end, bad)
+}
+
 // quarantine keeps bad rows, a few hundred at a time.
 func (s *mysqlSink) quarantine(ctx context.Context, b *Batch, bad []badRow) error {
 	o := &s.opts
+	if o.inRound() {
+		return nil // keep does
+	}
 	if o.Again != nil {
 		return s.requarantine(ctx, b, bad)
 	}
@@ -300,132 +309,51 @@ func (s *mysqlSink) quarantine(ctx context.Context, b *Batch, bad []badRow) erro
 	return nil
 }
 
-// isolate loads a batch of which the server rejected something: it finds the rows, quarantines them and loads the rest, in
-// transactions of a bounded time.
-func (s *mysqlSink) isolate(ctx context.Context, b *Batch) (Loaded, error) {
-	trace.SpanFromContext(ctx).AddEvent("isolating rejected rows")
-	sum := Loaded{To: b.From}
-	from, row := b.From, 0
-	for {
-		p, next, err := s.isolatePart(ctx, b, from, row)
-		if err != nil {
-			back, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			_ = s.rollback(back) // the error that counts is the first one
-			return sum, Classify(err)
-		}
-		sum = Loaded{To: p.to, Done: p.done, Counters: sum.Counters.Add(p.loaded().Counters)}
-		if next == b.RowsEncoded {
-			return sum, nil
-		}
-		from, row = p.to, next
-		if isClosed(s.opts.Draining) {
-			return sum, tasks.ErrDrained
-		}
+func (s *mysqlSink) beginPart(ctx context.Context, b *Batch, p part, first int) error {
+	if err := s.begin(ctx, p); err != nil {
+		return err
 	}
+	return holdSQL(ctx, s.conn, MySQL, b, s.opts.Again, first, " FOR UPDATE")
 }
 
-// isolatePart commits one transaction of isolate, starting at an encoded row, and returns the row that the next one starts at.
-func (s *mysqlSink) isolatePart(ctx context.Context, b *Batch, from RowKey, row int) (part, int, error) {
-	first := 0
-	if row > 0 {
-		first = b.readIndex(row)
+func (s *mysqlSink) reach(b *Batch, row, width int) int {
+	return min(b.groupEnd(min(row+width, b.RowsEncoded)), s.statementEnd(b, row))
+}
+
+// try needs a savepoint even for one statement: one with warnings has taken effect.
+func (s *mysqlSink) try(ctx context.Context, b *Batch, row, end int) error {
+	if err := s.run(ctx, "SAVEPOINT stint"); err != nil {
+		return err
 	}
-	p := part{from: from, to: b.To, done: b.Last}
-	if err := s.begin(ctx, p); err != nil {
-		return part{}, 0, err
+	return s.write(ctx, b, row, end)
+}
+
+func (s *mysqlSink) untry(ctx context.Context) error { return s.run(ctx, "ROLLBACK TO stint") }
+func (s *mysqlSink) stoppedAt(err error) int         { return rowIn(err) }
+
+func (s *mysqlSink) giveUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = s.rollback(ctx) // the error that counts is the first one
+}
+
+func (s *mysqlSink) endPart(ctx context.Context, b *Batch, p part, first, end int, bad []badRow) error {
+	err := s.quarantine(ctx, b, bad)
+	if err == nil {
+		err = s.run(ctx, "UPDATE stint_ledger SET to_key = ?, done = ?, rows_read = ?, rows_written = ?, rows_quarantined = ?, rows_skipped = ?, bytes = ?, checksum = ? "+
+			"WHERE job = ? AND stage = ? AND step = ? AND from_key = ?", p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(),
+			s.opts.Job, s.opts.Stage, s.opts.Step, p.from.String())
 	}
-	if err := holdSQL(ctx, s.conn, MySQL, b, s.opts.Again, first, " FOR UPDATE"); err != nil {
-		return part{}, 0, err
-	}
-	found, next, sum, size, err := s.isolateRows(ctx, b, row)
-	if err != nil {
-		return part{}, 0, err
-	}
-	if s.opts.Stop && len(found) > 0 {
-		return part{}, 0, s.opts.stopped(b, &found[0])
-	}
-	end := b.RowsRead
-	if next < b.RowsEncoded {
-		end = b.readIndex(next)
-		p.to, p.done = b.keyAt(end, b.parts), false
-	}
-	bad := found
-	for _, q := range b.bad {
-		if q.at >= first && q.at < end {
-			bad = append(bad, q)
-		}
-	}
-	p.read, p.quarantined, p.skipped, p.bytes, p.checksum = end-first, setAside(bad), b.skippedWithin(first, end), size, sum
-	p.written = next - row
-	for _, q := range found {
-		p.written -= q.rows
-	}
-	if err := s.quarantine(ctx, b, bad); err != nil {
-		return part{}, 0, err
-	}
-	err = s.run(ctx, "UPDATE stint_ledger SET to_key = ?, done = ?, rows_read = ?, rows_written = ?, rows_quarantined = ?, rows_skipped = ?, bytes = ?, checksum = ? "+
-		"WHERE job = ? AND stage = ? AND step = ? AND from_key = ?", p.to.String(), p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(),
-		s.opts.Job, s.opts.Stage, s.opts.Step, from.String())
 	if err == nil {
 		err = s.settle(ctx, b, first, end, bad)
 	}
 	if err == nil {
+		err = s.keep(ctx, b, first, end, bad)
+	}
+	if err == nil {
 		err = s.run(ctx, "COMMIT")
 	}
-	return p, next, err
-}
-
-// isolateRows loads encoded rows from row on until the end of the batch or of the budget. Where the server says in which row it
-// stopped, what is before it is loaded, and the row itself is tried alone, so that only a row that fails by itself is blamed.
-func (s *mysqlSink) isolateRows(ctx context.Context, b *Batch, row int) (found []badRow, next int, sum uint64, size int, err error) {
-	hash := xxhash.New()
-	deadline := time.Now().Add(isolationBudget)
-	start, width, suspect := row, b.RowsEncoded-row, false
-	for row < b.RowsEncoded {
-		over := time.Now().After(deadline) || isClosed(s.opts.Draining)
-		if over && row > start && b.canCutAt(b.readIndex(row)) { // never before it has moved: each part has a From of its own
-			break
-		}
-		end := min(b.groupEnd(min(row+width, b.RowsEncoded)), s.statementEnd(b, row))
-		// A statement with warnings has taken effect.
-		if err := s.run(ctx, "SAVEPOINT stint"); err != nil {
-			return nil, 0, 0, 0, err
-		}
-		err := s.write(ctx, b, row, end)
-		if err == nil {
-			_, _ = hash.Write(b.span(row, end)) // a hash never fails
-			size += len(b.span(row, end))
-			row = end
-			width *= 8
-			if suspect {
-				width, suspect = 1, false
-			}
-			continue
-		}
-		code, reason, column, ok := s.rowFault(err)
-		if !ok {
-			return nil, 0, 0, 0, err
-		}
-		if err := s.run(ctx, "ROLLBACK TO stint"); err != nil {
-			return nil, 0, 0, 0, err
-		}
-		if b.readIndex(row) == b.readIndex(end-1) {
-			found = append(found, badRow{at: b.readIndex(row), rows: end - row, column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
-			row = end
-			width, suspect = 64, false
-			continue
-		}
-		switch line := rowIn(err); {
-		case line == 1 || end-row == 2:
-			width, suspect = 1, false
-		case line > 1 && line <= end-row:
-			width, suspect = line-1, true
-		default:
-			width, suspect = (end-row)/2, false
-		}
-	}
-	return found, row, hash.Sum64(), size, nil
+	return err
 }
 
 // sourceColumn returns the source's name of a column of the target; "" for none.

@@ -40,7 +40,11 @@ func newMySQLMerge(m *Mapping, o *LoaderOptions) *mysqlMerge {
 		own, staged = own+", stint_key longtext", columns+", stint_key"
 	}
 	const stage = "stint_stage"
-	join := stage + " s JOIN " + target + " t ON " + sameKey(d, o.Key)
+	same := sameKey(d, o.Key)
+	if o.Rows != nil { // two rows of the source must not share one of the target: the second is refused by the key
+		same = sameExactly(m.Target, o.Key)
+	}
+	join := stage + " s JOIN " + target + " t ON " + same
 	x := &mysqlMerge{
 		// With a key of its own, as some servers want one of each table.
 		make: "CREATE TEMPORARY TABLE " + stage + " (" + own + ") ENGINE=InnoDB AS SELECT " + columns + " FROM " + target + " WHERE 1 = 0",
@@ -55,7 +59,7 @@ func newMySQLMerge(m *Mapping, o *LoaderOptions) *mysqlMerge {
 		if len(set) > 0 {
 			x.update = "UPDATE " + join + " SET " + strings.Join(set, ", ")
 		}
-		x.insert += " LEFT JOIN " + target + " t ON " + sameKey(d, o.Key) + " WHERE t." + d.Quote(o.Key[0]) + " IS NULL"
+		x.insert += " LEFT JOIN " + target + " t ON " + same + " WHERE t." + d.Quote(o.Key[0]) + " IS NULL"
 	}
 	x.insert += " ORDER BY s.stint_n"
 	if !m.KeepIDs {

@@ -12,12 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stint-run/stint/tasks"
-	"go.opentelemetry.io/otel/trace"
 )
-
-// isolationBudget is how long one transaction may go on isolating bad rows before it commits what it has: a drain, and whoever
-// waits for our locks, must not wait for a batch of ten thousand bad rows.
-const isolationBudget = 500 * time.Millisecond
 
 // postgresSink loads by COPY. A batch costs two round trips: everything up to the end of the COPY, and COMMIT.
 type postgresSink struct {
@@ -31,6 +26,8 @@ type postgresSink struct {
 	staged bool
 	merge  string
 	used   bool // the temporary table may hold rows of this transaction
+	// pending ends the last savepoint of isolate; it goes with the next statement.
+	pending string
 }
 
 func newPostgresSink(ctx context.Context, db *DB, m *Mapping, opts LoaderOptions) (*postgresSink, error) {
@@ -110,7 +107,7 @@ func (s *postgresSink) load(ctx context.Context, b *Batch) (Loaded, error) {
 	if _, _, _, ok := s.rowFault(err); !ok || b.RowsEncoded == 0 {
 		return Loaded{}, Classify(err)
 	}
-	return s.isolate(ctx, b)
+	return isolate(ctx, s, &s.opts, b)
 }
 
 // part is what one transaction commits of a batch: its rows from one to another, counted among all rows of the batch.
@@ -243,85 +240,47 @@ func isLedgerConflict(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "23505" && pg.TableName == "stint_ledger"
 }
 
-// isolate loads a batch of which the server rejected something: it finds the rows, quarantines them and loads the rest, in
-// transactions of a bounded time.
-func (s *postgresSink) isolate(ctx context.Context, b *Batch) (Loaded, error) {
-	trace.SpanFromContext(ctx).AddEvent("isolating rejected rows")
-	var sum Loaded
-	sum.To = b.From
-	from, row := b.From, 0
-	for {
-		p, next, err := s.isolatePart(ctx, b, from, row)
-		if err != nil {
-			_ = s.rollback(ctx) // the error that counts is the first one
-			if isLedgerConflict(err) {
-				err = ErrTaken
-			}
-			return sum, Classify(err)
-		}
-		sum = Loaded{To: p.to, Done: p.done, Counters: sum.Counters.Add(p.loaded().Counters)}
-		if next == b.RowsEncoded {
-			return sum, nil
-		}
-		from, row = p.to, next
-		if isClosed(s.opts.Draining) {
-			return sum, tasks.ErrDrained
-		}
-	}
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-// isolatePart commits one transaction of isolate, starting at an encoded row, and returns the row that the next one starts at.
-func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, row int) (part, int, error) {
-	first := 0
-	if row > 0 {
-		first = b.readIndex(row)
-	}
-	planned := part{from: from, to: b.To, done: b.Last}
+func (s *postgresSink) beginPart(ctx context.Context, b *Batch, p part, first int) error {
+	s.pending = ""
 	// A border that is checked only at COMMIT would not say which row it was.
-	before := s.begin() + "SET CONSTRAINTS ALL IMMEDIATE;\n" + s.ledgerInsert(planned)
-	if err := s.run(ctx, before); err != nil {
-		return part{}, 0, err
-	}
-	if err := s.hold(ctx, b, first); err != nil {
-		return part{}, 0, err
-	}
-	found, next, sum, size, err := s.isolateRows(ctx, b, row)
-	if err != nil {
-		return part{}, 0, err
-	}
-	if s.opts.Stop && len(found) > 0 {
-		return part{}, 0, s.opts.stopped(b, &found[0])
-	}
-	p := planned
-	end := b.RowsRead
-	if next < b.RowsEncoded {
-		end = b.readIndex(next)
-		p.to, p.done = b.keyAt(end, b.parts), false
-	}
-	bad := found
-	for _, q := range b.bad {
-		if q.at >= first && q.at < end {
-			bad = append(bad, q)
+	if err := s.run(ctx, s.begin()+"SET CONSTRAINTS ALL IMMEDIATE;\n"+s.ledgerInsert(p)); err != nil {
+		if isLedgerConflict(err) {
+			return ErrTaken
 		}
+		return err
 	}
-	p.read, p.quarantined, p.skipped, p.bytes, p.checksum = end-first, setAside(bad), b.skippedWithin(first, end), size, sum
-	p.written = next - row
-	for _, q := range found {
-		p.written -= q.rows
+	return s.hold(ctx, b, first)
+}
+
+func (s *postgresSink) reach(b *Batch, row, width int) int {
+	return b.groupEnd(min(row+width, b.RowsEncoded))
+}
+
+// try sends the end of the savepoint before with its own.
+func (s *postgresSink) try(ctx context.Context, b *Batch, row, end int) error {
+	err := s.copy(ctx, s.pending+"SAVEPOINT stint;\n", b, row, end)
+	if err == nil {
+		s.pending = "RELEASE stint;\n"
 	}
+	return err
+}
+
+func (s *postgresSink) untry(context.Context) error {
+	s.pending = "ROLLBACK TO stint; RELEASE stint;\n" // the temporary table holds again what it held at the savepoint
+	return nil
+}
+
+func (s *postgresSink) stoppedAt(err error) int { return copyLine(err) }
+
+func (s *postgresSink) giveUp(ctx context.Context) {
+	_ = s.rollback(ctx) // the error that counts is the first one
+}
+
+func (s *postgresSink) endPart(ctx context.Context, b *Batch, p part, first, end int, bad []badRow) error {
 	l := Postgres.Literal
-	err = s.run(ctx, s.quarantineInsert(b, bad)+fmt.Sprintf("UPDATE stint_ledger SET to_key = %s, done = %d, rows_read = %d, rows_written = %d, "+
+	err := s.run(ctx, s.pending+s.quarantineInsert(b, bad)+fmt.Sprintf("UPDATE stint_ledger SET to_key = %s, done = %d, rows_read = %d, rows_written = %d, "+
 		"rows_quarantined = %d, rows_skipped = %d, bytes = %d, checksum = %s WHERE job = %s AND stage = %s AND step = %s AND from_key = %s", l(p.to.String()),
-		p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, l(p.checksumText()), l(s.opts.Job), l(s.opts.Stage), l(s.opts.Step), l(from.String())))
+		p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, l(p.checksumText()), l(s.opts.Job), l(s.opts.Stage), l(s.opts.Step), l(p.from.String())))
 	if err == nil {
 		err = s.settled(ctx, b, first, end, bad)
 	}
@@ -331,59 +290,7 @@ func (s *postgresSink) isolatePart(ctx context.Context, b *Batch, from RowKey, r
 	if err == nil {
 		err = s.commit(ctx)
 	}
-	return p, next, err
-}
-
-// isolateRows loads encoded rows from row on, each COPY under a savepoint, until the end of the batch or of the budget. The
-// server says in which line it stopped; what is before it is loaded, the line itself is tried alone, so that only a row that
-// fails by itself is blamed. All that was made of one row of the source stands and falls together.
-func (s *postgresSink) isolateRows(ctx context.Context, b *Batch, row int) (found []badRow, next int, sum uint64, size int, err error) {
-	hash := xxhash.New()
-	deadline := time.Now().Add(isolationBudget)
-	start, width, suspect := row, b.RowsEncoded-row, false
-	savepoint := ""
-	for row < b.RowsEncoded {
-		over := time.Now().After(deadline) || isClosed(s.opts.Draining)
-		if over && row > start && b.canCutAt(b.readIndex(row)) { // never before it has moved: each part has a From of its own
-			break
-		}
-		end := b.groupEnd(min(row+width, b.RowsEncoded))
-		err := s.copy(ctx, savepoint+"SAVEPOINT stint;\n", b, row, end)
-		if err == nil {
-			savepoint = "RELEASE stint;\n"
-			_, _ = hash.Write(b.span(row, end)) // a hash never fails
-			size += len(b.span(row, end))
-			row = end
-			width *= 8
-			if suspect {
-				width, suspect = 1, false
-			}
-			continue
-		}
-		code, reason, column, ok := s.rowFault(err)
-		if !ok {
-			return nil, 0, 0, 0, err
-		}
-		savepoint = "ROLLBACK TO stint; RELEASE stint;\n" // the temporary table holds again what it held at the savepoint
-		if b.readIndex(row) == b.readIndex(end-1) {
-			found = append(found, badRow{at: b.readIndex(row), rows: end - row, column: s.sourceColumn(column), reason: reason, code: code, json: b.encodedJSON(row)})
-			row = end
-			width, suspect = 64, false
-			continue
-		}
-		switch line := copyLine(err); {
-		case line == 1 || end-row == 2:
-			width, suspect = 1, false
-		case line > 1 && line <= end-row:
-			width, suspect = line-1, true
-		default:
-			width, suspect = (end-row)/2, false
-		}
-	}
-	if savepoint != "" {
-		err = s.run(ctx, savepoint)
-	}
-	return found, row, hash.Sum64(), size, err
+	return err
 }
 
 // sourceColumn returns the source's name of a column of the target; "" for none.

@@ -105,6 +105,15 @@ func onConflict(d Dialect, names, key []string) string {
 	return " ON CONFLICT (" + d.QuoteList(key) + ") DO UPDATE SET " + strings.Join(set, ", ")
 }
 
+// overwriting makes an INSERT into one of stint's own tables overwrite columns where the key is there.
+func overwriting(insert, key string, columns []string) string {
+	set := make([]string, len(columns))
+	for i, c := range columns {
+		set[i] = c + " = EXCLUDED." + c
+	}
+	return insert + " ON CONFLICT (" + key + ") DO UPDATE SET " + strings.Join(set, ", ")
+}
+
 // prepareKeyed makes the statements that know a row by its key, where they are needed.
 func (s *sqliteSink) prepareKeyed() error {
 	s.idAt = -1

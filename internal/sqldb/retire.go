@@ -2,13 +2,9 @@ package sqldb
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
-	"modernc.org/sqlite"
-	sqlitelib "modernc.org/sqlite/lib"
 )
 
 // Retired says what Retire has done.
@@ -29,7 +25,7 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 		if n, err = retire(ctx, q, db.Dialect, target, o, pairs); err != nil {
 			return err
 		}
-		return o.Rows.holds(ctx, q)
+		return o.Rows.holds(ctx, q, db.Dialect)
 	})
 	switch {
 	case err == nil:
@@ -46,10 +42,11 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 	}
 	k := o.Rows
 	err = inTransaction(ctx, db, func(q querier) error {
-		if err := q.exec(ctx, "UPDATE stint_rows SET stale = 1 WHERE job = $1 AND stage = $2 AND row_key = $3 AND target_key = $4", k.Job, k.Stage, pairs[0].Row, pairs[0].Target); err != nil {
+		some := keptRows(db.Dialect, []string{pairs[0].Row})
+		if err := q.exec(ctx, "UPDATE stint_rows"+some.hint+" SET stale = 1 WHERE job = $1 AND stage = $2 AND "+some.condition+" AND target_key = $3", k.Job, k.Stage, pairs[0].Target); err != nil {
 			return err
 		}
-		return k.holds(ctx, q)
+		return k.holds(ctx, q, db.Dialect)
 	})
 	if err != nil {
 		return Retired{}, fmt.Errorf("mark rows of %s: %w", target.FullName(), Classify(err))
@@ -59,62 +56,116 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 
 func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderOptions, pairs []Pair) (int, error) {
 	k := o.Rows
-	ours := map[Pair]bool{}
-	var targets, rows []string
-	for _, p := range pairs {
-		ours[p] = true
-		targets, rows = append(targets, p.Target), append(rows, p.Row)
-	}
-	// A rival may have done it; and of what is marked another row may have made the same again.
-	there, err := selectPairs(ctx, q, k, "(row_key IN "+literals(d, rows)+" OR stale = 0 AND target_key IN "+literals(d, targets)+")")
+	still, others, alive, err := standingPairs(ctx, q, d, target, k, pairs)
 	if err != nil {
 		return 0, err
 	}
-	still, others, alive := map[Pair]bool{}, map[string]bool{}, map[string]bool{}
-	for _, p := range there {
-		if ours[p] {
-			still[p] = true
-		} else {
-			others[p.Target], alive[p.Row] = true, true
-		}
-	}
 	gone := map[string]bool{}
-	var keys []RowKey
+	var leaving []string
 	for p := range still {
-		if others[p.Target] || gone[p.Target] {
-			continue
+		if !others[p.Target] && !gone[p.Target] {
+			gone[p.Target] = true
+			leaving = append(leaving, p.Target)
 		}
-		gone[p.Target] = true
-		key, err := ParseRowKey(p.Target)
-		if err != nil {
-			return 0, err
-		}
-		keys = append(keys, key)
 	}
-	if len(keys) > 0 {
-		cond, args := keyList(d, target, k.Key, keys)
-		if err := q.exec(ctx, "DELETE FROM "+d.QuoteTable(target.Schema, target.Name)+" WHERE "+cond, args...); err != nil {
-			return 0, err
-		}
+	if err := onTargets(target, d, k, leaving, func(some someRows) error { return q.exec(ctx, some.remove(), some.args...) }); err != nil {
+		return 0, err
 	}
 	if err := forgetPairs(ctx, q, d, o, still, alive); err != nil {
 		return 0, err
 	}
 	if o.Step == "" || len(still) == 0 {
-		return len(keys), nil
+		return len(leaving), nil
 	}
 	from := RowKey{pairs[0].Row, pairs[0].Target}
-	p := part{from: from, to: from, read: len(still), written: len(keys)}
-	return len(keys), q.exec(ctx, ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
+	p := part{from: from, to: from, read: len(still), written: len(leaving)}
+	return len(leaving), q.exec(ctx, d.words().insertNew(ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", "job, stage, step, from_key"), o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
 		p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt)
+}
+
+// standingPairs returns which of some pairs are still kept, as a rival may have retired them, and what else is: the targets that another row
+// makes, too, and the rows that make another target.
+func standingPairs(ctx context.Context, q querier, d Dialect, target *Table, k *KeepRows, pairs []Pair) (still map[Pair]bool, others, alive map[string]bool, err error) {
+	still, others, alive = map[Pair]bool{}, map[string]bool{}, map[string]bool{}
+	ours := make(map[Pair]bool, len(pairs))
+	var targets, rows []string
+	for _, p := range pairs {
+		ours[p] = true
+		targets, rows = append(targets, p.Target), append(rows, p.Row)
+	}
+	// First the lock: a transaction may see what there was at its first look, whatever others commit later.
+	if err := lockTargets(ctx, q, d, target, k, targets); err != nil {
+		return nil, nil, nil, err
+	}
+	look := func(some someRows) error {
+		there, err := selectPairs(ctx, q, k, some)
+		for _, p := range there {
+			if ours[p] {
+				still[p] = true
+			} else {
+				others[p.Target], alive[p.Row] = true, true
+			}
+		}
+		return err
+	}
+	for i, part := range batchesOf(rows, 500) {
+		err = look(keptRows(d, part))
+		if err == nil { // of what is marked another row may have made the same again
+			err = look(keptTargets(d, batchesOf(targets, 500)[i]).with("stale = 0"))
+		}
+		if err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	return still, others, alive, nil
+}
+
+// lockTargets locks rows of the target that are to be deleted. Who is writing one of them for another row of the source is waited for,
+// and what that has kept of it is seen by whoever looks then.
+func lockTargets(ctx context.Context, q querier, d Dialect, target *Table, k *KeepRows, targets []string) error {
+	lock := d.words().lockRows()
+	if lock == "" { // the transaction has the database for itself
+		return nil
+	}
+	return onTargets(target, d, k, targets, func(some someRows) error {
+		one := 0
+		return q.queryAll(ctx, "SELECT 1"+some.from()+lock, some.args, func(scan func(...any) error) error { return scan(&one) })
+	})
+}
+
+// onTargets calls do with rows of the target, by their keys as text, some hundred at a time.
+func onTargets(target *Table, d Dialect, k *KeepRows, targets []string, do func(some someRows) error) error {
+	for _, part := range batchesOf(targets, 500) {
+		if len(part) == 0 {
+			continue
+		}
+		keys := make([]RowKey, len(part))
+		for i, text := range part {
+			var err error
+			if keys[i], err = ParseRowKey(text); err != nil {
+				return err
+			}
+		}
+		some := someRows{table: d.QuoteTable(target.Schema, target.Name)}
+		if w, ok := d.words().(exactKeys); ok {
+			some = w.exactRows(target, k.Key, keys)
+		} else {
+			some.condition, some.args = keyList(d, target, k.Key, keys)
+		}
+		if err := do(some); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgetPairs takes away what was kept of rows, and the ids of those that are not alive by another name.
 func forgetPairs(ctx context.Context, q querier, d Dialect, o *LoaderOptions, pairs map[Pair]bool, alive map[string]bool) error {
 	k := o.Rows
-	var both, ids []string
+	var both []Pair
+	var ids []string
 	for p := range pairs {
-		both = append(both, literals(d, []string{p.Row, p.Target}))
+		both = append(both, p)
 		if o.IDs.Column == "" || alive[p.Row] {
 			continue
 		}
@@ -130,7 +181,13 @@ func forgetPairs(ctx context.Context, q querier, d Dialect, o *LoaderOptions, pa
 		if len(part) == 0 {
 			continue
 		}
-		if err := q.exec(ctx, "DELETE FROM stint_rows WHERE job = $1 AND stage = $2 AND (row_key, target_key) IN (VALUES "+strings.Join(part, ",")+")", k.Job, k.Stage); err != nil {
+		rows, each := make([]string, len(part)), make([]string, len(part))
+		for i, p := range part {
+			rows[i], each[i] = p.Row, literals(d, []string{p.Row, p.Target})
+		}
+		word, _ := d.words().valuesList()
+		some := keptRows(d, rows).with("job = $1 AND stage = $2 AND (row_key, target_key) IN (" + word + strings.Join(each, ",") + ")")
+		if err := q.exec(ctx, some.remove(), k.Job, k.Stage); err != nil {
 			return err
 		}
 	}
@@ -139,23 +196,13 @@ func forgetPairs(ctx context.Context, q querier, d Dialect, o *LoaderOptions, pa
 
 // isReferred reports whether a row could not be deleted because others refer to it.
 func isReferred(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code == "23503" || pg.Code == "23001"
-	}
-	var lite *sqlite.Error
-	return errors.As(err, &lite) && (lite.Code() == sqlitelib.SQLITE_CONSTRAINT_FOREIGNKEY || lite.Code() == sqlitelib.SQLITE_CONSTRAINT_TRIGGER)
+	return slices.ContainsFunc(dialects, func(d Dialect) bool { return d.words().referred(err) })
 }
 
 // IsUnsettled reports whether an index or a key could not be made because the rows are not unique, or because what it refers to is
 // not yet: with rows of a live source, which were read at different moments, that may pass.
 func IsUnsettled(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code == "23505" || pg.Code == "42830"
-	}
-	var lite *sqlite.Error
-	return errors.As(err, &lite) && lite.Code() == sqlitelib.SQLITE_CONSTRAINT_UNIQUE
+	return slices.ContainsFunc(dialects, func(d Dialect) bool { return d.words().unsettled(err) })
 }
 
 // ForgetAside takes rows that the source does not have any more from those that are set aside.
@@ -167,7 +214,7 @@ func ForgetAside(ctx context.Context, db *DB, k *KeepRows, keys []string) error 
 		if err := deleteKeys(ctx, q, db.Dialect, "DELETE FROM stint_quarantine"+k.aside(db.Dialect), keys); err != nil {
 			return err
 		}
-		return k.holds(ctx, q)
+		return k.holds(ctx, q, db.Dialect)
 	})
 	if err != nil {
 		return fmt.Errorf("take rows from the quarantine: %w", Classify(err))

@@ -24,11 +24,11 @@ func errSuperseded(job string) error {
 
 // standing reads which round has the right to write, and whether there will be none any more. It holds the row until the
 // transaction ends, so nobody begins another round before.
-func standing(ctx context.Context, q querier, job string) (round string, cutOver, found bool, err error) {
+func standing(ctx context.Context, q querier, d Dialect, job string) (round string, cutOver, found bool, err error) {
 	if err = q.exec(ctx, "UPDATE stint_catchup SET round = round WHERE job = $1", job); err != nil {
 		return
 	}
-	err = q.queryAll(ctx, "SELECT round, cut_over FROM stint_catchup WHERE job = $1", []any{job}, func(scan func(...any) error) error {
+	err = q.queryAll(ctx, "SELECT round, cut_over FROM stint_catchup WHERE job = $1"+d.words().lockingRead(), []any{job}, func(scan func(...any) error) error {
 		var over int
 		err := scan(&round, &over)
 		cutOver, found = over == 1, true
@@ -40,8 +40,8 @@ func standing(ctx context.Context, q querier, job string) (round string, cutOver
 // holds is an error when the round is not the last one any more, or when the migration was cut over: an attempt that was taken for
 // dead must not bring an old state of a row over a newer one. It is the last thing that a transaction does: who holds what it holds
 // waits for nothing any more.
-func (k *KeepRows) holds(ctx context.Context, q querier) error {
-	round, over, _, err := standing(ctx, q, k.Job)
+func (k *KeepRows) holds(ctx context.Context, q querier, d Dialect) error {
+	round, over, _, err := standing(ctx, q, d, k.Job)
 	switch {
 	case err != nil:
 		return err
@@ -61,7 +61,7 @@ func errCutOver(job string) error {
 // BeginRound gives a round the right to write, and takes it from the round before. It may be called again.
 func BeginRound(ctx context.Context, db *DB, k *KeepRows) error {
 	err := inTransaction(ctx, db, func(q querier) error {
-		now, over, found, err := standing(ctx, q, k.Job)
+		now, over, found, err := standing(ctx, q, db.Dialect, k.Job)
 		switch {
 		case err != nil:
 			return err
@@ -95,7 +95,7 @@ func BeginRound(ctx context.Context, db *DB, k *KeepRows) error {
 // EndRound says that a round has brought everything; with cutOver there will be no other. It may be called again.
 func EndRound(ctx context.Context, db *DB, k *KeepRows, cutOver bool) error {
 	err := inTransaction(ctx, db, func(q querier) error {
-		now, over, _, err := standing(ctx, q, k.Job)
+		now, over, _, err := standing(ctx, q, db.Dialect, k.Job)
 		switch {
 		case err != nil:
 			return err
@@ -120,11 +120,23 @@ func EndRound(ctx context.Context, db *DB, k *KeepRows, cutOver bool) error {
 func ForgetRounds(ctx context.Context, db *DB, k *KeepRows) error {
 	err := inTransaction(ctx, db, func(q querier) error {
 		for _, table := range []string{"stint_ledger", "stint_chunks"} {
-			if err := q.exec(ctx, "DELETE FROM "+table+" WHERE job IN (SELECT round FROM stint_rounds WHERE job = $1 AND stage = '' AND round <> $2)", k.Job, k.Round); err != nil {
+			// Looked for first, as some servers lock each row that a DELETE looks at.
+			var rounds []string
+			err := q.queryAll(ctx, "SELECT DISTINCT r.round FROM stint_rounds r JOIN "+table+" l ON l.job = r.round WHERE r.job = $1 AND r.stage = '' AND r.round <> $2",
+				[]any{k.Job, k.Round}, func(scan func(...any) error) error {
+					var round string
+					err := scan(&round)
+					rounds = append(rounds, round)
+					return err
+				})
+			if err != nil {
+				return err
+			}
+			if err := deleteKeys(ctx, q, db.Dialect, "DELETE FROM "+table+" WHERE job IN ", rounds); err != nil {
 				return err
 			}
 		}
-		return k.holds(ctx, q)
+		return k.holds(ctx, q, db.Dialect)
 	})
 	if err != nil {
 		return fmt.Errorf("forget rounds: %w", Classify(err))
@@ -161,13 +173,13 @@ func Doubt(ctx context.Context, db *DB, k *KeepRows, stages []string) error {
 	}
 	err := inTransaction(ctx, db, func(q querier) error {
 		list := literals(db.Dialect, stages)
-		if err := q.exec(ctx, "UPDATE stint_rows SET hash = 0 WHERE job = $1 AND hash <> 0 AND stage IN "+list, k.Job); err != nil {
+		if err := q.exec(ctx, "UPDATE stint_rows"+keptRows(db.Dialect, nil).hint+" SET hash = 0 WHERE job = $1 AND hash <> 0 AND stage IN "+list, k.Job); err != nil {
 			return err
 		}
 		if err := q.exec(ctx, "UPDATE stint_rounds SET mark = '' WHERE job = $1 AND stage IN "+list, k.Job); err != nil { // no mark: each row is compared
 			return err
 		}
-		return k.holds(ctx, q)
+		return k.holds(ctx, q, db.Dialect)
 	})
 	if err != nil {
 		return fmt.Errorf("doubt rows: %w", Classify(err))

@@ -367,9 +367,7 @@ var ledgerWords = strings.NewReplacer("@TIME", "timestamp(6)", "@NOW", "current_
 	"PRIMARY KEY (job, stage, step, from_key)", hashedKey("from_key"), "PRIMARY KEY (job, stage, step, row_key)", hashedKey("row_key"),
 	"PRIMARY KEY (scope, entity, source_key)", "stint_id binary(32) NOT NULL DEFAULT (unhex(sha2(concat_ws(char(10), scope, entity, source_key), 256))), "+
 		"PRIMARY KEY (stint_id), KEY stint_key (scope(100), entity(100), source_key(150))",
-	"PRIMARY KEY (job, stage, row_key, target_key), UNIQUE (job, stage, target_key, row_key)",
-	"stint_id binary(32) NOT NULL DEFAULT (unhex(sha2(concat_ws(char(10), job, stage, row_key, target_key), 256))), PRIMARY KEY (stint_id), "+
-		"KEY stint_key (job(100), stage(100), row_key(150)), KEY stint_target (job(100), stage(100), target_key(150))",
+	"PRIMARY KEY (job, stage, row_key, target_key), UNIQUE (job, stage, target_key, row_key)", keptColumns,
 	"round text", "round varchar(255)",
 	" text NOT NULL", " longtext NOT NULL")
 

@@ -161,7 +161,7 @@ func (c *CatchUp) roundOf(ctx context.Context, job tasks.Job) (*round, error) {
 	}
 	r.d, err = draftPlan(ctx, s.Plan, r.src, r.dst, r.dst.Dialect, s.Of)
 	if err == nil {
-		if problems := r.d.keepProblems(r.dst.Dialect); len(problems) > 0 {
+		if problems := r.d.keepProblems(); len(problems) > 0 {
 			err = problems
 		}
 	}
@@ -225,14 +225,26 @@ func keptKey(s *plan.Stage, target *sqldb.Table) []string {
 	return nil
 }
 
+// notFollowed returns the entry of a target that cannot catch up, "" when it can, and how what has changed gets there.
+func notFollowed(to *plan.To) (entry, hint string) {
+	switch {
+	case to.HTTP != nil: // what was answered is not sent again under the same name
+		return "to.http", "send what has changed, under another name of the stage,"
+	case to.File != nil:
+		return "to.file", "write what has changed"
+	}
+	return "", ""
+}
+
 // keepProblems says why rows of a plan could not be found again later.
-func (d *drafted) keepProblems(to sqldb.Dialect) plan.Problems {
+func (d *drafted) keepProblems() plan.Problems {
 	c := &compiler{plan: d.plan}
 	for i := range d.stages {
 		s, detail := &d.plan.Stages[i], &d.stages[i].detail
 		path := fmt.Sprintf("stages[%d]", i)
-		if s.To.Table == "" || to != sqldb.Postgres && to != sqldb.SQLite {
-			c.add(path+".to", "migrate while the source is quiet, without --catch-up", "only tables of PostgreSQL and SQLite can catch up")
+		if what, hint := notFollowed(&s.To); what != "" {
+			c.add(path+"."+what, "migrate without --catch-up; afterwards "+hint+" by a plan of its own, with from.where on the column that grows with each change",
+				"only tables can catch up")
 			continue
 		}
 		if detail.Walk.Kind != sqldb.WalkKey {

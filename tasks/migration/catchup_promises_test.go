@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stint-run/stint/internal/mariadbtest"
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/tasks/migration"
 	"github.com/stint-run/stint/tasks/migration/plan"
@@ -39,9 +40,14 @@ func TestARoundIntoSQLiteKeepsThePromises(t *testing.T) {
 	})
 }
 
+func TestARoundIntoMariaDBKeepsThePromises(t *testing.T) {
+	t.Parallel()
+	taskstest.Run(t, func(t *testing.T) taskstest.Subject { return roundSubject(t, mariadbtest.New(t)) })
+}
+
 func TestRoundsCatchUpWithMariaDB(t *testing.T) {
 	t.Parallel()
-	inBoth(t, func(t *testing.T, to string) {
+	inEach(t, func(t *testing.T, to string) {
 		w := fromMariaDB(t, to)
 		p := w.asTheyAre(t, keyed...)
 		l := begin(t, w, p)

@@ -176,28 +176,7 @@ func (r *round) changed(ctx, reading context.Context, a *tasks.Attempt) error {
 	if err := json.Unmarshal(a.Step.Body, &chunk); err != nil {
 		return tasks.Permanent(fmt.Errorf("read chunk: %w", err))
 	}
-	for {
-		err := r.compare(ctx, reading, a, l, chunk)
-		switch {
-		case sqldb.IsLockTimeout(err) && a.IsDraining():
-			return tasks.ErrDrained
-		case sqldb.IsLockTimeout(err): // as in a migration: it is not the lock that says who may go on, but the lease
-			if err := a.Checkpoint(ctx, a.Cursor()); err != nil {
-				return err
-			}
-			if n, e := sqldb.EndRivals(reading, r.dst, a.Job.ID, a.Stage.Name, a.Step.ID); e != nil || n == 0 {
-				return err
-			}
-		case !errors.Is(err, sqldb.ErrTaken):
-			return err
-		}
-		if a.IsDraining() {
-			return tasks.ErrDrained
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-	}
+	return contend(ctx, reading, a, r.dst, func() error { return r.compare(ctx, reading, a, l, chunk) })
 }
 
 // compare goes through the ledger's rest of a chunk once.

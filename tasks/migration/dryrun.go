@@ -90,7 +90,7 @@ func (f *Family) dryRun(ctx context.Context, job tasks.Job, spec Spec) (json.Raw
 	}
 	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, "")
 	if err == nil && spec.KeepRows {
-		if out.Problems = d.keepProblems(dialect); len(out.Problems) > 0 {
+		if out.Problems = d.keepProblems(); len(out.Problems) > 0 {
 			return json.Marshal(out)
 		}
 		out.Problems = plan.Problems{}

@@ -298,8 +298,14 @@ func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
 	if err := json.Unmarshal(a.Step.Body, &chunk); err != nil {
 		return tasks.Permanent(fmt.Errorf("read chunk: %w", err))
 	}
+	return contend(ctx, reading, a, l.dst, func() error { return f.runChunk(ctx, reading, a, l, chunk) })
+}
+
+// contend goes through the ledger's rest of a step, again and again, as long as another attempt is at it, too. The lease says that this
+// one is to go on.
+func contend(ctx, reading context.Context, a *tasks.Attempt, dst *sqldb.DB, once func() error) error {
 	for {
-		err := f.runChunk(ctx, reading, a, l, chunk)
+		err := once()
 		switch {
 		case sqldb.IsLockTimeout(err) && a.IsDraining():
 			return tasks.ErrDrained
@@ -308,7 +314,7 @@ func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
 			if err := a.Checkpoint(ctx, a.Cursor()); err != nil {
 				return err
 			}
-			if n, e := sqldb.EndRivals(reading, l.dst, a.Job.ID, a.Stage.Name, a.Step.ID); e != nil || n == 0 {
+			if n, e := sqldb.EndRivals(reading, dst, a.Job.ID, a.Stage.Name, a.Step.ID); e != nil || n == 0 {
 				return err
 			}
 		case !errors.Is(err, sqldb.ErrTaken):

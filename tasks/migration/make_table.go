@@ -2,6 +2,7 @@ package migration
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 
@@ -58,6 +59,11 @@ func (d *drafter) makeTable(i int, m *mapped) {
 			t.Column(k).NotNull = true
 		}
 	}
+	for k := range t.Uniques {
+		if u := &t.Uniques[k]; u.Name == "" && d.to != sqldb.SQLite { // where a key is known by its name
+			u.Name = nameOfKey(t.Name, u.Columns)
+		}
+	}
 	t.RowID, t.Autoincr = "", false
 	if d.to == sqldb.SQLite {
 		t.RowID = "rowid"
@@ -66,6 +72,20 @@ func (d *drafter) makeTable(i int, m *mapped) {
 		t.RowID = d.targets[i].RowID
 	}
 	out.Target = t
+}
+
+// longestKeyName is how many bytes a name of a key has in any target.
+const longestKeyName = 60
+
+// nameOfKey names a unique key like PostgreSQL does; of a long name a hash takes the place of the end.
+func nameOfKey(table string, columns []string) string {
+	name := table + "_" + strings.Join(columns, "_") + "_key"
+	if len(name) <= longestKeyName {
+		return name
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name)) // a hash never fails
+	return fmt.Sprintf("%s~%08x", strings.ToValidUTF8(name[:longestKeyName-9], ""), h.Sum32())
 }
 
 // baseTable returns what the source's table becomes without a plan.

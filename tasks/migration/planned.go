@@ -46,7 +46,7 @@ func (f *Family) planStages(ctx context.Context, job tasks.Job, spec Spec, src *
 		return nil, err
 	}
 	if spec.KeepRows {
-		if problems := d.keepProblems(dialect); len(problems) > 0 {
+		if problems := d.keepProblems(); len(problems) > 0 {
 			return nil, tasks.Permanent(tasks.WithHint(nil, "mend the plan and submit it again; --dry-run shows this before", "the plan cannot catch up: %s", problems))
 		}
 	}

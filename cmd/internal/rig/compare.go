@@ -8,20 +8,34 @@ import (
 	"hash/fnv"
 	"strings"
 
+	_ "github.com/go-sql-driver/mysql" // MariaDB
 	"github.com/jackc/pgx/v5"
 	_ "modernc.org/sqlite" // sources are SQLite files
 )
 
 // Database answers plain SQL: the eyes of the rig.
 type Database struct {
-	lite *sql.DB
+	lite *sql.DB // SQLite, or MariaDB
 	post *pgx.Conn
 }
 
-// Look opens a database for looking at: sqlite:FILE or postgres://. It is for one goroutine. Close it.
+// Look opens a database for looking at: sqlite:FILE, postgres:// or mysql://. It is for one goroutine. Close it.
 func Look(ctx context.Context, url string) (*Database, error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(10000)")
+		return &Database{lite: db}, err
+	}
+	return connect(ctx, url)
+}
+
+func connect(ctx context.Context, url string) (*Database, error) {
+	if address, ok := strings.CutPrefix(url, "mysql://"); ok { // user@host:port/database
+		user, rest, _ := strings.Cut(address, "@")
+		host, name, _ := strings.Cut(rest, "/")
+		db, err := sql.Open("mysql", user+"@tcp("+host+")/"+name)
+		if err == nil {
+			db.SetMaxOpenConns(1) // a transaction is several statements
+		}
 		return &Database{lite: db}, err
 	}
 	conn, err := pgx.Connect(ctx, url)
@@ -38,14 +52,14 @@ func (d *Database) Close() {
 	}
 }
 
-// Execute runs statements in a database: sqlite:FILE, which is made where it is not there, or postgres://.
+// Execute runs statements in a database: sqlite:FILE, which is made where it is not there, postgres:// or mysql://.
 func Execute(ctx context.Context, url string, statements ...string) error {
 	d := &Database{}
 	var err error
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		d.lite, err = sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
 	} else {
-		d.post, err = pgx.Connect(ctx, url)
+		d, err = connect(ctx, url)
 	}
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/mariadbtest"
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
@@ -95,6 +96,7 @@ func (b *build) remove() {
 func Main(m *testing.M) {
 	code := m.Run()
 	pgtest.Stop()
+	mariadbtest.Stop()
 	built.remove()
 	next.remove()
 	stamped.Range(func(_, b any) bool {
