@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -36,7 +35,7 @@ func Grouped(ctx context.Context, db *DB, d Delivery, name string, keys []string
 	var groups [][]string
 	err := inTransaction(ctx, db, func(q querier) error {
 		groups = nil
-		where, args := groupOf(d, name)
+		where, args := groupOf(db.Dialect, d, name)
 		err := q.queryAll(ctx, "SELECT target_id FROM stint_ids WHERE "+where, args, func(scan func(...any) error) error {
 			var body string
 			if err := scan(&body); err != nil {
@@ -74,8 +73,8 @@ func Grouped(ctx context.Context, db *DB, d Delivery, name string, keys []string
 }
 
 // groupOf is where the map of ids keeps a group. No stage has a slash in its name.
-func groupOf(d Delivery, name string) (where string, args []any) {
-	return "scope = $1 AND entity = $2 AND source_key = $3", []any{d.Scope, d.Entity + "/batch", d.Job + " " + name}
+func groupOf(dialect Dialect, d Delivery, name string) (where string, args []any) {
+	return "scope = $1 AND entity = $2 AND source_key = $3", []any{d.Scope, d.Entity + "/batch", storedKey(dialect, d.Job+" "+name)}
 }
 
 // GroupName names the groups of the batch that begins at a key.
@@ -85,7 +84,7 @@ func GroupName(o *LoaderOptions, from RowKey) string {
 
 // Ungroup forgets the groups of a batch that somebody else has committed meanwhile, as CommitDelivery does of its own.
 func Ungroup(ctx context.Context, db *DB, d Delivery, name string) error {
-	where, args := groupOf(d, name)
+	where, args := groupOf(db.Dialect, d, name)
 	if err := db.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...); err != nil {
 		return fmt.Errorf("forget what was sent together: %w", Classify(err))
 	}
@@ -110,19 +109,14 @@ func Announce(ctx context.Context, db *DB, d Delivery, keys []string) (map[strin
 			if len(part) == 0 {
 				continue
 			}
-			args := []any{d.Scope, d.Entity}
-			places := make([]string, len(part))
-			for i, key := range part {
-				args = append(args, key)
-				places[i] = "$" + strconv.Itoa(len(args))
-			}
-			err := q.queryAll(ctx, "SELECT source_key, target_id, job FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key IN ("+strings.Join(places, ",")+")",
+			within, args, named := keyPlaces(db.Dialect, []any{d.Scope, d.Entity}, part)
+			err := q.queryAll(ctx, "SELECT source_key, target_id, job FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key IN "+within,
 				args, func(scan func(...any) error) error {
 					var key, id string
 					s := Sent{Sent: true}
 					err := scan(&key, &id, &s.Job)
 					s.Answered = id != ""
-					known[key] = s
+					known[named(key)] = s
 					return err
 				})
 			if err != nil {
@@ -144,7 +138,7 @@ func insertAnnounced(ctx context.Context, q querier, d Dialect, of Delivery, key
 	var rows []string
 	for _, key := range keys {
 		if !known[key].Sent {
-			rows = append(rows, "("+d.Literal(of.Scope)+","+d.Literal(of.Entity)+","+d.Literal(key)+",'',"+d.Literal(of.Job)+")")
+			rows = append(rows, "("+d.Literal(of.Scope)+","+d.Literal(of.Entity)+","+d.Literal(storedKey(d, key))+",'',"+d.Literal(of.Job)+")")
 		}
 	}
 	if len(rows) == 0 {
@@ -161,7 +155,7 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 			if id == "" {
 				id = noID
 			}
-			if err := q.exec(ctx, "UPDATE stint_ids SET target_id = $1, job = $2 WHERE scope = $3 AND entity = $4 AND source_key = $5", id, d.Job, d.Scope, d.Entity, r.Key); err != nil {
+			if err := q.exec(ctx, "UPDATE stint_ids SET target_id = $1, job = $2 WHERE scope = $3 AND entity = $4 AND source_key IN "+keyLiterals(db.Dialect, r.Key), id, d.Job, d.Scope, d.Entity); err != nil {
 				return err
 			}
 		}
@@ -169,15 +163,15 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 			// It was answered, and nothing is left there: the next try need not ask first. Unless it may be there: then the next try
 			// has to know that it was sent.
 			if r.Uncertain {
-				if err := setOneAside(ctx, q, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
+				if err := setOneAside(ctx, q, db.Dialect, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
 					return err
 				}
 				continue
 			}
-			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key = $3 AND target_id = ''", d.Scope, d.Entity, r.ID); err != nil {
+			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND target_id = '' AND source_key IN "+keyLiterals(db.Dialect, r.ID), d.Scope, d.Entity); err != nil {
 				return err
 			}
-			if err := setOneAside(ctx, q, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
+			if err := setOneAside(ctx, q, db.Dialect, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
 				return err
 			}
 		}
@@ -190,17 +184,22 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 }
 
 // setOneAside writes a row into quarantine, or says anew why it is there.
-func setOneAside(ctx context.Context, q querier, o *LoaderOptions, table string, key RowKey, bad badRow) error {
+func setOneAside(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table string, key RowKey, bad badRow) error {
 	clean := func(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD") }
 	job, stage, step := o.Job, o.Stage, o.Step
 	if o.Again != nil {
-		return q.exec(ctx, "UPDATE stint_quarantine SET column_name = $1, reason = $2, code = $3, row_json = $4 WHERE job = $5 AND stage = $6 AND row_key = $7",
-			bad.column, clean(bad.reason), clean(bad.code), clean(bad.json), o.Again.Job, o.Again.Stage, key.String())
+		return q.exec(ctx, "UPDATE stint_quarantine SET column_name = $1, reason = $2, code = $3, row_json = $4 WHERE job = $5 AND stage = $6 AND row_key IN "+keyLiterals(d, key.String()),
+			bad.column, clean(bad.reason), clean(bad.code), clean(bad.json), o.Again.Job, o.Again.Stage)
 	}
-	if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND step = $3 AND row_key = $4", job, stage, step, key.String()); err != nil {
+	if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND step = $3 AND row_key IN "+keyLiterals(d, key.String()), job, stage, step); err != nil {
 		return err
 	}
-	return q.exec(ctx, quarantineInsert+"($1, $2, $3, $4, $5, $6, $7, $8, $9)", job, stage, step, table, key.String(), bad.column, clean(bad.reason), clean(bad.code), clean(bad.json))
+	if whole := keepWhole(d, []string{key.String()}); whole != "" {
+		if err := q.exec(ctx, whole); err != nil {
+			return err
+		}
+	}
+	return q.exec(ctx, quarantineInsert+"($1, $2, $3, $4, $5, $6, $7, $8, $9)", job, stage, step, table, storedKey(d, key.String()), bad.column, clean(bad.reason), clean(bad.code), clean(bad.json))
 }
 
 // CommitDelivery writes the ledger's row of a batch whose records are all answered: the rows of some numbers (Record.At) were refused,
@@ -213,16 +212,16 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 	taken := false
 	err := inTransaction(ctx, db, func(q querier) error {
 		var err error
-		if taken, err = enterLedger(ctx, q, o, &p); err != nil || taken {
+		if taken, err = enterLedger(ctx, q, db.Dialect, o, &p); err != nil || taken {
 			return err
 		}
 		for _, bad := range b.bad {
-			if err := setOneAside(ctx, q, o, table, b.keyAt(bad.at, b.parts), bad); err != nil {
+			if err := setOneAside(ctx, q, db.Dialect, o, table, b.keyAt(bad.at, b.parts), bad); err != nil {
 				return err
 			}
 		}
 		if o.Again == nil {
-			where, args := groupOf(Delivery{o.IDs.Scope, o.IDs.Entity, o.Job}, GroupName(o, p.from))
+			where, args := groupOf(db.Dialect, Delivery{o.IDs.Scope, o.IDs.Entity, o.Job}, GroupName(o, p.from))
 			return q.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...)
 		}
 		still := slices.Clone(b.bad)
@@ -230,7 +229,7 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 			still = append(still, badRow{at: at})
 		}
 		for _, key := range settledKeys(b, 0, b.RowsRead, still) {
-			if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key = $3", o.Again.Job, o.Again.Stage, key); err != nil {
+			if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key IN "+keyLiterals(db.Dialect, key), o.Again.Job, o.Again.Stage); err != nil {
 				return err
 			}
 		}

@@ -46,7 +46,8 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 	}
 	k := o.Rows
 	err = inTransaction(ctx, db, func(q querier) error {
-		if err := q.exec(ctx, "UPDATE stint_rows SET stale = 1 WHERE job = $1 AND stage = $2 AND row_key = $3 AND target_key = $4", k.Job, k.Stage, pairs[0].Row, pairs[0].Target); err != nil {
+		if err := q.exec(ctx, "UPDATE stint_rows SET stale = 1 WHERE job = $1 AND stage = $2 AND row_key IN "+
+			keyLiterals(db.Dialect, pairs[0].Row)+" AND target_key IN "+keyLiterals(db.Dialect, pairs[0].Target), k.Job, k.Stage); err != nil {
 			return err
 		}
 		return k.holds(ctx, q)
@@ -66,7 +67,7 @@ func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderO
 		targets, rows = append(targets, p.Target), append(rows, p.Row)
 	}
 	// A rival may have done it; and of what is marked another row may have made the same again.
-	there, err := selectPairs(ctx, q, k, "(row_key IN "+literals(d, rows)+" OR stale = 0 AND target_key IN "+literals(d, targets)+")")
+	there, err := selectPairs(ctx, q, d, k, "(row_key IN "+keyLiterals(d, rows...)+" OR stale = 0 AND target_key IN "+keyLiterals(d, targets...)+")")
 	if err != nil {
 		return 0, err
 	}
@@ -105,7 +106,7 @@ func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderO
 	}
 	from := RowKey{pairs[0].Row, pairs[0].Target}
 	p := part{from: from, to: from, read: len(still), written: len(keys)}
-	return len(keys), q.exec(ctx, ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
+	return len(keys), q.exec(ctx, ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", o.Job, o.Stage, o.Step, storedKey(d, p.from.String()), p.to.String(), p.doneInt(),
 		p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt)
 }
 
@@ -115,6 +116,9 @@ func forgetPairs(ctx context.Context, q querier, d Dialect, o *LoaderOptions, pa
 	var both, ids []string
 	for p := range pairs {
 		both = append(both, literals(d, []string{p.Row, p.Target}))
+		if row, target := storedKey(d, p.Row), storedKey(d, p.Target); row != p.Row || target != p.Target {
+			both = append(both, literals(d, []string{row, target}))
+		}
 		if o.IDs.Column == "" || alive[p.Row] {
 			continue
 		}

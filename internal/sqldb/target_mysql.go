@@ -370,7 +370,7 @@ var ledgerWords = strings.NewReplacer("@TIME", "timestamp(6)", "@NOW", "current_
 	"PRIMARY KEY (job, stage, row_key, target_key), UNIQUE (job, stage, target_key, row_key)",
 	"stint_id binary(32) NOT NULL DEFAULT (unhex(sha2(concat_ws(char(10), job, stage, row_key, target_key), 256))), PRIMARY KEY (stint_id), "+
 		"KEY stint_key (job(100), stage(100), row_key(150)), KEY stint_target (job(100), stage(100), target_key(150))",
-	"round text", "round varchar(255)",
+	"round text", "round varchar(255)", "short_key text", "short_key varchar(255)",
 	" text NOT NULL", " longtext NOT NULL")
 
 func hashedKey(column string) string {
