@@ -14,7 +14,7 @@ var withinCases = map[string]bool{
 	`plain: trim(^nam) + 1`:                     true,
 	`at_once: ^nam`:                             true,
 	`unended: trim(name^`:                       true,
-	`ünïcöde: trim(^nam)`:                      true,
+	`ünïcöde: trim(^nam)`:                       true,
 	`umlaut: trim("é") + ^nam`:                  true,
 	`{in_flow: trim(^nam)}`:                     true,
 	`single: 'lookup("x", ^nam)'`:               true,
