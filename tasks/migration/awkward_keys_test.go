@@ -77,6 +77,11 @@ INSERT INTO l VALUES (hex(randomblob(5000))), ('short'), (hex(randomblob(5100)))
 INSERT INTO l VALUES (hex(randomblob(5000))), ('short'), (hex(randomblob(5100)));`, before: "CREATE TABLE l (k longtext NOT NULL, m char(32) AS (md5(k)) STORED, UNIQUE (m));", rows: 1,
 			plan:  "source: old\ntarget: new\nstages:\n  - {name: l, from: {table: l}, map: {k: k}, to: {table: l, mode: insert}}\n",
 			proof: "SELECT count(*), max(length(k)) FROM l", want: "3|10200"},
+		{from: "sqlite", to: "postgres", setup: `CREATE TABLE l (id INTEGER PRIMARY KEY, k TEXT);
+CREATE INDEX by_k ON l(k);
+INSERT INTO l VALUES (1, hex(randomblob(5000))), (2, 'short');`, notes: []string{"index by_k is left out", "index row"}, proof: "SELECT count(*) FROM l", want: "2"},
+		{from: "sqlite", to: "postgres", setup: `CREATE TABLE l (id INTEGER PRIMARY KEY, k TEXT UNIQUE);
+INSERT INTO l VALUES (1, hex(randomblob(5000))), (2, 'short');`, fails: []string{"index row", "shorten the values"}},
 		{from: "sqlite", to: "sqlite", setup: `CREATE TABLE l (k TEXT PRIMARY KEY NOT NULL);
 INSERT INTO l VALUES (hex(randomblob(5000))), ('short'), (hex(randomblob(100)));`, rows: 1, proof: "SELECT count(*) FROM l", want: "3"},
 		{from: "sqlite", to: "postgres", setup: `CREATE TABLE l (k TEXT PRIMARY KEY NOT NULL);

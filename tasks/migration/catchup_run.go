@@ -404,7 +404,8 @@ func (r *round) finish(ctx context.Context, a *tasks.Attempt, d *stageDetail, la
 	if !d.Made {
 		return nil
 	}
-	err := sqldb.FinishTable(ctx, r.dst, &d.Target)
+	leftOut, err := sqldb.FinishTable(ctx, r.dst, &d.Target)
+	reportLeftOut(a, &d.Target, leftOut)
 	if sqldb.IsUnsettled(err) && !last {
 		a.Report(postponed(&d.Target))
 		err = nil

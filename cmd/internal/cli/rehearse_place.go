@@ -234,7 +234,7 @@ func (re *rehearsal) copyTables(ctx context.Context, model, db *sqldb.DB) error 
 		if err := sqldb.EnsureTable(ctx, db, t); err != nil {
 			return err
 		}
-		if err := sqldb.FinishTable(ctx, db, t); err != nil {
+		if _, err := sqldb.FinishTable(ctx, db, t); err != nil {
 			return err
 		}
 		for j := range re.m.plan.Stages {
