@@ -155,7 +155,8 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 			if id == "" {
 				id = noID
 			}
-			if err := q.exec(ctx, "UPDATE stint_ids SET target_id = $1, job = $2 WHERE scope = $3 AND entity = $4 AND source_key IN "+keyLiterals(db.Dialect, r.Key), id, d.Job, d.Scope, d.Entity); err != nil {
+			within, args, _ := keyPlaces(db.Dialect, []any{id, d.Job, d.Scope, d.Entity}, []string{r.Key})
+			if err := q.exec(ctx, "UPDATE stint_ids SET target_id = $1, job = $2 WHERE scope = $3 AND entity = $4 AND source_key IN "+within, args...); err != nil {
 				return err
 			}
 		}
@@ -168,7 +169,8 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 				}
 				continue
 			}
-			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND target_id = '' AND source_key IN "+keyLiterals(db.Dialect, r.ID), d.Scope, d.Entity); err != nil {
+			within, args, _ := keyPlaces(db.Dialect, []any{d.Scope, d.Entity}, []string{r.ID})
+			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND target_id = '' AND source_key IN "+within, args...); err != nil {
 				return err
 			}
 			if err := setOneAside(ctx, q, db.Dialect, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
@@ -188,10 +190,11 @@ func setOneAside(ctx context.Context, q querier, d Dialect, o *LoaderOptions, ta
 	clean := func(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD") }
 	job, stage, step := o.Job, o.Stage, o.Step
 	if o.Again != nil {
-		return q.exec(ctx, "UPDATE stint_quarantine SET column_name = $1, reason = $2, code = $3, row_json = $4 WHERE job = $5 AND stage = $6 AND row_key IN "+keyLiterals(d, key.String()),
-			bad.column, clean(bad.reason), clean(bad.code), clean(bad.json), o.Again.Job, o.Again.Stage)
+		within, args, _ := keyPlaces(d, []any{bad.column, clean(bad.reason), clean(bad.code), clean(bad.json), o.Again.Job, o.Again.Stage}, []string{key.String()})
+		return q.exec(ctx, "UPDATE stint_quarantine SET column_name = $1, reason = $2, code = $3, row_json = $4 WHERE job = $5 AND stage = $6 AND row_key IN "+within, args...)
 	}
-	if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND step = $3 AND row_key IN "+keyLiterals(d, key.String()), job, stage, step); err != nil {
+	within, args, _ := keyPlaces(d, []any{job, stage, step}, []string{key.String()})
+	if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND step = $3 AND row_key IN "+within, args...); err != nil {
 		return err
 	}
 	if whole := keepWhole(d, []string{key.String()}); whole != "" {
@@ -200,6 +203,12 @@ func setOneAside(ctx context.Context, q querier, d Dialect, o *LoaderOptions, ta
 		}
 	}
 	return q.exec(ctx, quarantineInsert+"($1, $2, $3, $4, $5, $6, $7, $8, $9)", job, stage, step, table, storedKey(d, key.String()), bad.column, clean(bad.reason), clean(bad.code), clean(bad.json))
+}
+
+// settleOne takes a row from those that are set aside.
+func settleOne(ctx context.Context, q querier, d Dialect, a *Again, key string) error {
+	within, args, _ := keyPlaces(d, []any{a.Job, a.Stage}, []string{key})
+	return q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key IN "+within, args...)
 }
 
 // CommitDelivery writes the ledger's row of a batch whose records are all answered: the rows of some numbers (Record.At) were refused,
@@ -229,7 +238,7 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 			still = append(still, badRow{at: at})
 		}
 		for _, key := range settledKeys(b, 0, b.RowsRead, still) {
-			if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key IN "+keyLiterals(db.Dialect, key), o.Again.Job, o.Again.Stage); err != nil {
+			if err := settleOne(ctx, q, db.Dialect, o.Again, key); err != nil {
 				return err
 			}
 		}

@@ -87,7 +87,8 @@ func CommitFile(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, w Writt
 // enterLedger writes a row of the ledger, unless one that starts there has been written.
 func enterLedger(ctx context.Context, q querier, d Dialect, o *LoaderOptions, p *part) (taken bool, err error) {
 	var there int
-	if err := q.queryAll(ctx, "SELECT 1 FROM stint_ledger WHERE job = $1 AND stage = $2 AND step = $3 AND from_key IN "+keyLiterals(d, p.from.String()), []any{o.Job, o.Stage, o.Step},
+	within, args, _ := keyPlaces(d, []any{o.Job, o.Stage, o.Step}, []string{p.from.String()})
+	if err := q.queryAll(ctx, "SELECT 1 FROM stint_ledger WHERE job = $1 AND stage = $2 AND step = $3 AND from_key IN "+within, args,
 		func(scan func(...any) error) error { return scan(&there) }); err != nil || there == 1 {
 		return there == 1, err
 	}
@@ -123,7 +124,7 @@ func CommitAgain(ctx context.Context, db *DB, o *LoaderOptions, seq int, keys []
 		}
 		first = true
 		for _, key := range keys {
-			if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key IN "+keyLiterals(db.Dialect, key), o.Again.Job, o.Again.Stage); err != nil {
+			if err := settleOne(ctx, q, db.Dialect, o.Again, key); err != nil {
 				return err
 			}
 		}

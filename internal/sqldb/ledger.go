@@ -17,9 +17,8 @@ var ErrTaken = errors.New("another attempt has committed this range")
 // ledgerTables are stint's own tables in a target, in words that the dialects translate.
 //
 // stint_ledger: one row for each batch, written in the batch's own transaction. It is the truth about what has taken effect:
-// its primary key lets only one attempt commit a batch that starts at from_key. Keys are in RowKey's JSON form, and long ones that an
-// index cannot hold as a digest (storedKey); "" is the
-// beginning as from_key and the end as to_key. done is 1 on the last batch of a step.
+// its primary key lets only one attempt commit a batch that starts at from_key. Keys are in RowKey's JSON form, those in an index as
+// storedKey has them; "" is the beginning as from_key and the end as to_key. done is 1 on the last batch of a step.
 //
 // stint_chunks: the chunks of a stage as they were first decided.
 //

@@ -140,8 +140,9 @@ func quarantineKeys(ctx context.Context, db *DB, job, stage, table string, limit
 // inQuarantine reports whether a job, or AnyJob, has set a row of a table aside, in a stage or in any ("").
 func inQuarantine(ctx context.Context, db *DB, job, stage, table string, key RowKey) (bool, error) {
 	found := false
-	err := queryQuarantine(ctx, db, "SELECT 1 FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 AND row_key IN "+keyLiterals(db.Dialect, key.String())+" AND ($3 = '' OR stage = $3) LIMIT 1",
-		[]any{job, table, stage}, func(scan func(...any) error) error {
+	within, args, _ := keyPlaces(db.Dialect, []any{job, table, stage}, []string{key.String()})
+	err := queryQuarantine(ctx, db, "SELECT 1 FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 AND row_key IN "+within+" AND ($3 = '' OR stage = $3) LIMIT 1",
+		args, func(scan func(...any) error) error {
 			var one int
 			found = true
 			return scan(&one)
