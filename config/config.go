@@ -107,7 +107,7 @@ type API struct {
 	TLSCert string `key:"tls_cert"`
 	// TLSKey is the path of the certificate's key (PEM).
 	TLSKey string `key:"tls_key"`
-	// MaxBody is the longest request, in bytes.
+	// MaxBody is the longest request, in bytes. A plan of 4 MiB, the longest one, has room in the default.
 	MaxBody int `key:"max_body"`
 	// MaxConnections is how many connections are open at once, at least 1.
 	MaxConnections int `key:"max_connections"`
@@ -150,7 +150,7 @@ func Default(env Env) *Config {
 			Queues:       []string{"default"},
 			Admin:        "auto",
 		},
-		API:       API{Listen: "127.0.0.1:7800", MaxBody: 1 << 20, MaxConnections: 1000, ReadTimeout: 15 * time.Second},
+		API:       API{Listen: "127.0.0.1:7800", MaxBody: 8 << 20, MaxConnections: 1000, ReadTimeout: 15 * time.Second},
 		Scheduler: Scheduler{Sweep: 500 * time.Millisecond, LostAfter: 3 * time.Second},
 		Telemetry: Telemetry{Protocol: "grpc", Sample: 1, Service: "stint"},
 		Log:       Log{Level: "info", Format: "auto"},

@@ -32,7 +32,7 @@ type Options struct {
 	Version  string
 	// LostAfter is how old a heartbeat may be before a worker counts as lost. Default 3 s.
 	LostAfter time.Duration
-	// MaxBody is the longest request body, in bytes. Default 1 MiB.
+	// MaxBody is the longest request body, in bytes. Default 8 MiB: a plan of 4 MiB, the longest one, has room in it.
 	MaxBody int64
 	// ReadTimeout is how long a client may take to send its request. Default 15 s.
 	ReadTimeout time.Duration
@@ -76,7 +76,7 @@ func New(o Options) *API {
 		o.LostAfter = 3 * time.Second
 	}
 	if o.MaxBody <= 0 {
-		o.MaxBody = 1 << 20
+		o.MaxBody = 8 << 20
 	}
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = 15 * time.Second

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -64,14 +65,30 @@ func checkPostgresLoadable(ctx context.Context, db *DB, t *Table) error {
 }
 
 // FinishTable makes the unique keys and indexes of a loaded table, and sets its sequences. It may be run again; when ctx ends
-// in the middle of an index, that index is made from its beginning the next time.
-func FinishTable(ctx context.Context, db *DB, t *Table) error {
+// in the middle of an index, that index is made from its beginning the next time. It returns what to tell people of indexes that are
+// left out because no index of the server holds what is in the rows: one that is not unique is there for speed alone.
+func FinishTable(ctx context.Context, db *DB, t *Table) (leftOut []string, err error) {
 	for _, s := range CreateIndexes(t, db.Dialect) {
-		if err := db.exec(ctx, s.SQL); err != nil && !db.Dialect.words().made(err) {
-			return fmt.Errorf("create index %s of %s: %w", s.Name, t.FullName(), Classify(err))
+		err := db.exec(ctx, s.SQL)
+		if err == nil || db.Dialect.words().made(err) {
+			continue
 		}
+		words, long := tooLong(err)
+		if !long || !slices.ContainsFunc(t.Indexes, func(ix Index) bool { return ix.Name == s.Name && !ix.Unique }) {
+			return leftOut, fmt.Errorf("create index %s of %s: %w", s.Name, t.FullName(), Classify(err))
+		}
+		leftOut = append(leftOut, fmt.Sprintf("index %s is left out, as a value is too long for it (%s); one over md5() of the column, or over its beginning, can hold it", s.Name, words))
 	}
-	return SetSequences(ctx, db, t)
+	return leftOut, SetSequences(ctx, db, t)
+}
+
+// tooLong returns what a server says of an index that cannot hold a value because of its length.
+func tooLong(err error) (words string, ok bool) {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != "54000" {
+		return "", false
+	}
+	return pg.Message, true
 }
 
 // Orphans are rows that name a parent which is not there.

@@ -156,18 +156,24 @@ func TestAnIndexThatRowsDoNotAllowIsNotTriedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name, word string
 		db         *DB
-		unique     bool
 	}{
-		{"twice", "by_a", postgresDB(t, rows, twice), true},
-		{"twice, SQLite", "by_a", sqliteFile(t, rows, twice), true},
-		{"too long", "by_a", postgresDB(t, rows, long), false},
+		{"twice", "by_a", postgresDB(t, rows, twice)},
+		{"twice, SQLite", "by_a", sqliteFile(t, rows, twice)},
+		{"too long", "by_a", postgresDB(t, rows, long)},
 	} {
 		table := tableIn(t, c.db, "t")
-		table.Indexes = []Index{{Name: "by_a", Unique: c.unique, Columns: []IndexPart{{Column: "a"}}}}
-		err := FinishTable(context.Background(), c.db, table)
+		table.Indexes = []Index{{Name: "by_a", Unique: true, Columns: []IndexPart{{Column: "a"}}}}
+		_, err := FinishTable(context.Background(), c.db, table)
 		if !tasks.IsPermanent(err) || !strings.Contains(tasks.HintOf(err), "index") || !strings.Contains(err.Error(), c.word) {
 			t.Errorf("%s: %v, hint %q", c.name, err, tasks.HintOf(err))
 		}
+	}
+	plain := postgresDB(t, rows, long)
+	table := tableIn(t, plain, "t")
+	table.Indexes = []Index{{Name: "by_a", Columns: []IndexPart{{Column: "a"}}}, {Name: "by_id", Columns: []IndexPart{{Column: "id"}}}}
+	leftOut, err := FinishTable(context.Background(), plain, table)
+	if err != nil || len(leftOut) != 1 || !strings.Contains(leftOut[0], "by_a") || one(t, plain, "SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes WHERE tablename = 't'") != "by_id t_pkey" {
+		t.Errorf("an index that is not unique: %v, left out %v", err, leftOut)
 	}
 	other := postgresDB(t, rows, "INSERT INTO t VALUES (1, 'x')")
 	if err := Classify(tryRun(other, "INSERT INTO t VALUES (1, 'y')")); err == nil || tasks.IsPermanent(err) {

@@ -319,7 +319,7 @@ func (c *comparison) missing(ctx context.Context, key RowKey) (bool, error) {
 
 func (c *comparison) inQuarantine(ctx context.Context, key RowKey) (bool, error) {
 	if !c.askEach {
-		return c.quarantine[key.String()], nil
+		return c.quarantine[storedKey(c.dst.Dialect, key.String())], nil
 	}
 	return inQuarantine(ctx, c.dst, c.job, c.stage, c.m.Source.FullName(), key)
 }

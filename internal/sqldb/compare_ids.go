@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -20,6 +21,9 @@ func CompareIDs(ctx context.Context, src, state *DB, k *Check, ids KeepIDs, repo
 				return c.tell(Difference{Key: key, Kind: DiffMissing}), nil
 			}
 			c.result.Extra++
+			if strings.HasPrefix(source, digestMark) { // of a long key that the source does not have the map knows no more
+				return c.tell(Difference{Key: RowKey{source}, Kind: DiffExtra}), nil
+			}
 			key, err := ParseRowKey(source)
 			return c.tell(Difference{Key: key, Kind: DiffExtra}), err
 		})
@@ -121,7 +125,7 @@ func (c *comparison) eachKey(ctx context.Context, ids KeepIDs, each func(side in
 				}
 				n++
 				var err error
-				goOn, err = each(1, c.hashText(after), nil, after, id)
+				goOn, err = each(1, c.hashText(storedKey(c.dst.Dialect, after)), nil, after, id)
 				return err
 			})
 		if err != nil || n < 2_000 || !goOn {
@@ -145,7 +149,7 @@ func (c *comparison) eachMadeKey(ctx context.Context, nameOf func(key string) st
 		expected, goOn, err := c.expects(ctx, rows)
 		if err == nil && goOn && expected {
 			name := rows.x.t.Key()
-			goOn, err = each(0, c.hashText(nameOf(name)), rows.Key(), name, "")
+			goOn, err = each(0, c.hashText(storedKey(c.dst.Dialect, nameOf(name))), rows.Key(), name, "")
 		}
 		if err != nil || !goOn {
 			return false, err

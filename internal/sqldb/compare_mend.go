@@ -54,9 +54,14 @@ func KeepVerdict(ctx context.Context, db *DB, opts LoaderOptions, chunk Chunk, r
 		if err := q.exec(ctx, "DELETE FROM stint_ledger WHERE job = $1 AND stage = $2 AND step = $3", opts.Job, opts.Stage, opts.Step); err != nil {
 			return err
 		}
+		if whole := keepWhole(db.Dialect, []string{chunk.From.String()}); whole != "" {
+			if err := q.exec(ctx, whole); err != nil {
+				return err
+			}
+		}
 		// A rival that compares the same chunk may be faster, and says the same.
 		insert := db.Dialect.words().insertNew(ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", "job, stage, step, from_key")
-		return q.exec(ctx, insert, opts.Job, opts.Stage, opts.Step, chunk.From.String(), chunk.To.String(), 1,
+		return q.exec(ctx, insert, opts.Job, opts.Stage, opts.Step, storedKey(db.Dialect, chunk.From.String()), chunk.To.String(), 1,
 			r.SourceRows, r.Equal, r.Quarantined, r.Skipped, 0, word, opts.Worker, opts.Attempt)
 	})
 	if err != nil {
@@ -69,24 +74,29 @@ func KeepVerdict(ctx context.Context, db *DB, opts LoaderOptions, chunk Chunk, r
 // steps.
 func Different(ctx context.Context, db *DB, job string, stages []string) ([]Verdict, error) {
 	var all []Verdict
+	var froms []string
 	err := db.queryAll(ctx, "SELECT stage, step, from_key, to_key FROM stint_ledger WHERE job = $1 AND checksum = $2 ORDER BY stage, step", []any{job, differs},
 		func(scan func(...any) error) error {
 			var v Verdict
 			var from, to string
 			err := scan(&v.Stage, &v.Step, &from, &to)
 			if err == nil {
-				v.Chunk.From, err = ParseRowKey(from)
-			}
-			if err == nil {
 				v.Chunk.To, err = ParseRowKey(to)
 			}
 			if slices.Contains(stages, v.Stage) {
-				all = append(all, v)
+				all, froms = append(all, v), append(froms, from)
 			}
 			return err
 		})
+	var keys []RowKey
+	if err == nil {
+		keys, err = parseKeys(ctx, db.querier(), db.Dialect, froms)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read what was compared: %w", Classify(err))
+	}
+	for i := range all {
+		all[i].Chunk.From = keys[i]
 	}
 	return all, nil
 }

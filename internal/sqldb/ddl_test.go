@@ -322,7 +322,7 @@ func TestALockOfSomebodyElseAsksForPatience(t *testing.T) {
 	}
 	defer tx.Rollback(ctx)
 	for what, do := range map[string]func() error{
-		"an index":        func() error { return FinishTable(ctx, db, &indexed) },
+		"an index":        func() error { _, err := FinishTable(ctx, db, &indexed); return err },
 		"the sequence":    func() error { return SetSequences(ctx, db, table) },
 		"a foreign key":   func() error { _, err := ReferTable(ctx, db, table); return err },
 		"the definition":  func() error { return EnsureTable(ctx, db, table) },

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -40,7 +39,7 @@ func Grouped(ctx context.Context, db *DB, d Delivery, name string, keys []string
 	var groups [][]string
 	err := inTransaction(ctx, db, func(q querier) error {
 		groups = nil
-		where, args := groupOf(d, name)
+		where, args := groupOf(db.Dialect, d, name)
 		err := q.queryAll(ctx, "SELECT target_id FROM stint_ids WHERE "+where, args, func(scan func(...any) error) error {
 			var body string
 			if err := scan(&body); err != nil {
@@ -78,8 +77,8 @@ func Grouped(ctx context.Context, db *DB, d Delivery, name string, keys []string
 }
 
 // groupOf is where the map of ids keeps a group. No stage has a slash in its name.
-func groupOf(d Delivery, name string) (where string, args []any) {
-	return "scope = $1 AND entity = $2 AND source_key = $3", []any{d.Scope, d.Entity + "/batch", d.Job + " " + name}
+func groupOf(dialect Dialect, d Delivery, name string) (where string, args []any) {
+	return "scope = $1 AND entity = $2 AND source_key = $3", []any{d.Scope, d.Entity + "/batch", storedKey(dialect, d.Job+" "+name)}
 }
 
 // GroupName names the groups of the batch that begins at a key.
@@ -89,7 +88,7 @@ func GroupName(o *LoaderOptions, from RowKey) string {
 
 // Ungroup forgets the groups of a batch that somebody else has committed meanwhile, as CommitDelivery does of its own.
 func Ungroup(ctx context.Context, db *DB, d Delivery, name string) error {
-	where, args := groupOf(d, name)
+	where, args := groupOf(db.Dialect, d, name)
 	if err := db.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...); err != nil {
 		return fmt.Errorf("forget what was sent together: %w", Classify(err))
 	}
@@ -116,19 +115,14 @@ func Announce(ctx context.Context, db *DB, d Delivery, keys []string, elsewhere 
 			if len(part) == 0 {
 				continue
 			}
-			args := []any{d.Scope, d.Entity}
-			places := make([]string, len(part))
-			for i, key := range part {
-				args = append(args, key)
-				places[i] = "$" + strconv.Itoa(len(args))
-			}
-			err := q.queryAll(ctx, "SELECT source_key, target_id, job FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key IN ("+strings.Join(places, ",")+")",
+			within, args, named := keyPlaces(db.Dialect, []any{d.Scope, d.Entity}, part)
+			err := q.queryAll(ctx, "SELECT source_key, target_id, job FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key IN "+within,
 				args, func(scan func(...any) error) error {
 					var key, id string
 					s := Sent{Sent: true}
 					err := scan(&key, &id, &s.Job)
 					s.Answered, s.ID = id != "", id
-					known[key] = s
+					known[named(key)] = s
 					return err
 				})
 			if err != nil {
@@ -155,7 +149,7 @@ func insertAnnounced(ctx context.Context, q querier, d Dialect, of Delivery, key
 	var rows []string
 	for _, key := range keys {
 		if !known[key].Sent {
-			rows = append(rows, "("+d.Literal(of.Scope)+","+d.Literal(of.Entity)+","+d.Literal(key)+",'',"+d.Literal(of.Job)+")")
+			rows = append(rows, "("+d.Literal(of.Scope)+","+d.Literal(of.Entity)+","+d.Literal(storedKey(d, key))+",'',"+d.Literal(of.Job)+")")
 		}
 	}
 	if len(rows) == 0 {
@@ -176,7 +170,8 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 			if id == "" {
 				id = NoID
 			}
-			if err := q.exec(ctx, "UPDATE stint_ids SET target_id = $1, job = $2 WHERE scope = $3 AND entity = $4 AND source_key = $5", id, d.Job, d.Scope, d.Entity, r.Key); err != nil {
+			within, args, _ := keyPlaces(db.Dialect, []any{id, d.Job, d.Scope, d.Entity}, []string{r.Key})
+			if err := q.exec(ctx, "UPDATE stint_ids SET target_id = $1, job = $2 WHERE scope = $3 AND entity = $4 AND source_key IN "+within, args...); err != nil {
 				return err
 			}
 		}
@@ -184,15 +179,16 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 			// It was answered, and nothing is left there: the next try need not ask first. Unless it may be there: then the next try
 			// has to know that it was sent.
 			if r.Uncertain {
-				if err := setOneAside(ctx, q, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
+				if err := setOneAside(ctx, q, db.Dialect, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
 					return err
 				}
 				continue
 			}
-			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key = $3 AND target_id = ''", d.Scope, d.Entity, r.ID); err != nil {
+			within, args, _ := keyPlaces(db.Dialect, []any{d.Scope, d.Entity}, []string{r.ID})
+			if err := q.exec(ctx, "DELETE FROM stint_ids WHERE scope = $1 AND entity = $2 AND target_id = '' AND source_key IN "+within, args...); err != nil {
 				return err
 			}
-			if err := setOneAside(ctx, q, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
+			if err := setOneAside(ctx, q, db.Dialect, o, table, r.Key, badRow{reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
 				return err
 			}
 		}
@@ -205,17 +201,29 @@ func Answered(ctx context.Context, db *DB, d Delivery, o *LoaderOptions, table s
 }
 
 // setOneAside writes a row into quarantine, or says anew why it is there.
-func setOneAside(ctx context.Context, q querier, o *LoaderOptions, table string, key RowKey, bad badRow) error {
+func setOneAside(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table string, key RowKey, bad badRow) error {
 	clean := func(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD") }
 	job, stage, step := o.Job, o.Stage, o.Step
 	if o.Again != nil {
-		return q.exec(ctx, "UPDATE stint_quarantine SET column_name = $1, reason = $2, code = $3, row_json = $4 WHERE job = $5 AND stage = $6 AND row_key = $7",
-			bad.column, clean(bad.reason), clean(bad.code), clean(bad.json), o.Again.Job, o.Again.Stage, key.String())
+		within, args, _ := keyPlaces(d, []any{bad.column, clean(bad.reason), clean(bad.code), clean(bad.json), o.Again.Job, o.Again.Stage}, []string{key.String()})
+		return q.exec(ctx, "UPDATE stint_quarantine SET column_name = $1, reason = $2, code = $3, row_json = $4 WHERE job = $5 AND stage = $6 AND row_key IN "+within, args...)
 	}
-	if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND step = $3 AND row_key = $4", job, stage, step, key.String()); err != nil {
+	within, args, _ := keyPlaces(d, []any{job, stage, step}, []string{key.String()})
+	if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND step = $3 AND row_key IN "+within, args...); err != nil {
 		return err
 	}
-	return q.exec(ctx, quarantineInsert+"($1, $2, $3, $4, $5, $6, $7, $8, $9)", job, stage, step, table, key.String(), bad.column, clean(bad.reason), clean(bad.code), clean(bad.json))
+	if whole := keepWhole(d, []string{key.String()}); whole != "" {
+		if err := q.exec(ctx, whole); err != nil {
+			return err
+		}
+	}
+	return q.exec(ctx, quarantineInsert+"($1, $2, $3, $4, $5, $6, $7, $8, $9)", job, stage, step, table, storedKey(d, key.String()), bad.column, clean(bad.reason), clean(bad.code), clean(bad.json))
+}
+
+// settleOne takes a row from those that are set aside.
+func settleOne(ctx context.Context, q querier, d Dialect, a *Again, key string) error {
+	within, args, _ := keyPlaces(d, []any{a.Job, a.Stage}, []string{key})
+	return q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key IN "+within, args...)
 }
 
 // Settled is what has become of the records of a batch.
@@ -234,11 +242,11 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 	taken := false
 	err := inTransaction(ctx, db, func(q querier) error {
 		var err error
-		if taken, err = enterLedger(ctx, q, o, &p); err != nil || taken {
+		if taken, err = enterLedger(ctx, q, db.Dialect, o, &p); err != nil || taken {
 			return err
 		}
 		for _, bad := range b.bad {
-			if err := setOneAside(ctx, q, o, table, b.keyAt(bad.at, b.parts), bad); err != nil {
+			if err := setOneAside(ctx, q, db.Dialect, o, table, b.keyAt(bad.at, b.parts), bad); err != nil {
 				return err
 			}
 		}
@@ -246,7 +254,7 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 			return err
 		}
 		if o.Again == nil {
-			where, args := groupOf(Delivery{Scope: o.IDs.Scope, Entity: o.IDs.Entity, Job: o.Job}, GroupName(o, p.from))
+			where, args := groupOf(db.Dialect, Delivery{Scope: o.IDs.Scope, Entity: o.IDs.Entity, Job: o.Job}, GroupName(o, p.from))
 			return q.exec(ctx, "DELETE FROM stint_ids WHERE "+where, args...)
 		}
 		still := slices.Clone(b.bad)
@@ -254,7 +262,7 @@ func CommitDelivery(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, tab
 			still = append(still, badRow{at: at})
 		}
 		for _, key := range settledKeys(b, 0, b.RowsRead, still) {
-			if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key = $3", o.Again.Job, o.Again.Stage, key); err != nil {
+			if err := settleOne(ctx, q, db.Dialect, o.Again, key); err != nil {
 				return err
 			}
 		}

@@ -25,6 +25,8 @@ type dialect interface {
 	literal(text string) string
 	// longestName returns how many bytes, or characters, a name may have, 0 for no limit, with words for people.
 	longestName() (n int, characters bool, words string)
+	// longestKey returns how many bytes a key as text may have in an index of the ledger, besides another one; 0 for no limit.
+	longestKey() int
 
 	opener
 	reader

@@ -21,6 +21,9 @@ func (mysqlDialect) quote(name string) string {
 	return "`" + strings.ReplaceAll(name, "`", "``") + "`"
 }
 
+// longestKey is none: the ledger's keys are hashes there.
+func (mysqlDialect) longestKey() int { return 0 }
+
 func (mysqlDialect) longestName() (n int, characters bool, words string) {
 	return 64, true, "MySQL keeps"
 }

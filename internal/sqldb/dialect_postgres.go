@@ -34,6 +34,9 @@ func (postgresDialect) literal(text string) string {
 	return quoted
 }
 
+// longestKey leaves room for two keys, a job, a stage and a step in an entry of an index, which has 2,704 bytes.
+func (postgresDialect) longestKey() int { return 1_000 }
+
 func (postgresDialect) longestName() (n int, characters bool, words string) {
 	return maxPostgresName, false, "PostgreSQL keeps"
 }

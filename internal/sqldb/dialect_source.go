@@ -17,6 +17,7 @@ var (
 )
 
 func (sourceOnly) longestName() (n int, characters bool, words string) { return 0, false, "" }
+func (sourceOnly) longestKey() int                                     { return 0 }
 func (sourceOnly) transaction(context.Context, *DB, func(querier) error) error {
 	return errSourceOnly
 }

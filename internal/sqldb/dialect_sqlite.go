@@ -22,6 +22,7 @@ func (sqliteDialect) enforces() bool                                      { retu
 func (sqliteDialect) quote(name string) string                            { return quoteDouble(name) }
 func (sqliteDialect) literal(text string) string                          { return quoteSingle(text) }
 func (sqliteDialect) longestName() (n int, characters bool, words string) { return 0, false, "" }
+func (sqliteDialect) longestKey() int                                     { return 0 }
 
 func (sqliteDialect) urls() (schemes []string, form string) {
 	return []string{"sqlite"}, "sqlite:FILE"

@@ -20,7 +20,7 @@ func Committed(ctx context.Context, db *DB, job, stage, step string, from RowKey
 		var key string
 		err := scan(&key)
 		n++
-		taken = taken || key == from.String()
+		taken = taken || storedKey(db.Dialect, key) == storedKey(db.Dialect, from.String())
 		return err
 	})
 	switch {
@@ -40,12 +40,12 @@ func (b *Batch) SetAsideRows(ctx context.Context, db *DB, o *LoaderOptions, tabl
 	}
 	err := inTransaction(ctx, db, func(q querier) error {
 		for _, bad := range b.bad {
-			if err := setOneAside(ctx, q, o, table, b.keyAt(bad.at, b.parts), bad); err != nil {
+			if err := setOneAside(ctx, q, db.Dialect, o, table, b.keyAt(bad.at, b.parts), bad); err != nil {
 				return err
 			}
 		}
 		for _, r := range refused {
-			if err := setOneAside(ctx, q, o, table, r.Key, badRow{column: r.Column, reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
+			if err := setOneAside(ctx, q, db.Dialect, o, table, r.Key, badRow{column: r.Column, reason: r.Reason, code: r.Code, json: r.JSON}); err != nil {
 				return err
 			}
 		}
@@ -72,7 +72,7 @@ func CommitFile(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, w Writt
 	p.written = int(w.Rows)
 	taken := false
 	err := inTransaction(ctx, db, func(q querier) (err error) {
-		taken, err = enterLedger(ctx, q, o, &p)
+		taken, err = enterLedger(ctx, q, db.Dialect, o, &p)
 		return err
 	})
 	switch {
@@ -85,13 +85,14 @@ func CommitFile(ctx context.Context, db *DB, b *Batch, o *LoaderOptions, w Writt
 }
 
 // enterLedger writes a row of the ledger, unless one that starts there has been written.
-func enterLedger(ctx context.Context, q querier, o *LoaderOptions, p *part) (taken bool, err error) {
+func enterLedger(ctx context.Context, q querier, d Dialect, o *LoaderOptions, p *part) (taken bool, err error) {
 	var there int
-	if err := q.queryAll(ctx, "SELECT 1 FROM stint_ledger WHERE job = $1 AND stage = $2 AND step = $3 AND from_key = $4", []any{o.Job, o.Stage, o.Step, p.from.String()},
+	within, args, _ := keyPlaces(d, []any{o.Job, o.Stage, o.Step}, []string{p.from.String()})
+	if err := q.queryAll(ctx, "SELECT 1 FROM stint_ledger WHERE job = $1 AND stage = $2 AND step = $3 AND from_key IN "+within, args,
 		func(scan func(...any) error) error { return scan(&there) }); err != nil || there == 1 {
 		return there == 1, err
 	}
-	return false, q.exec(ctx, ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
+	return false, q.exec(ctx, ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", o.Job, o.Stage, o.Step, storedKey(d, p.from.String()), p.to.String(), p.doneInt(),
 		p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt)
 }
 
@@ -117,13 +118,13 @@ func CommitAgain(ctx context.Context, db *DB, o *LoaderOptions, seq int, keys []
 	at := RowKey{int64(seq)}
 	p := part{from: at, to: at, read: int(c.Read), written: int(c.Written), skipped: int(c.Skipped), bytes: int(c.Bytes)}
 	err = inTransaction(ctx, db, func(q querier) error {
-		taken, err := enterLedger(ctx, q, o, &p)
+		taken, err := enterLedger(ctx, q, db.Dialect, o, &p)
 		if err != nil || taken {
 			return err
 		}
 		first = true
 		for _, key := range keys {
-			if err := q.exec(ctx, "DELETE FROM stint_quarantine WHERE job = $1 AND stage = $2 AND row_key = $3", o.Again.Job, o.Again.Stage, key); err != nil {
+			if err := settleOne(ctx, q, db.Dialect, o.Again, key); err != nil {
 				return err
 			}
 		}

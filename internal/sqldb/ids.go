@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/stint-run/stint/tasks"
@@ -40,17 +39,12 @@ func LookUpIDs(ctx context.Context, db *DB, scope, entity string, keys []string)
 		if len(part) == 0 {
 			continue
 		}
-		args := []any{scope, entity}
-		places := make([]string, len(part))
-		for i, key := range part {
-			args = append(args, key)
-			places[i] = "$" + strconv.Itoa(len(args))
-		}
-		err := db.queryAll(ctx, "SELECT source_key, target_id FROM stint_ids WHERE scope = $1 AND entity = $2 AND target_id <> '' AND source_key IN ("+strings.Join(places, ",")+")",
+		within, args, named := keyPlaces(db.Dialect, []any{scope, entity}, part)
+		err := db.queryAll(ctx, "SELECT source_key, target_id FROM stint_ids WHERE scope = $1 AND entity = $2 AND target_id <> '' AND source_key IN "+within,
 			args, func(scan func(...any) error) error {
 				var key, id string
 				err := scan(&key, &id)
-				found[key] = id
+				found[named(key)] = id
 				return err
 			})
 		if err != nil {
@@ -160,7 +154,7 @@ func (s *postgresSink) mergeStage(ctx context.Context, rows int) error {
 
 // appendID appends the key of the current row as the last field of a row in COPY's form.
 func (p *plan) appendID(dst []byte) []byte {
-	key := p.made.t.Key()
+	key := storedKey(p.to, p.made.t.Key())
 	if p.text {
 		return appendCopyText(append(dst, '\t'), key)
 	}
@@ -190,12 +184,8 @@ func (b *Batch) holding(d Dialect, a *Again, first int, lock string) (queries []
 		if len(part) == 0 {
 			continue
 		}
-		quoted := make([]string, len(part))
-		for i, key := range part {
-			quoted[i] = d.Literal(key)
-		}
-		queries = append(queries, "SELECT row_key FROM stint_quarantine WHERE job = "+d.Literal(a.Job)+" AND stage = "+d.Literal(a.Stage)+" AND row_key IN ("+
-			strings.Join(quoted, ",")+") ORDER BY row_key"+lock)
+		queries = append(queries, "SELECT row_key FROM stint_quarantine WHERE job = "+d.Literal(a.Job)+" AND stage = "+d.Literal(a.Stage)+" AND row_key IN "+
+			keyLiterals(d, part...)+" ORDER BY row_key"+lock)
 		want = append(want, len(part))
 	}
 	return queries, want
@@ -261,11 +251,7 @@ func (s *postgresSink) settled(ctx context.Context, b *Batch, first, end int, ba
 		if len(part) == 0 {
 			continue
 		}
-		quoted := make([]string, len(part))
-		for i, key := range part {
-			quoted[i] = l(key)
-		}
-		results, err := s.pg.Exec(ctx, "DELETE FROM stint_quarantine WHERE job = "+l(a.Job)+" AND stage = "+l(a.Stage)+" AND row_key IN ("+strings.Join(quoted, ",")+")").ReadAll()
+		results, err := s.pg.Exec(ctx, "DELETE FROM stint_quarantine WHERE job = "+l(a.Job)+" AND stage = "+l(a.Stage)+" AND row_key IN "+keyLiterals(Postgres, part...)).ReadAll()
 		if err != nil {
 			return err
 		}
@@ -284,7 +270,7 @@ func requarantine(a *Again, b *Batch, bad []badRow) string {
 		q := &bad[i]
 		clean := func(s string) string { return l(strings.ToValidUTF8(s, "\uFFFD")) }
 		sql.WriteString("UPDATE stint_quarantine SET column_name = " + clean(q.column) + ", reason = " + clean(q.reason) + ", code = " + clean(q.code) +
-			", row_json = " + clean(q.json) + " WHERE job = " + l(a.Job) + " AND stage = " + l(a.Stage) + " AND row_key = " + l(b.keyAt(q.at, b.parts).String()) + ";\n")
+			", row_json = " + clean(q.json) + " WHERE job = " + l(a.Job) + " AND stage = " + l(a.Stage) + " AND row_key IN " + keyLiterals(Postgres, b.keyAt(q.at, b.parts).String()) + ";\n")
 	}
 	return sql.String()
 }

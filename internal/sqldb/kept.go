@@ -128,6 +128,15 @@ func keepRows(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table
 			return err
 		}
 	}
+	var names []string
+	for _, p := range pairs {
+		names = append(names, p.Row, p.Target)
+	}
+	if whole := keepWhole(d, names); whole != "" {
+		if err := q.exec(ctx, whole); err != nil {
+			return err
+		}
+	}
 	for len(pairs) > 0 {
 		n := min(len(pairs), 500)
 		var sql strings.Builder
@@ -136,7 +145,7 @@ func keepRows(ctx context.Context, q querier, d Dialect, o *LoaderOptions, table
 			if i > 0 {
 				sql.WriteByte(',')
 			}
-			sql.WriteString("(" + d.Literal(k.Job) + "," + d.Literal(k.Stage) + "," + d.Literal(p.Row) + "," + d.Literal(p.Target) + "," +
+			sql.WriteString("(" + d.Literal(k.Job) + "," + d.Literal(k.Stage) + "," + d.Literal(storedKey(d, p.Row)) + "," + d.Literal(storedKey(d, p.Target)) + "," +
 				strconv.FormatInt(hashes[i], 10) + ",0)")
 		}
 		if err := q.exec(ctx, d.words().upsert(sql.String(), "job, stage, row_key, target_key", "hash", "stale")); err != nil {
@@ -170,7 +179,7 @@ func (k *KeepRows) replace(ctx context.Context, q querier, d Dialect, table stri
 	}
 	as := LoaderOptions{Job: k.Aside.Job, Stage: k.Aside.Stage, Step: "catch-up"}
 	for i := range bad {
-		if err := setOneAside(ctx, q, &as, table, b.keyAt(bad[i].at, b.parts), bad[i]); err != nil {
+		if err := setOneAside(ctx, q, d, &as, table, b.keyAt(bad[i].at, b.parts), bad[i]); err != nil {
 			return err
 		}
 	}
@@ -182,13 +191,13 @@ func (k *KeepRows) aside(d Dialect) string {
 	return " WHERE job = " + d.Literal(k.Aside.Job) + " AND stage = " + d.Literal(k.Aside.Stage) + " AND row_key IN "
 }
 
-// deleteKeys runs a statement on lists of keys.
+// deleteKeys runs a statement on lists of keys, in each of their forms.
 func deleteKeys(ctx context.Context, q querier, d Dialect, sql string, keys []string) error {
 	for _, part := range batchesOf(keys, 500) {
 		if len(part) == 0 {
 			continue
 		}
-		if err := q.exec(ctx, sql+literals(d, part)); err != nil {
+		if err := q.exec(ctx, sql+keyLiterals(d, part...)); err != nil {
 			return err
 		}
 	}
@@ -206,7 +215,7 @@ func keptRows(d Dialect, keys []string) someRows {
 	if w, ok := d.words().(rowKeeper); ok {
 		return w.keptRows(keys)
 	}
-	return someRows{table: "stint_rows", condition: "row_key IN " + literals(d, keys)}
+	return someRows{table: "stint_rows", condition: "row_key IN " + keyLiterals(d, keys...)}
 }
 
 // keptTargets chooses them by their key in the target.
@@ -214,7 +223,7 @@ func keptTargets(d Dialect, keys []string) someRows {
 	if w, ok := d.words().(rowKeeper); ok {
 		return w.keptTargets(keys)
 	}
-	return someRows{table: "stint_rows", condition: "target_key IN " + literals(d, keys)}
+	return someRows{table: "stint_rows", condition: "target_key IN " + keyLiterals(d, keys...)}
 }
 
 // with narrows the choice.
@@ -244,7 +253,10 @@ func literals(d Dialect, texts []string) string {
 
 // KnownRows returns the hashes of rows as they were loaded last, as far as they are in the target, by their keys as text.
 func KnownRows(ctx context.Context, db *DB, k *KeepRows, keys []string) (map[string]int64, error) {
-	known := make(map[string]int64, len(keys))
+	known, named := make(map[string]int64, len(keys)), make(map[string]string, len(keys))
+	for _, key := range keys {
+		named[storedKey(db.Dialect, key)] = key
+	}
 	for _, part := range batchesOf(keys, 500) {
 		if len(part) == 0 {
 			continue
@@ -254,7 +266,7 @@ func KnownRows(ctx context.Context, db *DB, k *KeepRows, keys []string) (map[str
 				var key string
 				var hash int64
 				err := scan(&key, &hash)
-				known[key] = hash
+				known[named[storedKey(db.Dialect, key)]] = hash
 				return err
 			})
 		if err != nil {
@@ -271,7 +283,7 @@ func KeptPairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair,
 		if len(part) == 0 {
 			continue
 		}
-		found, err := selectPairs(ctx, db.querier(), k, keptRows(db.Dialect, part))
+		found, err := selectPairs(ctx, db.querier(), db.Dialect, k, keptRows(db.Dialect, part))
 		if err != nil {
 			return nil, fmt.Errorf("look rows up in stint_rows: %w", Classify(err))
 		}
@@ -280,7 +292,7 @@ func KeptPairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair,
 	return pairs, nil
 }
 
-func selectPairs(ctx context.Context, q querier, k *KeepRows, some someRows) (pairs []Pair, err error) {
+func selectPairs(ctx context.Context, q querier, d Dialect, k *KeepRows, some someRows) (pairs []Pair, err error) {
 	err = q.queryAll(ctx, "SELECT row_key, target_key"+some.with("job = $1 AND stage = $2").from(), []any{k.Job, k.Stage},
 		func(scan func(...any) error) error {
 			var p Pair
@@ -288,12 +300,20 @@ func selectPairs(ctx context.Context, q querier, k *KeepRows, some someRows) (pa
 			pairs = append(pairs, p)
 			return err
 		})
-	return pairs, err
+	if err != nil {
+		return nil, err
+	}
+	places := make([]*string, 0, 2*len(pairs))
+	for i := range pairs {
+		places = append(places, &pairs[i].Row, &pairs[i].Target)
+	}
+	return pairs, wholeKeys(ctx, q, d, places...)
 }
 
-// KeptKeys returns the keys of rows of which something is in the target, as text and in an order of the target's, behind one, at most
-// limit: all of them, or those alone that could not be deleted when they should have been.
-func KeptKeys(ctx context.Context, db *DB, k *KeepRows, stale bool, after string, limit int) (keys []string, err error) {
+// KeptKeys returns the keys of rows of which something is in the target, as text and in an order of the target's, behind one as it is
+// stored, at most limit, and the last of them as it is stored: all of them, or those alone that could not be deleted when they should
+// have been.
+func KeptKeys(ctx context.Context, db *DB, k *KeepRows, stale bool, after string, limit int) (keys []string, last string, err error) {
 	only := ""
 	if stale {
 		only = " AND stale = 1"
@@ -306,13 +326,20 @@ func KeptKeys(ctx context.Context, db *DB, k *KeepRows, stale bool, after string
 		[]any{k.Job, k.Stage, after, limit}, func(scan func(...any) error) error {
 			var key string
 			err := scan(&key)
-			keys = append(keys, key)
+			keys, last = append(keys, key), key
 			return err
 		})
-	if err != nil {
-		return nil, fmt.Errorf("read stint_rows: %w", Classify(err))
+	if err == nil {
+		places := make([]*string, len(keys))
+		for i := range keys {
+			places[i] = &keys[i]
+		}
+		err = wholeKeys(ctx, db.querier(), db.Dialect, places...)
 	}
-	return keys, nil
+	if err != nil {
+		return nil, "", fmt.Errorf("read stint_rows: %w", Classify(err))
+	}
+	return keys, last, nil
 }
 
 // StalePairs returns the rows of the target, of some rows of the source, that could not be deleted when they should have been.
@@ -320,7 +347,7 @@ func StalePairs(ctx context.Context, db *DB, k *KeepRows, keys []string) ([]Pair
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	pairs, err := selectPairs(ctx, db.querier(), k, keptRows(db.Dialect, keys).with("stale = 1"))
+	pairs, err := selectPairs(ctx, db.querier(), db.Dialect, k, keptRows(db.Dialect, keys).with("stale = 1"))
 	if err != nil {
 		return nil, fmt.Errorf("read stint_rows: %w", Classify(err))
 	}

@@ -17,8 +17,8 @@ var ErrTaken = errors.New("another attempt has committed this range")
 // ledgerTables are stint's own tables in a target, in words that the dialects translate.
 //
 // stint_ledger: one row for each batch, written in the batch's own transaction. It is the truth about what has taken effect:
-// its primary key lets only one attempt commit a batch that starts at from_key. Keys are in RowKey's JSON form; "" is the
-// beginning as from_key and the end as to_key. done is 1 on the last batch of a step.
+// its primary key lets only one attempt commit a batch that starts at from_key. Keys are in RowKey's JSON form, those in an index as
+// storedKey has them; "" is the beginning as from_key and the end as to_key. done is 1 on the last batch of a step.
 //
 // stint_chunks: the chunks of a stage as they were first decided.
 //
@@ -33,6 +33,8 @@ var ErrTaken = errors.New("another attempt has committed this range")
 // row that is to be deleted, and that others still refer to, stale is 1.
 //
 // stint_catchup: a migration that catches up, with the round that may write; cut_over is 1 when there will be no other.
+//
+// stint_keys: the whole of those keys of which the other tables hold a digest (storedKey).
 //
 // stint_rounds: the rounds of a migration (without a stage), and how far the source had come at the beginning of each, by stage.
 var ledgerTables = []struct{ name, columns string }{
@@ -53,6 +55,7 @@ var ledgerTables = []struct{ name, columns string }{
  complete smallint NOT NULL, PRIMARY KEY (job, stage, round)`},
 	{"stint_ids", `scope text NOT NULL, entity text NOT NULL, source_key text NOT NULL, target_id text NOT NULL, job text NOT NULL,
  PRIMARY KEY (scope, entity, source_key)`},
+	{"stint_keys", `short_key text NOT NULL, whole_key text NOT NULL, PRIMARY KEY (short_key)`},
 }
 
 // ledgerLock is the advisory lock under which the tables are made: CREATE TABLE IF NOT EXISTS alone fails when two do it at
@@ -131,7 +134,7 @@ func Progress(ctx context.Context, db *DB, job, stage, step string) (to RowKey, 
 			return err
 		}
 		totals = totals.Add(c)
-		next[from], starts[from] = to, true
+		next[from], starts[storedKey(db.Dialect, from)] = to, true
 		if isDone == 1 {
 			last, ended = to, true
 		}
@@ -146,7 +149,7 @@ func Progress(ctx context.Context, db *DB, job, stage, step string) (to RowKey, 
 	if !ended {
 		ends := 0
 		for _, to := range next {
-			if !starts[to] {
+			if !starts[storedKey(db.Dialect, to)] {
 				last = to
 				ends++
 			}

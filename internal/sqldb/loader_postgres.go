@@ -161,7 +161,7 @@ func (s *postgresSink) begin() string {
 
 func (s *postgresSink) ledgerInsert(p part) string {
 	l := Postgres.Literal
-	return ledgerInsert + l(s.opts.Job) + "," + l(s.opts.Stage) + "," + l(s.opts.Step) + "," + l(p.from.String()) + "," + l(p.to.String()) +
+	return ledgerInsert + l(s.opts.Job) + "," + l(s.opts.Stage) + "," + l(s.opts.Step) + "," + l(storedKey(Postgres, p.from.String())) + "," + l(p.to.String()) +
 		fmt.Sprintf(",%d,%d,%d,%d,%d,%d,", p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes) + l(p.checksumText()) + "," +
 		l(s.opts.Worker) + "," + l(s.opts.Attempt) + ");\n"
 }
@@ -173,7 +173,15 @@ func (s *postgresSink) quarantineInsert(b *Batch, bad []badRow) string {
 	if a := s.opts.Again; a != nil {
 		return requarantine(a, b, bad)
 	}
-	return quarantineInsert + quarantineValues(Postgres, &s.opts, s.m.Source.FullName(), b, bad) +
+	names := make([]string, len(bad))
+	for i := range bad {
+		names[i] = b.nameAt(bad[i].at).String()
+	}
+	whole := keepWhole(Postgres, names)
+	if whole != "" {
+		whole += ";\n"
+	}
+	return whole + quarantineInsert + quarantineValues(Postgres, &s.opts, s.m.Source.FullName(), b, bad) +
 		"\nON CONFLICT (job, stage, step, row_key) DO UPDATE SET column_name = EXCLUDED.column_name, reason = EXCLUDED.reason, " +
 		"code = EXCLUDED.code, row_json = EXCLUDED.row_json;\n"
 }
@@ -280,7 +288,7 @@ func (s *postgresSink) endPart(ctx context.Context, b *Batch, p part, first, end
 	l := Postgres.Literal
 	err := s.run(ctx, s.pending+s.quarantineInsert(b, bad)+fmt.Sprintf("UPDATE stint_ledger SET to_key = %s, done = %d, rows_read = %d, rows_written = %d, "+
 		"rows_quarantined = %d, rows_skipped = %d, bytes = %d, checksum = %s WHERE job = %s AND stage = %s AND step = %s AND from_key = %s", l(p.to.String()),
-		p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, l(p.checksumText()), l(s.opts.Job), l(s.opts.Stage), l(s.opts.Step), l(p.from.String())))
+		p.doneInt(), p.read, p.written, p.quarantined, p.skipped, p.bytes, l(p.checksumText()), l(s.opts.Job), l(s.opts.Stage), l(s.opts.Step), l(storedKey(Postgres, p.from.String()))))
 	if err == nil {
 		err = s.settled(ctx, b, first, end, bad)
 	}

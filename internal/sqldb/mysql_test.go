@@ -46,7 +46,7 @@ func migrate(t *testing.T, src, dst *DB) (*Schema, []Quarantined) {
 		loadTable(t, src, dst, mapping(i))
 	}
 	for i := range from.Tables {
-		if err := FinishTable(ctx, dst, &to.Tables[i]); err != nil {
+		if _, err := FinishTable(ctx, dst, &to.Tables[i]); err != nil {
 			t.Fatal(err)
 		}
 	}

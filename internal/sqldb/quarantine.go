@@ -89,7 +89,7 @@ func quarantineValues(d Dialect, o *LoaderOptions, table string, b *Batch, bad [
 			sql.WriteString(",\n")
 		}
 		sql.WriteByte('(')
-		for j, s := range []string{o.Job, o.Stage, o.Step, table, b.nameAt(q.at).String(), q.column, q.reason, q.code, q.json} {
+		for j, s := range []string{o.Job, o.Stage, o.Step, table, storedKey(d, b.nameAt(q.at).String()), q.column, q.reason, q.code, q.json} {
 			if j > 0 {
 				sql.WriteByte(',')
 			}
@@ -123,7 +123,7 @@ func queryQuarantine(ctx context.Context, db *DB, query string, args []any, row 
 	return err
 }
 
-// quarantineKeys returns the keys, as text, of the rows of a table that a job, or AnyJob, has set aside in a stage, or in any (""), at
+// quarantineKeys returns the keys, as they are stored, of the rows of a table that a job, or AnyJob, has set aside in a stage, or in any (""), at
 // most limit.
 func quarantineKeys(ctx context.Context, db *DB, job, stage, table string, limit int) (map[string]bool, error) {
 	keys := map[string]bool{}
@@ -131,7 +131,7 @@ func quarantineKeys(ctx context.Context, db *DB, job, stage, table string, limit
 		[]any{job, table, stage, limit}, func(scan func(...any) error) error {
 			var key string
 			err := scan(&key)
-			keys[key] = true
+			keys[storedKey(db.Dialect, key)] = true
 			return err
 		})
 	return keys, err
@@ -140,8 +140,9 @@ func quarantineKeys(ctx context.Context, db *DB, job, stage, table string, limit
 // inQuarantine reports whether a job, or AnyJob, has set a row of a table aside, in a stage or in any ("").
 func inQuarantine(ctx context.Context, db *DB, job, stage, table string, key RowKey) (bool, error) {
 	found := false
-	err := queryQuarantine(ctx, db, "SELECT 1 FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 AND row_key = $3 AND ($4 = '' OR stage = $4) LIMIT 1",
-		[]any{job, table, key.String(), stage}, func(scan func(...any) error) error {
+	within, args, _ := keyPlaces(db.Dialect, []any{job, table, stage}, []string{key.String()})
+	err := queryQuarantine(ctx, db, "SELECT 1 FROM stint_quarantine WHERE "+ofJob(job)+" AND table_name = $2 AND row_key IN "+within+" AND ($3 = '' OR stage = $3) LIMIT 1",
+		args, func(scan func(...any) error) error {
 			var one int
 			found = true
 			return scan(&one)
@@ -153,20 +154,25 @@ func inQuarantine(ctx context.Context, db *DB, job, stage, table string, key Row
 // first skip of them, at most limit.
 func Quarantine(ctx context.Context, db *DB, job, table string, skip, limit int) ([]Quarantined, error) {
 	var all []Quarantined
+	var texts []string
 	err := queryQuarantine(ctx, db, "SELECT job, stage, step, table_name, row_key, column_name, reason, code, row_json FROM stint_quarantine "+
 		"WHERE "+ofJob(job)+" AND ($2 = '' OR table_name = $2) ORDER BY job, stage, step, row_key LIMIT $3 OFFSET $4", []any{job, table, limit, skip},
 		func(scan func(...any) error) error {
 			var q Quarantined
 			var key string
 			err := scan(&q.Job, &q.Stage, &q.Step, &q.Table, &key, &q.Column, &q.Reason, &q.Code, &q.Row)
-			if err == nil {
-				q.Key, err = ParseRowKey(key)
-			}
-			all = append(all, q)
+			all, texts = append(all, q), append(texts, key)
 			return err
 		})
+	var keys []RowKey
+	if err == nil {
+		keys, err = parseKeys(ctx, db.querier(), db.Dialect, texts)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the quarantine: %w", Classify(err))
+	}
+	for i := range all {
+		all[i].Key = keys[i]
 	}
 	return all, nil
 }
@@ -195,18 +201,19 @@ func StageTotals(ctx context.Context, db *DB, job, stage string) (tasks.Counters
 	return c, nil
 }
 
-// SetAside returns the keys of rows that are set aside, behind a key as text, at most limit, and the last of them as text: of one
-// code, or of all ("").
+// SetAside returns the keys of rows that are set aside, behind a key as it is stored, at most limit, and the last of them as it
+// is stored: of one code, or of all ("").
 func SetAside(ctx context.Context, db *DB, a *Again, code, after string, limit int) (keys []RowKey, last string, err error) {
+	var texts []string
 	err = queryQuarantine(ctx, db, "SELECT row_key FROM stint_quarantine WHERE job = $1 AND stage = $2 AND ($3 = '' OR code = $3) AND row_key > $4 ORDER BY row_key LIMIT $5",
 		[]any{a.Job, a.Stage, code, after, limit}, func(scan func(...any) error) error {
-			if err := scan(&last); err != nil {
-				return err
-			}
-			key, err := ParseRowKey(last)
-			keys = append(keys, key)
+			err := scan(&last)
+			texts = append(texts, last)
 			return err
 		})
+	if err == nil {
+		keys, err = parseKeys(ctx, db.querier(), db.Dialect, texts)
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("read the quarantine: %w", Classify(err))
 	}

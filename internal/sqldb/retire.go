@@ -43,7 +43,8 @@ func Retire(ctx context.Context, db *DB, target *Table, o *LoaderOptions, pairs 
 	k := o.Rows
 	err = inTransaction(ctx, db, func(q querier) error {
 		some := keptRows(db.Dialect, []string{pairs[0].Row})
-		if err := q.exec(ctx, "UPDATE stint_rows"+some.hint+" SET stale = 1 WHERE job = $1 AND stage = $2 AND "+some.condition+" AND target_key = $3", k.Job, k.Stage, pairs[0].Target); err != nil {
+		if err := q.exec(ctx, "UPDATE stint_rows"+some.hint+" SET stale = 1 WHERE job = $1 AND stage = $2 AND "+some.condition+" AND target_key IN "+
+			keyLiterals(db.Dialect, pairs[0].Target), k.Job, k.Stage); err != nil {
 			return err
 		}
 		return k.holds(ctx, q, db.Dialect)
@@ -79,7 +80,7 @@ func retire(ctx context.Context, q querier, d Dialect, target *Table, o *LoaderO
 	}
 	from := RowKey{pairs[0].Row, pairs[0].Target}
 	p := part{from: from, to: from, read: len(still), written: len(leaving)}
-	return len(leaving), q.exec(ctx, d.words().insertNew(ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", "job, stage, step, from_key"), o.Job, o.Stage, o.Step, p.from.String(), p.to.String(), p.doneInt(),
+	return len(leaving), q.exec(ctx, d.words().insertNew(ledgerInsert+"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", "job, stage, step, from_key"), o.Job, o.Stage, o.Step, storedKey(d, p.from.String()), p.to.String(), p.doneInt(),
 		p.read, p.written, p.quarantined, p.skipped, p.bytes, p.checksumText(), o.Worker, o.Attempt)
 }
 
@@ -98,7 +99,7 @@ func standingPairs(ctx context.Context, q querier, d Dialect, target *Table, k *
 		return nil, nil, nil, err
 	}
 	look := func(some someRows) error {
-		there, err := selectPairs(ctx, q, k, some)
+		there, err := selectPairs(ctx, q, d, k, some)
 		for _, p := range there {
 			if ours[p] {
 				still[p] = true
@@ -166,6 +167,9 @@ func forgetPairs(ctx context.Context, q querier, d Dialect, o *LoaderOptions, pa
 	var ids []string
 	for p := range pairs {
 		both = append(both, p)
+		if stored := (Pair{storedKey(d, p.Row), storedKey(d, p.Target)}); stored != p {
+			both = append(both, stored)
+		}
 		if o.IDs.Column == "" || alive[p.Row] {
 			continue
 		}

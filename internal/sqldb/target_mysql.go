@@ -368,7 +368,7 @@ var ledgerWords = strings.NewReplacer("@TIME", "timestamp(6)", "@NOW", "current_
 	"PRIMARY KEY (scope, entity, source_key)", "stint_id binary(32) NOT NULL DEFAULT (unhex(sha2(concat_ws(char(10), scope, entity, source_key), 256))), "+
 		"PRIMARY KEY (stint_id), KEY stint_key (scope(100), entity(100), source_key(150))",
 	"PRIMARY KEY (job, stage, row_key, target_key), UNIQUE (job, stage, target_key, row_key)", keptColumns,
-	"round text", "round varchar(255)",
+	"round text", "round varchar(255)", "short_key text", "short_key varchar(255)",
 	" text NOT NULL", " longtext NOT NULL")
 
 func hashedKey(column string) string {

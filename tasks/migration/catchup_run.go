@@ -88,7 +88,7 @@ func (r *round) gone(ctx, reading context.Context, a *tasks.Attempt) error {
 	}
 	a.Count(totals)
 	for after := string(a.Cursor()); ; {
-		keys, err := sqldb.KeptKeys(reading, r.dst, k, false, after, compareRows)
+		keys, last, err := sqldb.KeptKeys(reading, r.dst, k, false, after, compareRows)
 		if err != nil {
 			return unlessDraining(a, err)
 		}
@@ -112,7 +112,7 @@ func (r *round) gone(ctx, reading context.Context, a *tasks.Attempt) error {
 		if err != nil {
 			return err
 		}
-		after = keys[len(keys)-1]
+		after = last
 		if err := a.Checkpoint(ctx, tasks.Cursor(after)); err != nil {
 			return err
 		}
@@ -317,14 +317,14 @@ func (r *round) rest(ctx, reading context.Context, a *tasks.Attempt) error {
 		for i := len(r.d.stages) - 1; i >= 0; i-- {
 			l := r.load(i)
 			for after := ""; ; {
-				keys, err := sqldb.KeptKeys(reading, r.dst, l.opts.Rows, true, after, bringRows)
+				keys, last, err := sqldb.KeptKeys(reading, r.dst, l.opts.Rows, true, after, bringRows)
 				if err != nil {
 					return unlessDraining(a, err)
 				}
 				if len(keys) == 0 {
 					break
 				}
-				after = keys[len(keys)-1]
+				after = last
 				pairs, err := sqldb.StalePairs(reading, r.dst, l.opts.Rows, keys)
 				if err != nil {
 					return unlessDraining(a, err)
@@ -383,7 +383,8 @@ func (r *round) finish(ctx context.Context, a *tasks.Attempt, d *stageDetail, la
 	if !d.Made {
 		return nil
 	}
-	err := sqldb.FinishTable(ctx, r.dst, &d.Target)
+	leftOut, err := sqldb.FinishTable(ctx, r.dst, &d.Target)
+	reportLeftOut(a, &d.Target, leftOut)
 	if sqldb.IsUnsettled(err) && !last {
 		a.Report(postponed(&d.Target))
 		err = nil

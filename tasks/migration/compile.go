@@ -54,11 +54,7 @@ func (c *compiler) expressionProblem(path string, err error) {
 		c.add(path, "", "%s", err)
 		return
 	}
-	at := fmt.Sprintf("column %d: ", e.Column)
-	if e.Line > 1 {
-		at = fmt.Sprintf("line %d, %s", e.Line, at)
-	}
-	c.add(path, e.Hint, "%s%s", at, e.Message)
+	c.problems = append(c.problems, plan.Within(path, e.Line, e.Column, e.Message, e.Hint))
 }
 
 // scopeOf says what expressions may name that read a table.

@@ -140,3 +140,18 @@ func TestASessionThatIsKilledAtAnyMomentLosesAndDoublesNothing(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 }
+
+func TestAPlanMakesSeveralRowsOfOneInMariaDB(t *testing.T) {
+	t.Parallel()
+	w := shopWorld(t, mariadbtest.New(t))
+	total, _ := drive(t, migration.New(w.dbs), w.planned(t, `
+stages:
+  - name: phones
+    from: {table: customer}
+    each: [phone1, phone2]
+    map: {customer: id, pos: index, number: int(item)}
+    to: {table: phones, key: [customer, pos]}
+`))
+	adds(t, total, 6, 6, 1, 1)
+	w.want(t, "SELECT group_concat(number ORDER BY number) FROM phones", "11,12,21,51,52,61")
+}

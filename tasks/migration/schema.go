@@ -85,7 +85,9 @@ func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d 
 		}
 		return sqldb.CheckLoadable(ctx, dst, t)
 	case stageIndexes:
-		return sqldb.FinishTable(ctx, dst, t)
+		leftOut, err := sqldb.FinishTable(ctx, dst, t)
+		reportLeftOut(a, t, leftOut)
+		return err
 	case stageForeignKeys:
 		orphans, err := sqldb.ReferTable(ctx, dst, t)
 		for _, o := range orphans {
@@ -94,6 +96,13 @@ func (f *Family) define(ctx context.Context, dst *sqldb.DB, a *tasks.Attempt, d 
 		return err
 	}
 	return tasks.Permanent(fmt.Errorf("a migration has no stage %q", a.Stage.Name))
+}
+
+// reportLeftOut notes which indexes a table has to do without.
+func reportLeftOut(a *tasks.Attempt, t *sqldb.Table, indexes []string) {
+	for _, text := range indexes {
+		a.Report(tasks.Finding{Level: tasks.LevelNote, Subject: t.FullName(), Message: text})
+	}
 }
 
 // expected refuses a table that does not hold what the ledger says of it: rows which this migration has not put there could not

@@ -40,8 +40,9 @@ type rehearsal struct {
 	id        string // of the scratch and the queue
 	name      string
 	from      database
-	model     *database // the plan's own target, whose tables the scratch gets
-	expected  []string  // the tables that a run makes
+	model     *database     // the plan's own target, whose tables the scratch gets
+	expected  []string      // the tables that a run makes
+	api       *rehearsedAPI // nil for a plan that writes into tables
 	leftOut   map[string][]string
 	calm      *place
 	disturbed *place
@@ -65,9 +66,14 @@ The source is only read. The target of the plan is only looked at: a scratch get
 rows. --to names the scratch; it must hold no tables, or those of an earlier rehearsal of the same name. Without it the
 scratch is made: databases stint_rehearsal_... on the server of the plan's target (schemas, where this user may not make
 databases), else SQLite files in the data folder. What was made is taken away afterwards, unless the runs differ, or with
---keep. Only what goes into tables can be rehearsed: a stage that calls an API would call it.`,
+--keep.
+
+A plan that sends to an API does not reach it: an API within this process takes the records in its place, answers as the plan
+expects it, and compares what has come in the two runs, record by record. With --to URL the disturbed run goes to that API, a
+sandbox, once; what it has taken is compared by its answers. A stage that writes files cannot be rehearsed.`,
 		Example: "  stint rehearse plan.yaml --kills 10\n  stint rehearse plan.yaml --to postgres://me@localhost/scratch --kills 20 --drains 5\n" +
-			"  stint rehearse --from sqlite:legacy.db --kills 5 --output json",
+			"  stint rehearse --from sqlite:legacy.db --kills 5 --output json\n  stint rehearse into-api.yaml --kills 10\n" +
+			"  stint rehearse into-api.yaml --to https://sandbox.example.com --kills 3",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.load(cmd); err != nil {
@@ -82,7 +88,7 @@ databases), else SQLite files in the data folder. What was made is taken away af
 	}
 	f := cmd.Flags()
 	f.StringVar(&re.m.from, "from", "", "the `SOURCE`: a connection's name or a URL (default: the plan's)")
-	f.StringVar(&re.scratch, "to", "", "the `SCRATCH`: an empty database (default: one is made)")
+	f.StringVar(&re.scratch, "to", "", "the `SCRATCH`: an empty database, or a sandbox of the API (default: one is made)")
 	f.StringSliceVar(&re.m.tables, "tables", nil, "without a plan: only these tables, separated by commas")
 	f.IntVar(&re.kills, "kills", 3, "how many worker processes are killed with SIGKILL")
 	f.IntVar(&re.drains, "drains", 1, "how many are drained, as a deployment does")
@@ -110,7 +116,7 @@ func (re *rehearsal) read(args []string) error {
 		if err := re.m.read(args[0]); err != nil {
 			return err
 		}
-		if err := re.tablesOnly(); err != nil {
+		if err := re.whereTo(); err != nil {
 			return err
 		}
 	}
@@ -131,17 +137,25 @@ func (re *rehearsal) read(args []string) error {
 	return nil
 }
 
-// tablesOnly refuses stages whose effect is elsewhere: a trial must not have any. Its own tables are the scratch's as well.
-func (re *rehearsal) tablesOnly() error {
+// whereTo finds out what the plan writes into, and refuses what a trial cannot have without an effect. Its own tables are the
+// scratch's as well.
+func (re *rehearsal) whereTo() error {
 	p := *re.m.plan
 	p.State = ""
 	re.m.plan = &p
+	if p.Stages[0].To.HTTP != nil {
+		re.api = &rehearsedAPI{}
+	}
 	for i := range p.Stages {
-		if s := &p.Stages[i]; s.To.Table == "" {
-			return usage(tasks.WithHint(nil, "rehearse a copy of the plan whose stages write into tables; stint migrate --dry-run shows what would be sent",
-				"the stage %s does not write into a table: a rehearsal would send its rows for good", s.Name))
+		switch s := &p.Stages[i]; {
+		case re.api != nil && s.To.HTTP != nil:
+			re.api.endpoints = append(re.api.endpoints, *s.To.HTTP)
+		case re.api == nil && s.To.Table != "":
+			re.expected = append(re.expected, s.To.Table)
+		default:
+			return usage(tasks.WithHint(nil, "rehearse a copy of the plan whose stages all write into tables, or all into an API; stint migrate --dry-run shows what would be written",
+				"the stage %s cannot be rehearsed: its rows would be written for good", s.Name))
 		}
-		re.expected = append(re.expected, p.Stages[i].To.Table)
 	}
 	return nil
 }
@@ -159,6 +173,9 @@ func (re *rehearsal) run(cmd *cobra.Command) (err error) {
 	}
 	if err := re.places(ctx); err != nil {
 		return err
+	}
+	if re.api != nil {
+		defer re.api.close()
 	}
 	defer func() {
 		re.leavePlaces(ctx, &err)
@@ -211,7 +228,7 @@ func (re *rehearsal) queue() string { return "rehearsal-" + re.id }
 // play is the rehearsal from beginning to end.
 func (re *rehearsal) play(ctx context.Context) error {
 	start := time.Now()
-	re.say("1. undisturbed, into %s", re.calm.at)
+	re.say("1. undisturbed, into %s", re.into(re.calm))
 	view, err := re.migrate(ctx, re.calm, nil)
 	if err != nil {
 		return err
@@ -219,9 +236,13 @@ func (re *rehearsal) play(ctx context.Context) error {
 	re.calmJob = view.ID
 	re.total, _, _ = sums(view)
 	re.res.CalmMS = time.Since(start).Milliseconds()
-	for re.res.Rounds < rehearsalRounds && (re.res.Kills < re.kills || re.res.Drains < re.drains || re.res.Rounds == 0) {
+	rounds := rehearsalRounds
+	if re.api != nil && re.api.sandbox != nil {
+		rounds = 1 // what it has taken cannot be taken back
+	}
+	for re.res.Rounds < rounds && (re.res.Kills < re.kills || re.res.Drains < re.drains || re.res.Rounds == 0) {
 		re.res.Rounds++
-		re.say("2. disturbed, into %s", re.disturbed.at)
+		re.say("2. disturbed, into %s", re.into(re.disturbed))
 		start = time.Now()
 		view, err := re.migrate(ctx, re.disturbed, newDisturbance(re))
 		if err != nil {
@@ -244,7 +265,14 @@ func (re *rehearsal) migrate(ctx context.Context, to *place, d *disturbance) (*w
 	if err := re.prepare(ctx, to); err != nil {
 		return nil, err
 	}
-	sub, err := re.submission(re.m, re.from, to.database)
+	m, target := re.m, to.database
+	if re.api != nil {
+		var err error
+		if m, target, err = re.api.begin(m, to, d != nil); err != nil {
+			return nil, err
+		}
+	}
+	sub, err := re.submission(m, re.from, target)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +281,7 @@ func (re *rehearsal) migrate(ctx context.Context, to *place, d *disturbance) (*w
 		sub.Window = 4 * re.workers
 	}
 	if re.m.plan != nil {
-		if _, err := re.m.tryPlan(ctx, re.s, sub); err != nil {
+		if _, err := m.tryPlan(ctx, re.s, sub); err != nil {
 			return nil, err
 		}
 	}
@@ -285,6 +313,11 @@ func (re *rehearsal) migrate(ctx context.Context, to *place, d *disturbance) (*w
 		return nil, err
 	}
 	p.end()
+	if re.api != nil {
+		if err := re.api.strange(); err != nil {
+			return nil, err
+		}
+	}
 	return view, failed(view)
 }
 
@@ -341,6 +374,7 @@ type rehearsalResult struct {
 	Quarantined int64            `json:"rows_quarantined"`
 	Lost        int64            `json:"rows_lost"`
 	Twice       int64            `json:"rows_twice"`
+	Repeats     int64            `json:"records_repeated,omitempty"` // requests and records that an API got again, without effect
 	RecoveryMS  []int64          `json:"recovery_ms"`
 	DrainMS     []int64          `json:"drain_ms"`
 	CalmMS      int64            `json:"calm_ms"`
@@ -349,11 +383,13 @@ type rehearsalResult struct {
 	Differences []string         `json:"differences"`
 	Notes       []string         `json:"notes"`
 	Kept        []string         `json:"kept"`
+
+	api bool
 }
 
 // finish says what the numbers alone do not.
 func (r *rehearsalResult) finish(re *rehearsal) {
-	r.Name, r.Seed = re.name, re.seed
+	r.Name, r.Seed, r.api = re.name, re.seed, re.api != nil
 	if r.Kills < re.kills || r.Drains < re.drains {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d of %d kills and %d of %d drains took place: the migration ended too soon; rehearse with more rows, or smaller --chunk-rows",
 			r.Kills, re.kills, r.Drains, re.drains))
@@ -371,7 +407,11 @@ func (r *rehearsalResult) finish(re *rehearsal) {
 }
 
 func (r *rehearsalResult) write(w io.Writer) {
-	t := newTable("TABLE", "ROWS", "UNDISTURBED", "CHECKSUM", "")
+	what := "TABLE"
+	if r.api {
+		what = "STAGE"
+	}
+	t := newTable(what, "ROWS", "UNDISTURBED", "CHECKSUM", "")
 	for _, x := range r.Tables {
 		word := "equal"
 		if !x.Equal {
@@ -390,6 +430,9 @@ func (r *rehearsalResult) write(w io.Writer) {
 	t = newTable("WHAT", "MEASURED")
 	t.row("rows lost", thousands(r.Lost))
 	t.row("rows twice", thousands(r.Twice))
+	if r.api {
+		t.row("repeated, without effect", thousands(r.Repeats))
+	}
 	t.row("rows set aside", thousands(r.Quarantined))
 	t.row("workers killed, drained", fmt.Sprintf("%d, %d", r.Kills, r.Drains))
 	t.row("kill -9 to running elsewhere", spread(r.RecoveryMS))

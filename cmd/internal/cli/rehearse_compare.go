@@ -25,9 +25,15 @@ func (re *rehearsal) compare(ctx context.Context, job string) error {
 		return err
 	}
 	defer disturbed.Close()
-	re.res.Tables, re.res.Differences, re.res.Rows, re.res.Quarantined = nil, nil, 0, 0
-	if err := re.compareLedgers(ctx, calm, disturbed, job); err != nil {
+	re.res.Tables, re.res.Differences, re.res.Rows, re.res.Quarantined, re.res.Repeats = nil, nil, 0, 0, 0
+	ledger, err := re.compareLedgers(ctx, calm, disturbed, job)
+	if err != nil {
 		return err
+	}
+	if re.api != nil {
+		re.compareRecords(ledger)
+		re.res.Equal = len(re.res.Differences) == 0
+		return nil
 	}
 	a, err := sqldb.Introspect(ctx, calm, nil)
 	if err != nil {
@@ -63,14 +69,15 @@ func (re *rehearsal) compare(ctx context.Context, job string) error {
 // ours says which tables a run has made: a scratch may be a schema beside others.
 func (re *rehearsal) ours(t *sqldb.Table) bool { return slices.Contains(re.expected, t.FullName()) }
 
-func (re *rehearsal) compareLedgers(ctx context.Context, calm, disturbed *sqldb.DB, job string) error {
+// compareLedgers returns what the ledger of the disturbed run says.
+func (re *rehearsal) compareLedgers(ctx context.Context, calm, disturbed *sqldb.DB, job string) (map[string]tasks.Counters, error) {
 	a, err := sqldb.LedgerTotals(ctx, calm, re.calmJob)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b, err := sqldb.LedgerTotals(ctx, disturbed, job)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for stage := range a {
 		if _, ok := b[stage]; !ok {
@@ -89,7 +96,7 @@ func (re *rehearsal) compareLedgers(ctx context.Context, calm, disturbed *sqldb.
 			}
 		}
 	}
-	return nil
+	return b, nil
 }
 
 // compareTable sums both tables up; rows are looked at one by one only when the sums differ.

@@ -25,7 +25,7 @@ type place struct {
 
 // look finds out what the plan's own target is: the scratch is of its kind, and gets its tables.
 func (re *rehearsal) look(ctx context.Context) error {
-	if re.m.plan == nil || re.m.plan.Target == "" {
+	if re.m.plan == nil || re.m.plan.Target == "" || re.api != nil {
 		return nil
 	}
 	model, err := re.database("target:", re.m.plan.Target)
@@ -44,6 +44,9 @@ func (re *rehearsal) look(ctx context.Context) error {
 
 // places finds or makes the two scratch targets. What holds somebody's tables is refused.
 func (re *rehearsal) places(ctx context.Context) error {
+	if re.api != nil {
+		return re.apiPlaces(ctx)
+	}
 	beside := re.model
 	if re.scratch != "" {
 		given, err := re.database("--to", re.scratch)
@@ -231,7 +234,7 @@ func (re *rehearsal) copyTables(ctx context.Context, model, db *sqldb.DB) error 
 		if err := sqldb.EnsureTable(ctx, db, t); err != nil {
 			return err
 		}
-		if err := sqldb.FinishTable(ctx, db, t); err != nil {
+		if _, err := sqldb.FinishTable(ctx, db, t); err != nil {
 			return err
 		}
 		for j := range re.m.plan.Stages {

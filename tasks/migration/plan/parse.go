@@ -22,7 +22,7 @@ const MaxSize = 4 << 20
 // Parse reads a plan from YAML, of which JSON is a part, and checks it. The error is Problems, with file, line and column. Places
 // are for what is found out later, such as a column that the source does not have.
 func Parse(file string, content []byte) (*Plan, *Places, error) {
-	places := &Places{file: file, at: map[string][2]int{}}
+	places := &Places{file: file, at: map[string][2]int{}, texts: map[string]scalar{}, lines: strings.Split(strings.ReplaceAll(string(content), "\r\n", "\n"), "\n")}
 	if len(content) > MaxSize {
 		return nil, places, Problems{{File: file, Message: fmt.Sprintf("a plan of %d bytes is too large", len(content)), Hint: "the most is 4 MiB"}}
 	}
@@ -103,6 +103,7 @@ func (r *reader) read(n *yaml.Node, v reflect.Value, path string) {
 	if _, there := r.places.at[path]; !there {
 		r.places.at[path] = [2]int{n.Line, n.Column}
 	}
+	r.text(n, path)
 	switch {
 	case v.Type() == mapType:
 		r.assignments(n, v, path)
@@ -159,6 +160,13 @@ func (r *reader) read(n *yaml.Node, v reflect.Value, path string) {
 		}
 	default:
 		r.scalar(n, v, path)
+	}
+}
+
+// text remembers where the text of an entry stands.
+func (r *reader) text(n *yaml.Node, path string) {
+	if n.Kind == yaml.ScalarNode {
+		r.places.texts[path] = scalar{n.Line, n.Column, n.Style, n.Value}
 	}
 }
 
@@ -262,6 +270,7 @@ func (r *reader) assignments(n *yaml.Node, v reflect.Value, path string) {
 	m := Map{}
 	r.pairs(n, path, func(name string, value *yaml.Node, at string) {
 		a := Assignment{Column: name, Expr: value.Value}
+		r.text(value, at)
 		switch {
 		case value.Kind != yaml.ScalarNode:
 			r.problem(value, at, `put it in quotes: an expression with { or [ in front needs them`, "must be an expression")

@@ -14,6 +14,24 @@ type Problem struct {
 	Column  int    // from 1; 0 when unknown
 	Message string
 	Hint    string // what to do now; may be empty
+	// TextLine and TextColumn are the place in the entry's text, such as an expression, from 1; 0 when it is the whole. Message begins
+	// with them as long as Line and Column do not say so.
+	TextLine, TextColumn int
+}
+
+// Within returns the problem of a place in an entry's text.
+func Within(path string, line, column int, message, hint string) Problem {
+	p := Problem{Path: path, Hint: hint, TextLine: line, TextColumn: column}
+	p.Message = p.within() + message
+	return p
+}
+
+// within is what Message begins with.
+func (p *Problem) within() string {
+	if p.TextLine > 1 {
+		return fmt.Sprintf("line %d, column %d: ", p.TextLine, p.TextColumn)
+	}
+	return fmt.Sprintf("column %d: ", p.TextColumn)
 }
 
 // String returns place, path, message and hint in one line.
@@ -57,12 +75,15 @@ func (p Problems) asError() error {
 
 // Places are where the entries of a plan stand in its file, by their paths.
 type Places struct {
-	file string
-	at   map[string][2]int // line and column
+	file  string
+	at    map[string][2]int // line and column
+	lines []string          // of the file
+	texts map[string]scalar // of entries that are texts
 }
 
 // Locate adds file, line and column to problems that were found later, in the plan as it was parsed. An entry that is not in the
-// file is said to be where the nearest one around it is.
+// file is said to be where the nearest one around it is. A problem within an expression is said to be where that stands, if the
+// expression stands in the file as it is.
 func (p *Places) Locate(found Problems) Problems {
 	out := slices.Clone(found)
 	for i := range out {
@@ -70,6 +91,11 @@ func (p *Places) Locate(found Problems) Problems {
 			continue
 		}
 		out[i].File = p.file
+		if at, ok := p.within(out[i].Path, out[i].TextLine, out[i].TextColumn); ok {
+			out[i].Line, out[i].Column = at[0], at[1]
+			out[i].Message = strings.TrimPrefix(out[i].Message, out[i].within())
+			continue
+		}
 		for path := out[i].Path; ; path = parent(path) {
 			if at, ok := p.at[path]; ok {
 				out[i].Line, out[i].Column = at[0], at[1]
