@@ -69,7 +69,7 @@ func (s *shared) allowed(ctx context.Context, head *orderHead, r *record.Reader,
 	if got := store.Address(); got != head.Address {
 		return tasks.Permanent(tasks.WithHint(nil, "name the store that was analysed", "the analysis is of %s, and %s is %s", head.Address, spec.Store, got))
 	}
-	if err := store.Deletable(); err != nil {
+	if err := store.Deletable(ctx); err != nil {
 		return tasks.Permanent(err)
 	}
 	now, err := store.Now(ctx)
