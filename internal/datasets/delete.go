@@ -95,12 +95,12 @@ func changed(d *deletion, v, w *Set) string {
 
 // stop ends a deletion. Where nothing is gone yet there is nothing to put back.
 func (s *Store) stop(ctx context.Context, t *txn, d *deletion, why string) error {
-	parts, err := t.parts(ctx, d.job, d.set)
+	parts, _, err := t.lastPart(ctx, d, 0)
 	if err != nil {
 		return err
 	}
 	d.state, d.reason = Stopped, why
-	if len(parts) == 0 {
+	if parts == 0 {
 		d.state = Restored
 		if err := s.lowerFlag(ctx, t, d); err != nil {
 			return err

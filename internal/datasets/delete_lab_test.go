@@ -71,7 +71,7 @@ func (l *lab) open(layout Layout) {
 	var err error
 	l.Store, err = Open(l.ctx, l.db, layout)
 	l.must(err)
-	l.must(l.Deletable())
+	l.must(l.Deletable(l.ctx))
 	l.must(l.Prepare(l.ctx))
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
 )
 
 // madeOf opens a lab of tables that statements make, in a dialect of which the statements are.
@@ -139,6 +140,10 @@ func TestSettingTheFlagIsNoSync(t *testing.T) {
 		t.Error(err)
 	}
 	p.sameDump(p.dump(), before)
+	p.layout.Registry.Deleting = "last_synced_at"
+	if _, err := p.Hold(p.ctx, "j1", old, kept, yes); !tasks.IsPermanent(err) || !strings.Contains(err.Error(), "cannot say") {
+		t.Error(err)
+	}
 }
 
 func TestTheNextBatchIsFoundInTheIndex(t *testing.T) {
@@ -156,5 +161,22 @@ func TestTheNextBatchIsFoundInTheIndex(t *testing.T) {
 	plan := strings.Join(l.texts("EXPLAIN "+query), "\n")
 	if !strings.Contains(plan, "Index") || strings.Contains(plan, "Sort") {
 		t.Errorf("%s\n%s", query, plan)
+	}
+}
+
+func TestAStoreWhoseRowsOthersReferToIsNotDeletedFrom(t *testing.T) {
+	t.Parallel()
+	l := bareLab(t, sqldb.Postgres)
+	for _, s := range []string{plainRegistry, plainSets,
+		"CREATE TABLE row_store (customer_id bigint, database_id varchar(40), guid varchar(40), id int PRIMARY KEY)",
+		"CREATE TABLE attachment (id int PRIMARY KEY, row_id int REFERENCES row_store ON DELETE CASCADE)"} {
+		l.exec(s)
+	}
+	var err error
+	l.Store, err = Open(l.ctx, l.db, Layout{})
+	l.must(err)
+	l.must(l.Prepare(l.ctx))
+	if _, err := l.Hold(l.ctx, "j1", old, kept, yes); !tasks.IsPermanent(err) || !strings.Contains(err.Error(), "attachment") {
+		t.Errorf("what refers to its rows would go without an archive: %v", err)
 	}
 }

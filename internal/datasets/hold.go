@@ -17,12 +17,19 @@ type Check func(now time.Time, victim, witness *Set, scan func(Scan, func([]Row)
 
 // Hold takes a data set for deletion by a job, in one transaction: it locks the rows of both data sets in the registry, has them
 // checked, notes the victim's last sync, and sets Registry.Deleting. What is held by another job, is somebody's witness, or has no
-// living witness is spared, whatever the check says; spared says why, and nothing has changed then.
+// living witness is spared, whatever the check says; spared says why, and nothing has changed then. The first hold of a Store asks
+// Deletable, whose error is returned as it is.
 //
 // Held by the same job it is held still: it is checked anew as long as no row has gone, and not later; DeleteBatch sees what happened
 // meanwhile. Locks are taken in the order of ids, so no two holds wait for one another for ever; one that is not had within some
 // seconds is a tasks.RetryAfter.
 func (s *Store) Hold(ctx context.Context, job string, victim, witness ID, check Check) (spared string, err error) {
+	if !s.sound.Load() {
+		if err := s.Deletable(ctx); err != nil {
+			return "", err
+		}
+		s.sound.Store(true)
+	}
 	err = s.inTx(ctx, func(t *txn) error {
 		spared, err = s.hold(ctx, t, job, victim, witness, check)
 		return err
@@ -169,6 +176,14 @@ func (s *Store) raiseFlag(ctx context.Context, t *txn, d *deletion) (spared stri
 		return "", nil
 	}
 	column := s.registry.Column(name)
+	switch column.Kind {
+	case sqldb.KindBool, sqldb.KindInt16, sqldb.KindInt32, sqldb.KindInt64:
+	default:
+		if t.dialect != sqldb.SQLite {
+			return "", refuse("name a boolean or an integer column in the layout (registry, deleting), or none", "the column %s of %s is of type %s, and cannot say that a "+
+				"data set is being deleted", name, s.registry.FullName(), column.Type)
+		}
+	}
 	was, set, err := s.readFlag(ctx, t, column, d.set)
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
@@ -17,6 +18,7 @@ type Store struct {
 	tables   []table // as layout.Tables
 	entity   entity
 	notes    []string
+	sound    atomic.Bool // Deletable has said that nothing stands in the way
 }
 
 // table is a table of the layout, with what the database says of it.

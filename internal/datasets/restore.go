@@ -50,11 +50,7 @@ func (s *Store) restorePart(ctx context.Context, t *txn, job string, set ID, num
 	if d == nil {
 		return 0, 0, refuse("look into the deletions file for the job and the data set", "job %s has deleted nothing of it", job)
 	}
-	parts, err := t.parts(ctx, job, set)
-	if err != nil {
-		return 0, 0, err
-	}
-	part, open, err := choosePart(parts, number)
+	part, open, err := t.choosePart(ctx, job, set, number)
 	if err != nil || part.Restored {
 		return 0, 0, err
 	}
@@ -78,21 +74,29 @@ func (s *Store) restorePart(ctx context.Context, t *txn, job string, set ID, num
 }
 
 // choosePart finds a part, and counts those that have not been put back.
-func choosePart(parts []Part, number int) (part Part, open int, err error) {
-	if number < 1 || number > len(parts) {
-		return Part{}, 0, refuse("it has the parts that its progress lists", "there are %d parts of it", len(parts))
+func (t *txn) choosePart(ctx context.Context, job string, set ID, number int) (part Part, open int, err error) {
+	const of = " FROM stint_deletion_parts WHERE customer = ? AND data_set = ? AND job = ? AND "
+	found := false
+	err = t.each(ctx, "SELECT "+partColumns+of+"number = ?", []any{set.Customer, set.Database, job, number}, func(scan func(...any) error) error {
+		found = true
+		part, err = scanPart(scan)
+		return err
+	})
+	switch {
+	case err != nil:
+		return Part{}, 0, err
+	case !found:
+		return Part{}, 0, refuse("it has the parts that its progress lists", "there is no such part")
+	case part.Restored:
+		return part, 0, nil
 	}
-	part = parts[number-1]
-	for _, p := range parts {
-		if p.Restored {
-			continue
-		}
-		open++
-		if p.Number > number && p.Table != part.Table && !part.Restored {
-			return Part{}, 0, refuse("put parts back from the last to the first", "part %d, of table %s, has to be put back before it", p.Number, p.Table)
-		}
+	before := 0
+	_, err = t.row(ctx, "SELECT count(*), coalesce(max(CASE WHEN number > ? AND table_name <> ? THEN number END), 0)"+of+"restored_at = ?",
+		[]any{number, part.Table, set.Customer, set.Database, job, ""}, &open, &before)
+	if err == nil && before > 0 {
+		err = refuse("put parts back from the last to the first", "part %d has to be put back before it", before)
 	}
-	return part, open, nil
+	return part, open, err
 }
 
 // refuseNewer keeps a restoration from mixing with what has been written since.

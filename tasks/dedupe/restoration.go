@@ -123,6 +123,11 @@ func (s *shared) restore(ctx context.Context, a *tasks.Attempt, store *datasets.
 	if err != nil {
 		return 0, err
 	}
+	if p.State == datasets.Held { // the job was cancelled, or failed, in the midst of it
+		if err := store.Release(ctx, job, id, "it is put back"); err != nil {
+			return 0, err
+		}
+	}
 	var done tasks.Counters
 	for i := len(p.Parts) - 1; i >= 0; i-- {
 		if a.IsDraining() {

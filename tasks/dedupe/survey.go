@@ -150,6 +150,9 @@ func (s *surveyor) borders(c surveyed) ([]string, error) {
 	for i := range min(borderSets, len(c.Sets)) {
 		set := c.Sets[i*len(c.Sets)/min(borderSets, len(c.Sets))]
 		list, err := s.store.Borders(s.ctx, set.ID, datasets.Range{}, borderEvery)
+		if errors.Is(err, datasets.ErrMixed) {
+			return nil, nil // no GUID can be a border: see scanner.inShares
+		}
 		if err != nil {
 			return nil, err
 		}
