@@ -216,6 +216,9 @@ func (c *command) carryOut(ctx context.Context, s *session, file string, begin f
 	if err != nil {
 		return nil, errors.Join(why, err)
 	}
+	if c.output != "json" {
+		fmt.Fprintln(c.Stdout)
+	}
 	if err := c.summary(ctx, s, v.ID, dedupe.OutputDeleted); err != nil {
 		return nil, errors.Join(why, err)
 	}
