@@ -152,6 +152,9 @@ func (a *API) applyAnalysis(ctx context.Context, in *applyInput) (*submitOutput,
 		return nil, problem(err)
 	}
 	b := in.Body
+	if b.Window == 0 {
+		b.Window = 1 // a data set at a time: the pace that is asked for is that of the whole deletion
+	}
 	return a.follow(ctx, in.Key, v, dedupe.KindDeletion, dedupe.DeletionSpec{Job: v.ID, Store: asked.Store, Digest: digest,
 		Apply: dedupe.ApplySpec{Limit: b.Limit, RecencyDays: b.RecencyDays, Batch: b.Batch, Busy: b.Busy, MaxLag: b.MaxLag, MaxProbe: b.MaxProbe, MaxWaiting: b.MaxWaiting, MaxAge: b.MaxAge}}, b.Labels, b.Window)
 }

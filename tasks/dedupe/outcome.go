@@ -76,7 +76,7 @@ func (d *deleting) countOf(p datasets.Progress) {
 }
 
 // wait waits for the turn of this deletion: in one process one data set of a store goes at a time, so that the pace that was asked for
-// is that of all of them. Call done when it is over.
+// is that of all of them. Whoever has waited a while gives its place to other work, and comes back. Call done when it is over.
 func (d *deleting) wait(ctx context.Context) (done func(), err error) {
 	key := d.head.Address
 	d.mu.Lock()
@@ -86,15 +86,22 @@ func (d *deleting) wait(ctx context.Context) (done func(), err error) {
 		d.turns[key] = turn
 	}
 	d.mu.Unlock()
+	patience := time.NewTimer(turnPatience)
+	defer patience.Stop()
 	select {
 	case turn <- struct{}{}:
 		return func() { <-turn }, nil
+	case <-patience.C:
+		return nil, tasks.RetryAfter(errors.New("another data set of this store is being deleted"), turnPatience)
 	case <-d.a.Draining:
 		return nil, tasks.ErrDrained
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
+
+// turnPatience is how long a step waits for its turn, and how long it is away when it has waited in vain.
+const turnPatience = time.Second
 
 // archiveOf returns what the keys of a job's archive begin with.
 func archiveOf(job string) string { return keyOf(job, folderArchive) + "/" }

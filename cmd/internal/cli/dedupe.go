@@ -88,7 +88,7 @@ func ruleFlags(cmd *cobra.Command) {
 func (d *deduping) workFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&d.tenant, "tenant", "", "whose job it is")
-	f.IntVar(&d.window, "window", 0, "steps that are out at once (default: twice the worker's concurrency)")
+	f.IntVar(&d.window, "window", 0, "steps that are out at once (default: twice the worker's concurrency; of a deletion, 1)")
 	f.Int("concurrency", 0, "steps that this process runs at once")
 }
 

@@ -124,9 +124,7 @@ func (c *command) runApply(cmd *cobra.Command, d *deduping, arg string, recency 
 	if err != nil {
 		return err
 	}
-	if apply.Window = d.window; apply.Window <= 0 {
-		apply.Window = 2 * c.config.Worker.Concurrency
-	}
+	apply.Window = max(d.window, 1) // a data set at a time, where nothing is said
 	apply.Labels = map[string]string{labelAsked: hash}
 	done, err := c.carryOut(ctx, s, d.deletions, func(ctx context.Context) (*asked, error) {
 		last, err := latestOf(ctx, s, dedupe.KindDeletion, hash)
