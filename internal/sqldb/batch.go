@@ -112,6 +112,7 @@ type Batch struct {
 	targets []string // of each encoded row, its key in the target as text; empty when rows are not kept
 	hashes  []int64  // of each row of the source; empty when rows are not kept
 	parts   int      // of a key
+	limits  Limits
 	pooled  bool
 }
 
@@ -127,6 +128,19 @@ func newBatch() *Batch {
 	default:
 		return new(Batch)
 	}
+}
+
+// roomy returns the encoded rows with room for more. A batch that becomes more than a few rows gets the memory of a full one at once:
+// growing by and by, it would be copied again and again, and leave as much garbage as several batches.
+func (b *Batch) roomy() []byte {
+	const few = 64 << 10
+	if have := len(b.data); have > few && b.RowsRead > 0 {
+		full := min(b.limits.Bytes, b.limits.Rows*(have/b.RowsRead+1))
+		if full += full / 16; cap(b.data) < full {
+			b.data = append(make([]byte, 0, full), b.data...)
+		}
+	}
+	return b.data
 }
 
 // Release gives the batch's buffers back; it must not be used afterwards. Batches that are not released are merely garbage.
@@ -240,7 +254,7 @@ func (b *Batcher) read() (*Batch, error) {
 		return nil, io.EOF
 	}
 	batch := newBatch()
-	batch.plan, batch.From, batch.parts = b.plan, b.from, b.rows.walk.Parts()
+	batch.plan, batch.From, batch.parts, batch.limits = b.plan, b.from, b.rows.walk.Parts(), b.limits
 	for {
 		if !b.pending && !b.rows.Next() {
 			if err := b.rows.Err(); err != nil {
