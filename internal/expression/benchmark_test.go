@@ -113,12 +113,14 @@ func TestSimpleExpressionsAllocateNothing(t *testing.T) {
 		`id`, `"constant"`, `trim(name)`, `country ?? "AU"`, `status == "active"`, `qty > 10 ? "large" : "small"`, `qty * 2 + 1`, `amount * 1.25 - 3`, `int(total * 100)`, `round(total, 1)`,
 		`status in ["active", "paused"] and qty >= 1`, `parse_date(created, "02/01/2006")`, `parse_time(created, "%d/%m/%Y", "Europe/Oslo")`, `left(name, 3)`, `name contains "Anna"`, `name matches "^ *A"`,
 		`amount / 100`, `amount > 5`, `year(parse_date(created, "02/01/2006"))`, `uuid5("dns", "customers", id)`, `let x = qty + 1; x * x`, `cents(amount)`, `split_part(name, " ", 2)`, `coalesce(country, nil, name)`,
+		`upper(name)`, `lower(name) + "/" + text(id)`, `text(amount)`, `format_time(parse_date(created, "02/01/2006"), "2006-01-02")`, `concat_ws("-", id, qty, name)`,
 	} {
 		p, err := expression.Compile(source, benchScope())
 		if err != nil {
 			t.Fatalf("%s: %v", source, err)
 		}
 		n := testing.AllocsPerRun(100, func() {
+			r.Next()
 			if _, err := p.Eval(r); err != nil {
 				t.Fatalf("%s: %v", source, err)
 			}

@@ -16,8 +16,9 @@ type code struct {
 	eval     func(*Row) Value
 	constant bool // value is what eval gives for every row
 	value    Value
-	column   int    // 1 + the index of the column that this is, or 0
-	parts    []code // of a text that + joins
+	column   int              // 1 + the index of the column that this is, or 0
+	parts    []code           // of a text that + joins
+	written  func(*Row) Value // of text(x): x, for whoever writes it into a longer text
 	node     ast.Node
 }
 
@@ -254,7 +255,7 @@ func (c *compiler) local(n ast.Node, slot int, x code) code {
 	if !x.constant {
 		x.eval = func(r *Row) Value { return r.locals[slot] }
 	}
-	x.node, x.column, x.parts = n, 0, nil
+	x.node, x.column, x.parts, x.written = n, 0, nil, nil
 	return x
 }
 

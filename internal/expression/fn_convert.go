@@ -35,7 +35,7 @@ func init() {
 			Examples: []string{`decimal("1.50") → 1.50`, `decimal("1,5") → error 22P02`}, impl: impl{one: toDecimal}},
 		{Signature: "float(x number|text)", gives: Float, Summary: "x as the nearest float64.", Errors: "22P02 the text is no number; 22003 it is too large", Examples: []string{`text(float("0.10")) → "0.1"`}, impl: impl{one: toFloat}},
 		{Signature: "bool(x bool|int|text)", gives: Bool, Summary: "x as true or false: 1 or -1 and 0; Y/N, J/N, T/F, true/false, yes/no, on/off, in capitals or not.", Errors: "22P02 it is none of these", Examples: []string{`bool("J") → true`, `bool(0) → false`, `bool("maybe") → error 22P02`}, impl: impl{one: toBool}},
-		{Signature: "text(x any)", gives: Text, Summary: "The text of any value: 1.50, 2024-02-29, true. Bytes need decode().", Examples: []string{`text(1.50) → "1.50"`, `text(date("2024-02-29")) → "2024-02-29"`}, impl: impl{one: toText}},
+		{Signature: "text(x any)", gives: Text, Summary: "The text of any value: 1.50, 2024-02-29, true. Bytes need decode().", Examples: []string{`text(1.50) → "1.50"`, `text(date("2024-02-29")) → "2024-02-29"`}, impl: impl{write: toText}},
 		{Signature: "uuid(x text|uuid|bytes)", gives: UUID, Summary: "32 hexadecimal digits, with hyphens and braces or without, or 16 bytes.", Errors: "22P02 it is no UUID", Examples: []string{`text(uuid("{6BA7B810-9DAD-11D1-80B4-00C04FD430C8}")) → "6ba7b810-9dad-11d1-80b4-00c04fd430c8"`}, impl: impl{one: toUUID}},
 		{Signature: "decode(x bytes|text, charset text!)", gives: Text, Summary: "The text that bytes are in a character set: utf-8, utf-16le, utf-16be, cp437, cp850, cp852, cp866, cp1250 to cp1258, cp874, iso-8859-1 to -16, koi8-r, koi8-u, macintosh.", Errors: "22021 a byte has no meaning there",
 			Examples: []string{`decode(b"Zo\xeb", "cp1252") → "Zoë"`, `decode(b"\xff", "utf-8") → error 22021`}, bind: bindDecode},
@@ -165,14 +165,15 @@ func toBool(x Value) Value {
 	return fail("22P02", "%s is neither true nor false", quoted(x))
 }
 
-func toText(x Value) Value {
+func toText(r *Row, x Value) Value {
 	switch x.kind {
 	case Text:
 		return x
 	case Bytes:
 		return fail("42804", "bytes have no text of their own: decode(x, charset) reads it, hex() and base64() write the bytes")
 	}
-	return ofBuffer(x.AppendText(make([]byte, 0, 24)))
+	b, start := r.room()
+	return r.made(x.AppendText(b), start)
 }
 
 func toUUID(x Value) Value {

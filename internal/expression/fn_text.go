@@ -22,8 +22,8 @@ func init() {
 			impl: trimmer(func(s string) string { return strings.TrimLeftFunc(s, unicode.IsSpace) }, strings.TrimLeft)},
 		{Signature: "rtrim(x text, chars text?)", gives: Text, Summary: "The same on the right: what CHAR columns are padded with.", Examples: []string{`rtrim("Val2  ") → "Val2"`},
 			impl: trimmer(func(s string) string { return strings.TrimRightFunc(s, unicode.IsSpace) }, strings.TrimRight)},
-		{Signature: "upper(x text)", gives: Text, Summary: "x in capital letters.", Examples: []string{`upper("Zoë") → "ZOË"`}, impl: ofText(strings.ToUpper)},
-		{Signature: "lower(x text)", gives: Text, Summary: "x in small letters.", Examples: []string{`lower("ZOË") → "zoë"`}, impl: ofText(strings.ToLower)},
+		{Signature: "upper(x text)", gives: Text, Summary: "x in capital letters.", Examples: []string{`upper("Zoë") → "ZOË"`}, impl: impl{write: upper}},
+		{Signature: "lower(x text)", gives: Text, Summary: "x in small letters.", Examples: []string{`lower("ZOË") → "zoë"`}, impl: impl{write: lower}},
 		{Signature: "title(x text)", gives: Text, Summary: "The first letter of each word as a capital, all others small.", Examples: []string{`title("ANNA-lena o'neil") → "Anna-Lena O'neil"`}, impl: ofText(title)},
 		{Signature: "left(x text, n int)", gives: Text, Summary: "The first n characters; without the last -n if n is below zero.", Examples: []string{`left("Zoë", 2) → "Zo"`, `left("Zoë", 9) → "Zoë"`, `left("Zoë", -1) → "Zo"`},
 			impl: impl{two: func(x, n Value) Value { return OfText(substring(x.s(), 0, n.n)) }}},
@@ -68,6 +68,33 @@ func init() {
 
 func ofText(f func(string) string) impl {
 	return impl{one: func(x Value) Value { return OfText(f(x.s())) }}
+}
+
+func upper(r *Row, x Value) Value { return changeCase(r, x, 'a', strings.ToUpper) }
+
+func lower(r *Row, x Value) Value { return changeCase(r, x, 'A', strings.ToLower) }
+
+// changeCase changes the case of the 26 letters from first on, and leaves text that has others to whom knows them.
+func changeCase(r *Row, x Value, first byte, full func(string) string) Value {
+	s := x.s()
+	if !isASCII(s) {
+		return OfText(full(s))
+	}
+	i := 0
+	for i < len(s) && s[i]-first >= 26 {
+		i++
+	}
+	if i == len(s) {
+		return x
+	}
+	b, start := r.room()
+	b = append(b, s...)
+	for made := b[start:]; i < len(made); i++ {
+		if made[i]-first < 26 {
+			made[i] ^= 0x20
+		}
+	}
+	return r.made(b, start)
 }
 
 func trimmer(blanks func(string) string, these func(s, chars string) string) impl {
@@ -331,25 +358,24 @@ func concat(r *Row, args []Value) Value { return concatAll(r, "", args) }
 func concatWith(r *Row, args []Value) Value { return concatAll(r, args[0].s(), args[1:]) }
 
 func concatAll(r *Row, separator string, args []Value) Value {
-	r.buf = r.buf[:0]
+	b, start := r.room()
 	first := true
 	for _, a := range args {
 		if a.kind == Any {
 			continue
 		}
 		if !first {
-			r.buf = append(r.buf, separator...)
+			b = append(b, separator...)
 		}
 		first = false
-		if r.buf = a.AppendText(r.buf); len(r.buf) > maxText {
-			r.buf = nil
+		if b = a.AppendText(b); len(b)-start > maxText {
 			return tooLong()
 		}
 	}
-	if !r.spend(len(r.buf) >> 8) {
+	if !r.spend((len(b) - start) >> 8) {
 		return tooMuch()
 	}
-	return OfText(string(r.buf))
+	return r.made(b, start)
 }
 
 var forms = map[string]norm.Form{"NFC": norm.NFC, "NFD": norm.NFD, "NFKC": norm.NFKC, "NFKD": norm.NFKD}

@@ -195,7 +195,7 @@ func bindFormat(b *binding) (impl, error) {
 	case (typ == Date || typ == Time || typ == Timestamp) && l.offset:
 		return impl{}, b.errorf(1, "to_moment(ts, zone) makes a moment of a timestamp", "layout %s has an offset, and %s", quote(l.source), b.c.describe(b.args[0]))
 	}
-	write := func(t Value, z *zone) Value {
+	write := func(r *Row, t Value, z *zone) Value {
 		days, micros, offset := t.n, int64(0), int64(0)
 		switch t.kind {
 		case Time:
@@ -208,20 +208,21 @@ func bindFormat(b *binding) (impl, error) {
 				return fail("22008", "%s in %s is outside of the years 1 to 9999", t, z)
 			}
 		}
-		return ofBuffer(l.append(make([]byte, 0, 32), days, micros, offset/microsPerSecond))
+		b, start := r.room()
+		return r.made(l.append(b, days, micros, offset/microsPerSecond), start)
 	}
-	do := impl{two: func(t, _ Value) Value { return write(t, utc) }}
+	do := impl{shape: func(r *Row, t, _ Value) Value { return write(r, t, utc) }}
 	if len(b.args) > 2 {
 		zone, err := b.zone(2)
 		if err != nil {
 			return impl{}, err
 		}
-		do.three = func(t, _, name Value) Value {
-			z, bad := zone(name)
+		do.many = func(r *Row, args []Value) Value {
+			z, bad := zone(args[2])
 			if bad.kind == failed {
 				return bad
 			}
-			return write(t, z)
+			return write(r, args[0], z)
 		}
 	}
 	return do, nil

@@ -35,6 +35,8 @@ type impl struct {
 	one   func(a Value) Value
 	two   func(a, b Value) Value
 	three func(a, b, c Value) Value
+	write func(r *Row, a Value) Value    // like one, and makes a text for the row
+	shape func(r *Row, a, b Value) Value // like two, and makes a text for the row
 	many  func(r *Row, args []Value) Value
 }
 
@@ -211,6 +213,9 @@ func (c *compiler) call(n ast.Node, name string, nodes []ast.Node) (code, error)
 		}
 	}
 	out.eval = invoke(do, c.spot(n), f.lax, args)
+	if name == "text" && args[0].typ != Any && args[0].typ != Bytes {
+		out.written = args[0].eval
+	}
 	if f.impure {
 		return out, nil
 	}
@@ -265,6 +270,28 @@ func invoke(do impl, at spot, lax bool, args []code) func(*Row) Value {
 		stops = func(v Value) bool { return v.kind == failed }
 	}
 	switch {
+	case len(args) == 1 && do.write != nil && !lax:
+		x, f := args[0].eval, do.write
+		return func(r *Row) Value {
+			a := x(r)
+			if a.stops() {
+				return at.mark(a)
+			}
+			return at.mark(f(r, a))
+		}
+	case len(args) == 2 && do.shape != nil && !lax:
+		x, y, f := args[0].eval, args[1].eval, do.shape
+		return func(r *Row) Value {
+			a := x(r)
+			if a.stops() {
+				return at.mark(a)
+			}
+			b := y(r)
+			if b.stops() {
+				return at.mark(b)
+			}
+			return at.mark(f(r, a, b))
+		}
 	case len(args) == 1 && do.one != nil && !lax:
 		x, f := args[0].eval, do.one
 		return func(r *Row) Value {
@@ -295,6 +322,10 @@ func invoke(do impl, at spot, lax bool, args []code) func(*Row) Value {
 // spread makes the implementation for so many arguments one that takes a list of them.
 func (do impl) spread(n int) func(*Row, []Value) Value {
 	switch {
+	case n == 1 && do.write != nil:
+		return func(r *Row, args []Value) Value { return do.write(r, args[0]) }
+	case n == 2 && do.shape != nil:
+		return func(r *Row, args []Value) Value { return do.shape(r, args[0], args[1]) }
 	case n == 1 && do.one != nil:
 		return func(_ *Row, args []Value) Value { return do.one(args[0]) }
 	case n == 2 && do.two != nil:

@@ -283,6 +283,11 @@ func (c *compiler) join(n ast.Node, x, y code) (code, error) {
 	if x.parts == nil {
 		parts = []code{x, y}
 	}
+	for i, p := range parts {
+		if p.written != nil {
+			parts[i].eval = p.written
+		}
+	}
 	out := code{typ: Text, node: n, parts: parts, eval: invokeMany(concat, c.spot(n), Value.stops, parts)}
 	for _, p := range parts {
 		out.nullable = out.nullable || p.nullable

@@ -87,10 +87,37 @@ type Row struct {
 	locals []Value // let, and the elements of lists
 	stack  []Value // arguments of calls with more than three
 	buf    []byte
+	texts  []byte // that were made since Next; values point into it
+}
+
+// Next says that what was made for the row is no longer used: the memory of its texts is taken again. Whoever never says so gets texts
+// that stay as they are.
+func (r *Row) Next() {
+	if cap(r.texts) > 16*mostTexts { // one giant row must not stay for ever
+		r.texts = nil
+	}
+	r.texts = r.texts[:0]
+}
+
+// mostTexts is how large the memory for the texts of a row may become before other memory is taken.
+const mostTexts = 4096
+
+// room gives what a text is to be appended to, which made makes a value of.
+func (r *Row) room() (b []byte, start int) {
+	if len(r.texts) > mostTexts {
+		r.texts = make([]byte, 0, mostTexts)
+	}
+	return r.texts, len(r.texts)
+}
+
+// made makes a Text of what was appended to the room. Should that have moved, the old one lives on with the texts in it.
+func (r *Row) made(b []byte, start int) Value {
+	r.texts = b
+	return ofBuffer(b[start:])
 }
 
 // Eval evaluates an expression. Errors are *ValueError, *MissingRef and what Resolve returns. Text and Bytes may share memory
-// with the values of the row.
+// with the values of the row, and with the row until its Next.
 func (p *Program) Eval(r *Row) (Value, error) {
 	if len(r.locals) < p.slots {
 		r.locals = slices.Grow(r.locals, p.slots)[:p.slots]

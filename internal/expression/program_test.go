@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -311,4 +312,55 @@ func FuzzCompileAndEval(f *testing.F) {
 			t.Fatalf("%q is %s %v, and said %s, %v", source, v.Kind(), v, typ, nullable)
 		}
 	})
+}
+
+func TestTextsThatWereMadeStayUntilTheRowIsDone(t *testing.T) {
+	t.Parallel()
+	scope := expression.Scope{Columns: []expression.Column{{Name: "id", Type: expression.Int}, {Name: "name", Type: expression.Text}}}
+	program := func(source string) *expression.Program {
+		p, err := expression.Compile(source, scope)
+		if err != nil {
+			t.Fatalf("%s: %v", source, err)
+		}
+		return p
+	}
+	all := []struct {
+		*expression.Program
+		want func(i int64) string
+	}{
+		{program(`upper(name)`), func(i int64) string { return fmt.Sprintf("ANNA %d", i) }},
+		{program(`lower("ÄB" + name)`), func(i int64) string { return fmt.Sprintf("äbanna %d", i) }},
+		{program(`text(id)`), func(i int64) string { return fmt.Sprint(i) }},
+		{program(`text(id) + "/" + text(id + 1)`), func(i int64) string { return fmt.Sprintf("%d/%d", i, i+1) }},
+		{program(`let t = text(id); t + "." + upper(t + "a")`), func(i int64) string { return fmt.Sprintf("%d.%dA", i, i) }},
+		{program(`join(map([1, 2], text(#) + text(id)), ",")`), func(i int64) string { return fmt.Sprintf("1%d,2%d", i, i) }},
+		{program(`pad_left(name, 9, "-") + format_time(add_days(date("2024-02-28"), id % 2), "02/01/2006")`),
+			func(i int64) string {
+				return fmt.Sprintf("%s%02d/02/2024", strings.Repeat("-", 4-len(fmt.Sprint(i)))+fmt.Sprintf("Anna %d", i), 28+i%2)
+			}},
+	}
+	for _, rows := range []int{1, 3, 400} { // until Next is called
+		r := &expression.Row{Values: make([]expression.Value, 2)}
+		for first := int64(1); first < 2_000; first += int64(rows) {
+			r.Next()
+			got := map[int64][]expression.Value{}
+			for i := first; i < first+int64(rows); i++ {
+				r.Values[0], r.Values[1] = expression.OfInt(i), expression.OfText(fmt.Sprintf("Anna %d", i))
+				for _, p := range all {
+					v, err := p.Eval(r)
+					if err != nil {
+						t.Fatalf("%s: %v", p.Source(), err)
+					}
+					got[i] = append(got[i], v)
+				}
+			}
+			for i, values := range got {
+				for j, v := range values {
+					if want := all[j].want(i); v.Text() != want {
+						t.Fatalf("%s of %d: %q, want %q", all[j].Source(), i, v.Text(), want)
+					}
+				}
+			}
+		}
+	}
 }

@@ -91,6 +91,28 @@ func Stop() {
 	}
 }
 
+// Tables lists the tables of a database.
+func (s *Server) Tables(database string) (names []string, err error) {
+	db, err := sql.Open("mysql", s.dsn())
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	defer db.Close()
+	rows, err := db.Query("SELECT table_name FROM information_schema.tables WHERE table_schema = ?", database)
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, fmt.Errorf("list tables: %w", err)
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}
+
 // Run runs a statement as the superuser, in no database.
 func (s *Server) Run(statement string) error {
 	db, err := sql.Open("mysql", s.dsn())

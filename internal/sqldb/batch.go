@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 )
 
 // ColumnPair says that a column of the source goes into a column of the target.
@@ -81,13 +82,13 @@ func MapByPlace(source, target *Table) (*Mapping, error) {
 // Limits bound a batch. The zero value means the defaults.
 type Limits struct {
 	Rows  int // 0 means 10,000
-	Bytes int // encoded; 0 means 4 MiB. A single row may be larger: then it is a batch of its own.
+	Bytes int // encoded; 0 means 1.5 MiB. A single row may be larger: then it is a batch of its own.
 }
 
 // The default limits of a batch.
 const (
 	DefaultBatchRows  = 10_000
-	DefaultBatchBytes = 4 << 20
+	DefaultBatchBytes = 3 << 19
 )
 
 // Batch is a number of rows, encoded for their target, that take effect together. Release it when it has been loaded.
@@ -112,6 +113,7 @@ type Batch struct {
 	targets []string // of each encoded row, its key in the target as text; empty when rows are not kept
 	hashes  []int64  // of each row of the source; empty when rows are not kept
 	parts   int      // of a key
+	limits  Limits
 	pooled  bool
 }
 
@@ -127,6 +129,19 @@ func newBatch() *Batch {
 	default:
 		return new(Batch)
 	}
+}
+
+// roomy returns the encoded rows with room for more. A batch that becomes more than a few rows gets the memory of a full one at once:
+// growing by and by, it would be copied again and again, and leave as much garbage as several batches.
+func (b *Batch) roomy() []byte {
+	const few = 64 << 10
+	if have := len(b.data); have > few && b.RowsRead > 0 {
+		full := min(b.limits.Bytes, b.limits.Rows*(have/b.RowsRead+1))
+		if full += full / 16; cap(b.data) < full {
+			b.data = append(make([]byte, 0, full), b.data...)
+		}
+	}
+	return b.data
 }
 
 // Release gives the batch's buffers back; it must not be used afterwards. Batches that are not released are merely garbage.
@@ -150,8 +165,15 @@ func (b *Batch) Release() {
 	}
 }
 
-// Batcher cuts a range of a table into batches. It reads and encodes one batch ahead, while its caller loads the one before, so
-// it holds the memory of two. It is for one goroutine. Close it.
+// batchers counts the Batchers that are open.
+var batchers atomic.Int32
+
+// fewBatchers is how many Batchers may be open that read ahead. With more of them, some read while others load anyway, and all would
+// hold the memory of two batches for nothing.
+const fewBatchers = 2
+
+// Batcher cuts a range of a table into batches. While only a few are at work it reads and encodes one batch ahead, as its caller loads
+// the one before. It is for one goroutine. Close it.
 type Batcher struct {
 	cancel  context.CancelFunc
 	ahead   chan readAhead // the batch that is being read, nil when none is
@@ -162,6 +184,7 @@ type Batcher struct {
 	end     RowKey
 	pending bool // rows stands on a row that belongs to the next batch
 	ended   bool
+	closed  bool
 }
 
 // NewBatcher starts to read [from, end) of the mapping's source table, to encode it for a target of the dialect to.
@@ -204,6 +227,7 @@ func startBatcher(ctx context.Context, cancel context.CancelFunc, p *plan, rows 
 	if p.made != nil && p.made.t.Ahead() {
 		rows.src = &window{ctx: ctx, src: rows.src, x: p.made}
 	}
+	batchers.Add(1)
 	return &Batcher{cancel: cancel, rows: rows, plan: p, limits: limits, from: from, end: end}, nil
 }
 
@@ -223,7 +247,7 @@ func (b *Batcher) Next() (*Batch, error) {
 	} else {
 		got.batch, got.err = b.read()
 	}
-	if got.err == nil && !got.batch.Last {
+	if got.err == nil && !got.batch.Last && batchers.Load() <= fewBatchers {
 		ahead := make(chan readAhead, 1)
 		b.ahead = ahead
 		go func() {
@@ -240,7 +264,7 @@ func (b *Batcher) read() (*Batch, error) {
 		return nil, io.EOF
 	}
 	batch := newBatch()
-	batch.plan, batch.From, batch.parts = b.plan, b.from, b.rows.walk.Parts()
+	batch.plan, batch.From, batch.parts, batch.limits = b.plan, b.from, b.rows.walk.Parts(), b.limits
 	for {
 		if !b.pending && !b.rows.Next() {
 			if err := b.rows.Err(); err != nil {
@@ -317,6 +341,10 @@ func mayPart(a, b RowKey) bool {
 
 // Close ends the reading, and waits for the batch that is being read ahead.
 func (b *Batcher) Close() error {
+	if !b.closed {
+		b.closed = true
+		batchers.Add(-1)
+	}
 	b.cancel()
 	if b.ahead != nil {
 		got := <-b.ahead

@@ -303,8 +303,13 @@ func (c *comparer) same(col int, a, b *cell) bool {
 	if a.kind == b.kind && a.n == b.n && a.s == b.s && a.scale == b.scale && a.kind != cellFloat {
 		return true
 	}
-	if like := c.like[col]; (like == likeNumber || like == likeBool) && a.kind == cellInt && b.kind == cellInt {
+	switch like := c.like[col]; {
+	case (like == likeNumber || like == likeBool) && a.kind == cellInt && b.kind == cellInt:
 		return false
+	case like == likeNumber:
+		if same, sure := sameScaled(a, b); sure {
+			return same
+		}
 	}
 	c.a = appendCanonical(c.a[:0], c.like[col], a)
 	c.b = appendCanonical(c.b[:0], c.like[col], b)

@@ -128,11 +128,13 @@ type madeRows struct {
 	n    int       //
 	bad  *BadValue // nothing can be made of the current row
 	buf  []byte
+	keep func(out []Cell) *BadValue // is given what becomes of the current row
 }
 
 func (c *comparison) readMade(ctx context.Context, from, to RowKey) (*madeRows, error) {
 	t := c.m.Make()
 	r := &madeRows{x: &transformer{t: t, inputs: t.Reads()}}
+	r.keep = r.keepMade // once for all rows
 	r.x.oids, r.x.in = make([]uint32, len(r.x.inputs)), make([]cell, len(r.x.inputs))
 	cols := make([]selected, len(r.x.inputs))
 	for i, in := range r.x.inputs {
@@ -175,31 +177,33 @@ func (r *madeRows) next() (bool, error) {
 		r.bad = &BadValue{Reason: "cannot be read: " + err.Error(), Code: codeType}
 		return true, nil
 	}
-	err = r.x.t.Apply(in, func(out []Cell) *BadValue {
-		if len(r.outs) == r.n {
-			r.outs = append(r.outs, make([]cell, len(out)))
-		}
-		made := r.outs[r.n]
-		copy(made, out)
-		for i, from := range r.x.plain {
-			if from < 0 {
-				continue
-			}
-			made[i] = r.cells[from]
-			if made[i].kind == cellRaw {
-				var err error
-				if made[i], r.buf, err = decodePostgres(r.cols[from].oid, made[i].s, r.buf); err != nil {
-					return &BadValue{Column: r.cols[from].column.Name, Reason: "cannot be read: " + err.Error(), Code: codeType}
-				}
-			}
-		}
-		r.n++
-		return nil
-	})
-	if errors.As(err, &r.bad) {
+	if err = r.x.t.Apply(in, r.keep); err != nil && errors.As(err, &r.bad) {
 		r.n, err = 0, nil
 	}
 	return true, err
+}
+
+// keepMade takes a row that was made of the current one.
+func (r *madeRows) keepMade(out []Cell) *BadValue {
+	if len(r.outs) == r.n {
+		r.outs = append(r.outs, make([]cell, len(out)))
+	}
+	made := r.outs[r.n]
+	copy(made, out)
+	for i, from := range r.x.plain {
+		if from < 0 {
+			continue
+		}
+		made[i] = r.cells[from]
+		if made[i].kind == cellRaw {
+			var err error
+			if made[i], r.buf, err = decodePostgres(r.cols[from].oid, made[i].s, r.buf); err != nil {
+				return &BadValue{Column: r.cols[from].column.Name, Reason: "cannot be read: " + err.Error(), Code: codeType}
+			}
+		}
+	}
+	r.n++
+	return nil
 }
 
 // expects reports whether the current row is expected in the target, and counts it when it is not.
@@ -276,7 +280,7 @@ func (c *comparison) mergeMade(ctx context.Context, k *Check, from, to RowKey) e
 	if err != nil {
 		return err
 	}
-	var last RowKey // that was found, to see a second row of the same key
+	var last []cell // integers: the key that was found last, to see a second row of it
 	for {
 		okA, err := a.next()
 		if err != nil {
@@ -284,10 +288,9 @@ func (c *comparison) mergeMade(ctx context.Context, k *Check, from, to RowKey) e
 		}
 		// What the target has before the row of the source.
 		for okB && (!okA || compareIntegers(a.keyCells(), b.keyCells()) > 0) {
-			key := b.Key()
-			if k.Alone || last.Equal(key) {
+			if k.Alone || slices.Equal(last, b.keyCells()) {
 				c.result.Extra++
-				if !c.tell(Difference{Key: key, Kind: DiffExtra}) {
+				if !c.tell(Difference{Key: b.Key(), Kind: DiffExtra}) {
 					return nil
 				}
 			}
@@ -304,10 +307,10 @@ func (c *comparison) mergeMade(ctx context.Context, k *Check, from, to RowKey) e
 		}
 		found := okB && compareIntegers(a.keyCells(), b.keyCells()) == 0
 		switch {
-		case !expected && found && !c.quarantine[a.Key().String()] && a.bad == nil: // skipped: left for the next round, as a row of the target alone
+		case !expected && found && a.bad == nil && !c.quarantine[a.Key().String()]: // skipped: left for the next round, as a row of the target alone
 			continue
 		case expected && found:
-			last = b.Key()
+			last = append(last[:0], b.keyCells()...)
 			copy(c.sourceCells, a.outs[0])
 			goOn, err = c.differs(ctx, a.Key)
 		case expected:

@@ -8,12 +8,42 @@ import (
 	"strings"
 )
 
-// decimal is an exact decimal number: digits with a point somewhere among, before or behind them.
+// decimal is an exact decimal number: digits with a point somewhere among, before or behind them. It does not point into itself, so
+// that one that is needed for a moment stays on the stack.
 type decimal struct {
-	neg    bool
-	digits []byte // '0'..'9', without leading zeros
-	point  int    // how many digits are before the point; may be negative, or more than there are
-	buf    [48]byte
+	neg   bool
+	point int      // how many digits are before the point; may be negative, or more than there are
+	n     int      // how many of few are digits
+	few   [48]byte // '0'..'9', without leading zeros
+	many  []byte   // instead, when there are more
+}
+
+// digits returns '0'..'9', without leading zeros.
+func (d *decimal) digits() []byte {
+	if d.many != nil {
+		return d.many
+	}
+	return d.few[:d.n]
+}
+
+func (d *decimal) push(digit byte) {
+	switch {
+	case d.many != nil:
+		d.many = append(d.many, digit)
+	case d.n == len(d.few):
+		d.many = append(append(make([]byte, 0, 4*len(d.few)), d.few[:]...), digit)
+	default:
+		d.few[d.n] = digit
+		d.n++
+	}
+}
+
+// setDigits takes a whole number.
+func (d *decimal) setDigits(u uint64) {
+	d.many, d.n = nil, 0
+	if u > 0 {
+		d.n = len(strconv.AppendUint(d.few[:0], u, 10))
+	}
 }
 
 // The bounds of PostgreSQL's numeric.
@@ -24,7 +54,7 @@ const (
 
 // parse reads [+-]digits[.digits][e[+-]digits], nothing else.
 func (d *decimal) parse(s string) bool {
-	d.neg, d.digits, d.point = false, d.buf[:0], 0
+	d.neg, d.point, d.n, d.many = false, 0, 0, nil
 	i := 0
 	if i < len(s) && (s[i] == '-' || s[i] == '+') {
 		d.neg = s[i] == '-'
@@ -41,13 +71,13 @@ func (d *decimal) parse(s string) bool {
 			break
 		}
 		seen = true
-		if len(d.digits) == 0 && c == '0' {
+		if d.n == 0 && c == '0' {
 			if pointed {
 				d.point--
 			}
 			continue
 		}
-		d.digits = append(d.digits, c)
+		d.push(c)
 		if !pointed {
 			d.point++
 		}
@@ -68,11 +98,12 @@ func (d *decimal) parse(s string) bool {
 
 // significant returns the digits without trailing zeros; none for zero.
 func (d *decimal) significant() []byte {
-	n := len(d.digits)
-	for n > 0 && d.digits[n-1] == '0' {
+	all := d.digits()
+	n := len(all)
+	for n > 0 && all[n-1] == '0' {
 		n--
 	}
-	return d.digits[:n]
+	return all[:n]
 }
 
 // equal reports whether two decimals are the same number, however they are written.
@@ -105,31 +136,42 @@ func (d *decimal) setInt(n int64, scale int) {
 	if d.neg {
 		u = -u
 	}
-	d.digits, d.point = d.buf[:0], -scale
-	if u > 0 {
-		d.digits = strconv.AppendUint(d.digits, u, 10)
-		d.point = len(d.digits) - scale
-	}
+	d.setDigits(u)
+	d.point = d.n - scale
 }
 
 // pow10 holds the powers of ten that a float64 holds exactly.
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6}
 
+// scaledFloat returns f as n / 10^scale, if that is the shortest decimal that reads as f. It is the common case, money, without the
+// search for the shortest: a decimal of at most 15 digits that reads as f is the only one, so it is the shortest.
+func scaledFloat(f float64, scale int) (n int64, ok bool) {
+	if scale < 0 || scale >= len(pow10) {
+		return 0, false
+	}
+	r := math.Round(f * pow10[scale])
+	return int64(r), math.Abs(r) < 1e15 && r/pow10[scale] == f
+}
+
+// ShortDecimal returns the shortest decimal that reads as f, as n / 10^scale, if it has at most 15 digits and 6 of them behind the
+// point; false for all others, which strconv knows.
+func ShortDecimal(f float64) (n int64, scale int, ok bool) {
+	for ; scale < len(pow10); scale++ {
+		if n, ok = scaledFloat(f, scale); ok {
+			return n, scale, true
+		}
+	}
+	return 0, 0, false
+}
+
 // setFloat takes the shortest decimal that reads as this float: 0.99 is 0.99, not what its bits add up to.
 func (d *decimal) setFloat(f float64, scale int) {
 	d.neg = f < 0
 	f = math.Abs(f)
-	if scale >= 0 && scale < len(pow10) {
-		// The common case, money, without the search for the shortest: a decimal of at most 15 digits that reads as f is the
-		// only one, so it is the shortest.
-		if r := math.Round(f * pow10[scale]); r < 1e15 && r/pow10[scale] == f {
-			d.digits = strconv.AppendUint(d.buf[:0], uint64(r), 10)
-			d.point = len(d.digits) - scale
-			if r == 0 {
-				d.digits, d.point = d.digits[:0], -scale
-			}
-			return
-		}
+	if n, ok := scaledFloat(f, scale); ok {
+		d.setDigits(uint64(n))
+		d.point = d.n - scale
+		return
 	}
 	neg := d.neg
 	var buf [32]byte
@@ -139,6 +181,14 @@ func (d *decimal) setFloat(f float64, scale int) {
 
 // appendNumeric appends a field of KindNumeric, exactly or not at all.
 func (c *codec) appendNumeric(dst []byte, v *cell) ([]byte, *BadValue) {
+	if out, ok := c.appendScaledNumeric(dst, v); ok {
+		return out, nil
+	}
+	return c.appendLongNumeric(dst, v)
+}
+
+// appendLongNumeric is appendNumeric for numbers of any length; it says what is wrong with one that does not fit.
+func (c *codec) appendLongNumeric(dst []byte, v *cell) ([]byte, *BadValue) {
 	var d decimal
 	switch v.kind {
 	case cellInt:
@@ -169,7 +219,7 @@ func (c *codec) appendNumeric(dst []byte, v *cell) ([]byte, *BadValue) {
 		return dst, c.bad(v, codeType, "is bytes in a column of numbers")
 	}
 	digits := d.significant()
-	scale := max(len(d.digits)-d.point, 0)
+	scale := max(len(d.digits())-d.point, 0)
 	if c.dst.Precision > 0 {
 		if frac := len(digits) - d.point; len(digits) > 0 && frac > c.dst.Scale {
 			return dst, c.bad(v, codeRange, fmt.Sprintf("has %d digits behind the point, the column keeps %d", frac, c.dst.Scale))

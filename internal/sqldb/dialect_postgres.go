@@ -128,6 +128,11 @@ func (postgresDialect) expression(s selected, _ *Table) string {
 	case s.binary:
 		return Postgres.Quote(s.column.Name)
 	}
+	switch s.column.Kind {
+	case KindNumeric, KindUUID, KindDate, KindTime, KindTimestamp, KindTimestampTZ:
+		// Asked for in text form it comes as the cast would write it, which would only be a step more for each value.
+		return Postgres.Quote(s.column.Name)
+	}
 	return Postgres.Quote(s.column.Name) + "::text"
 }
 

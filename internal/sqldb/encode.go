@@ -209,7 +209,7 @@ func (c *codec) integer(v *cell) (int64, *BadValue) {
 			return n, nil
 		}
 		var d decimal
-		if d.parse(s) && len(d.digits) > 0 && d.point >= len(d.significant()) {
+		if d.parse(s) && len(d.digits()) > 0 && d.point >= len(d.significant()) {
 			return 0, c.bad(v, codeRange, "is out of range for "+c.dst.Type)
 		}
 		return 0, c.bad(v, codeSyntax, "is not a whole number")

@@ -90,6 +90,9 @@ func openSQLite(ctx context.Context, at Location, opts Options) (*DB, error) {
 		q.Add("mode", "ro")
 		q.Add("_pragma", "query_only(1)")
 		q.Add("_pragma", "trusted_schema(0)")
+		// Each of the many connections would keep 2 MiB. What reads from one end to the other does not come back to a page, and the
+		// kernel keeps the file for all of them.
+		q.Add("_pragma", "cache_size(-512)")
 	} else {
 		q.Add("_pragma", "journal_mode(WAL)")
 		q.Add("_pragma", "synchronous(FULL)")

@@ -222,7 +222,7 @@ func (p *plan) add(b *Batch, r *Rows) error {
 // addCopy appends a row in COPY's form.
 func (p *plan) addCopy(b *Batch, cells []cell) *BadValue {
 	start := len(b.data)
-	data := b.data
+	data := b.roomy()
 	fields := len(p.codecs)
 	if p.m.KeepIDs {
 		fields++

@@ -21,7 +21,7 @@ import (
 //
 // Asked for a column, the driver takes and gives back the connection's mutex up to three times and copies the value; a function
 // gets all values of the row at once, as they lie in SQLite's memory. That reads twice as fast. The function keeps the row for the
-// reader that is registered under the number and returns how many rows it has kept. A query that is sorted may call it for rows
+// reader that is registered under the number and counts the rows it has kept. A query that is sorted may call it for rows
 // that come out later, in another order: such queries are read column by column, and the count, which the reader compares row by
 // row, would give them away.
 
@@ -79,8 +79,11 @@ func tapRow(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error
 	}
 	t.buf = buf
 	t.count++
-	return t.count, nil
+	return t.count & countMask, nil
 }
+
+// countMask is what comes out of the count: Go holds numbers so small without allocating them.
+const countMask = 0x7f
 
 // maxTapBuffer is how large a buffer for the text of one row may stay.
 const maxTapBuffer = 1 << 20
@@ -163,7 +166,7 @@ func (t *tapRows) next(cells []cell) (bool, error) {
 		}
 		return false, err
 	}
-	if n, ok := t.dest[0].(int64); !ok || n != t.read || t.count != t.read {
+	if n, ok := t.dest[0].(int64); !ok || n != t.read&countMask || t.count != t.read {
 		return false, fmt.Errorf("row %d came out as row %v of %d: the plan of the query has changed", t.read, t.dest[0], t.count)
 	}
 	copy(cells, t.kept)

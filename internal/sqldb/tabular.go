@@ -17,6 +17,9 @@ func FloatCell(f float64) Cell { return floatCell(f) }
 // TextCell makes a Cell of text, which is not copied: it must stay as it is until the next row is read. It need not be valid UTF-8.
 func TextCell(s string) Cell { return textCell(s) }
 
+// WrittenCell makes a Cell of the bytes of a text, which are not copied: they must stay as they are until the next row is read.
+func WrittenCell(b []byte) Cell { return textCell(viewString(b)) }
+
 // BytesCell makes a Cell of bytes, which are not copied: they must stay as they are until the next row is read.
 func BytesCell(b []byte) Cell { return cell{kind: cellBytes, s: viewString(b)} }
 

@@ -388,7 +388,7 @@ func TestAFloatBecomesItsShortestDecimal(t *testing.T) {
 		fast.setFloat(f, 2)
 		slow.setFloat(f, -1)
 		if !fast.equal(&slow) {
-			t.Fatalf("%v: %s e%d, want %s e%d", f, fast.digits, fast.point, slow.digits, slow.point)
+			t.Fatalf("%v: %s e%d, want %s e%d", f, fast.digits(), fast.point, slow.digits(), slow.point)
 		}
 	}
 }

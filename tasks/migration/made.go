@@ -22,7 +22,7 @@ type maker struct {
 	row     expression.Row
 	values  []expression.Value // of reads, as they are converted
 	cells   []sqldb.Cell
-	buf     []byte
+	buf     []byte // what was written for the cells that were made of the current row
 	keyBuf  []byte
 	key     string
 	look    lookIDs
@@ -78,6 +78,8 @@ func (k *maker) Key() string { return k.key }
 
 // fill converts the cells that expressions look at.
 func (k *maker) fill(row []sqldb.Cell) *sqldb.BadValue {
+	k.row.Next()
+	k.buf = k.buf[:0]
 	for i := range k.m.reads {
 		if !k.m.reads[i].Seen {
 			continue

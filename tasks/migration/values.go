@@ -182,6 +182,9 @@ func toNumber(column string, c *sqldb.Cell, t expression.Type) (expression.Value
 		if math.IsNaN(f) || math.IsInf(f, 0) {
 			return expression.Value{}, notOfType(column, c, t, codeRange)
 		}
+		if n, scale, ok := sqldb.ShortDecimal(f); ok {
+			return expression.OfDecimal(n, int32(scale)), nil
+		}
 		text = strconv.FormatFloat(f, 'f', -1, 64)
 	case sqldb.CellText:
 		text = strings.TrimSpace(text)
@@ -247,12 +250,13 @@ func toMoment(column string, c *sqldb.Cell, t expression.Type) (expression.Value
 	return expression.OfMoment(us), nil
 }
 
-// toCell turns a value into a cell for a column of a kind. Text that has to be written goes into buf.
+// toCell turns a value into a cell for a column of a kind. What has to be written is appended to buf, where it must stay as long as
+// the cell is used.
 func toCell(v expression.Value, kind sqldb.Kind, buf []byte) (sqldb.Cell, []byte) {
 	written := func() (sqldb.Cell, []byte) {
 		start := len(buf)
-		buf = v.AppendText(buf)
-		return sqldb.TextCell(string(buf[start:])), buf[:start]
+		buf = v.AppendText(buf) // should it move, the old one lives on with the cells that point into it
+		return sqldb.WrittenCell(buf[start:]), buf
 	}
 	text := kind == sqldb.KindText || kind == sqldb.KindOther || kind == sqldb.KindJSON
 	switch v.Kind() {
@@ -288,7 +292,8 @@ func toCell(v expression.Value, kind sqldb.Kind, buf []byte) (sqldb.Cell, []byte
 	case expression.UUID:
 		if kind == sqldb.KindUUID {
 			u := v.UUID()
-			return sqldb.BytesCell(u[:]), buf
+			buf = append(buf, u[:]...)
+			return sqldb.BytesCell(buf[len(buf)-len(u):]), buf
 		}
 	}
 	return written()

@@ -25,6 +25,7 @@ import (
 
 // Main runs the command line and returns the exit code.
 func Main(env Env) int {
+	collectEarly()
 	c := &command{Env: env}
 	root := c.root()
 	root.SetArgs(env.Args)
