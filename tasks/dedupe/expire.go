@@ -16,10 +16,7 @@ func (f *Family) expire(ctx context.Context, a *tasks.Attempt, spec Spec) error 
 	if err != nil {
 		return err
 	}
-	before := a.Job.CreatedAt.Add(-duration(spec.KeepArchives, 0))
-	if before.IsZero() {
-		before = time.Now().Add(-duration(spec.KeepArchives, 0))
-	}
+	before := time.Now().Add(-duration(spec.KeepArchives, 0))
 	var done tasks.Counters
 	for after := ""; ; {
 		page, err := store.List(ctx, "dedupe/", after, listPage)

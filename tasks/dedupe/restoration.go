@@ -135,6 +135,9 @@ func (s *shared) restore(ctx context.Context, a *tasks.Attempt, store *datasets.
 		}
 		part := p.Parts[i]
 		restored, there, err := store.RestorePart(ctx, job, id, part.Number, datasets.RestoreOptions{Artifacts: files, MissingOnly: missingOnly})
+		if errors.Is(err, artifact.ErrNotFound) {
+			err = tasks.Permanent(tasks.WithHint(err, "archives are kept as long as keep_archives says; ask for a copy of the artifact store", "the archive of %s is no longer there, so it cannot be put back", id))
+		}
 		if err != nil {
 			return left, err
 		}
