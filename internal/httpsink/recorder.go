@@ -292,13 +292,13 @@ func (c *compiled) goodItem(record []byte, id uint64) (any, error) {
 	var item any = map[string]any{}
 	if c.partial.hasStatus {
 		var status any = c.goodStatus()
-		for _, w := range c.Partial.OK {
+		if len(c.Partial.OK) > 0 {
+			w := c.Partial.OK[0]
 			if number, err := strconv.Atoi(strings.ReplaceAll(strings.ToLower(w), "x", "0")); err == nil {
 				status = number
 			} else {
 				status = w
 			}
-			break
 		}
 		item = put(item, c.partial.status.steps, 0, status)
 	}
