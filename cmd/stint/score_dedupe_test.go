@@ -41,13 +41,14 @@ func TestScoreKillsOfADeletion(t *testing.T) {
 	r := rig.New(t, nil)
 	dir := t.TempDir()
 	analysis, deletions := filepath.Join(dir, "analysis.jsonl"), filepath.Join(dir, "deletions.jsonl")
+	env := []string{"STINT_DEDUPE_APPLY_BUSY=1", "STINT_DEDUPE_APPLY_BATCH=" + strconv.Itoa(size(rows, 100, 500))}
 	run := func(command string, args ...string) *rig.Process {
-		return r.Start("dedupe", append([]string{command}, args...)...)
+		return r.StartEnv(env, "dedupe", append([]string{command}, args...)...)
 	}
 	if p := run("analyze", "-c", store, "-a", analysis, "--max-share", "1", "--max-share-customer", "1"); p.Wait(10*time.Minute) != 0 {
 		t.Fatalf("the analysis failed\n%s", p.Log())
 	}
-	apply := []string{analysis, "-c", store, "-d", deletions, "--limit-deletions", "100000", "--batch", strconv.Itoa(size(rows, 100, 500)), "--busy", "1"}
+	apply := []string{analysis, "-c", store, "-d", deletions, "--limit-deletions", "100000"}
 	kills := killedAtRandom(t, moments(t), size(runs, 3, 50), func() *rig.Process { return run("apply", apply...) }, store)
 
 	told, archived := whatWent(t, deletions)

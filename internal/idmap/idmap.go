@@ -9,6 +9,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -121,6 +122,7 @@ func fieldOf(info, name string) string {
 // look sees that no master evicts the keys of the map, and whether each keeps an append-only file. What a service does not tell is
 // taken to be right. Policies that evict only keys with a time to live never touch the map, whose keys have none.
 func (m *Maps) look(ctx context.Context) error {
+	var forgetful atomic.Bool // the masters of a cluster are asked at the same time
 	one := func(ctx context.Context, c *redis.Client) error {
 		text, err := c.Info(ctx).Result()
 		var said redis.Error
@@ -135,17 +137,19 @@ func (m *Maps) look(ctx context.Context) error {
 				"the Redis of %s throws keys away when its memory is full (maxmemory-policy %s): ids would be lost without a word", m.name, policy))
 		}
 		if fieldOf(text, "aof_enabled") == "0" {
-			m.durable = false
+			forgetful.Store(true)
 		}
 		return nil
 	}
+	var err error
 	switch c := m.client.(type) {
 	case *redis.ClusterClient:
-		return c.ForEachMaster(ctx, one)
+		err = c.ForEachMaster(ctx, one)
 	case *redis.Client:
-		return one(ctx, c)
+		err = one(ctx, c)
 	}
-	return nil
+	m.durable = m.durable && !forgetful.Load()
+	return err
 }
 
 // isDenied reports whether a server wants other credentials; a user without the right to ask (NOPERM) is let pass.

@@ -28,7 +28,7 @@ func TestTheSchedulesInTheDocumentationAreWhatTheSchedulerTakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := schedules(cfg.Schedules)
-	if len(list) != 2 {
+	if len(list) != 3 {
 		t.Fatalf("%+v", list)
 	}
 	if err := scheduler.CheckSchedules(list); err != nil {
