@@ -99,7 +99,7 @@ func TestThePairsAreThoseOfASelfJoin(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			l, truth := made(t, d.url(t), datasetstest.Spec{Seed: 3, Customers: 80, Rows: 30_000})
+			l, truth := made(t, d.url(t), datasetstest.Spec{Seed: 3, Customers: 60, Rows: 10_000, Payload: 20, Children: -1})
 			job := l.job(Kind, Spec{Store: "store", Layout: withComplete, Rules: bold()})
 			if _, err := l.run(job); err != nil {
 				t.Fatal(err)
@@ -141,7 +141,7 @@ func TestWhatGoesCanBePutBack(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			l, _ := made(t, d.url(t), datasetstest.Spec{Seed: 4, Customers: 30, Rows: 10_000})
+			l, _ := made(t, d.url(t), datasetstest.Spec{Seed: 4, Customers: 20, Rows: 4_000})
 			before := l.rowsOf()
 			job := l.job(Kind, Spec{Store: "store", Layout: withComplete, Rules: bold(), Apply: &ApplySpec{Limit: 5, Batch: 100, Busy: 1}})
 			if found, err := l.run(job); err != nil || len(found) > 0 {
@@ -237,7 +237,7 @@ func (l *lab) texts(query string, each func(string)) {
 // TestTheFamiliesKeepTheirPromises holds the three families to the suite of all families.
 func TestTheFamiliesKeepTheirPromises(t *testing.T) {
 	t.Parallel()
-	spec := datasetstest.Spec{Seed: 5, Customers: 12, Rows: 4_000}
+	spec := datasetstest.Spec{Seed: 5, Customers: 6, Rows: 1_000, Payload: 20, Children: -1}
 	fresh := func(t *testing.T) (*lab, *datasetstest.Truth) { return made(t, dialects[0].url(t), spec) }
 	t.Run("dedupe", func(t *testing.T) {
 		t.Parallel()
@@ -261,8 +261,8 @@ func TestTheFamiliesKeepTheirPromises(t *testing.T) {
 				t.Fatal(err)
 			}
 			digest := digestIn(t, l.output(analysis, fileAnalysis))
-			job := l.job(KindDeletion, DeletionSpec{Job: analysis.ID, Store: "store", Digest: digest, Apply: ApplySpec{Limit: 4, Batch: 60, Busy: 1}})
-			return taskstest.Subject{Family: l.kinds[KindDeletion], Job: job, Check: func(t *testing.T) { l.gone(job, before, 4) }}
+			job := l.job(KindDeletion, DeletionSpec{Job: analysis.ID, Store: "store", Digest: digest, Apply: ApplySpec{Limit: 2, Batch: 60, Busy: 1}})
+			return taskstest.Subject{Family: l.kinds[KindDeletion], Job: job, Check: func(t *testing.T) { l.gone(job, before, 2) }}
 		})
 	})
 	t.Run("restoration", func(t *testing.T) {
@@ -270,11 +270,11 @@ func TestTheFamiliesKeepTheirPromises(t *testing.T) {
 		taskstest.Run(t, func(t *testing.T) taskstest.Subject {
 			l, _ := fresh(t)
 			before := l.rowsOf()
-			deletion := l.job(Kind, Spec{Store: "store", Layout: withComplete, Rules: bold(), Apply: &ApplySpec{Limit: 4, Batch: 60, Busy: 1}})
+			deletion := l.job(Kind, Spec{Store: "store", Layout: withComplete, Rules: bold(), Apply: &ApplySpec{Limit: 2, Batch: 60, Busy: 1}})
 			if _, err := l.run(deletion); err != nil {
 				t.Fatal(err)
 			}
-			l.gone(deletion, before, 4)
+			l.gone(deletion, before, 2)
 			return taskstest.Subject{Family: l.kinds[KindRestoration], Job: l.job(KindRestoration, RestorationSpec{Job: deletion.ID, Store: "store"}), Check: func(t *testing.T) {
 				if got := l.rowsOf(); !slices.Equal(got, before) {
 					t.Error("after undo the rows are others than before")

@@ -14,7 +14,7 @@ import (
 // TestAnAnalysisIsNotCarriedOutBlindly walks the refusals.
 func TestAnAnalysisIsNotCarriedOutBlindly(t *testing.T) {
 	t.Parallel()
-	l, _ := made(t, dialects[0].url(t), datasetstest.Spec{Seed: 6, Customers: 12, Rows: 4_000})
+	l, _ := made(t, dialects[0].url(t), datasetstest.Spec{Seed: 6, Customers: 6, Rows: 1_000, Payload: 20, Children: -1})
 	little := 0.01
 	for _, c := range []struct {
 		name string
@@ -51,7 +51,7 @@ func TestAnAnalysisIsNotCarriedOutBlindly(t *testing.T) {
 // TestWhatHasSyncedSinceTheAnalysisIsSpared lets each data set that may go sync, or its witness begin anew, before it is its turn.
 func TestWhatHasSyncedSinceTheAnalysisIsSpared(t *testing.T) {
 	t.Parallel()
-	l, _ := made(t, dialects[0].url(t), datasetstest.Spec{Seed: 7, Customers: 20, Rows: 6_000})
+	l, _ := made(t, dialects[0].url(t), datasetstest.Spec{Seed: 7, Customers: 14, Rows: 2_000, Payload: 20, Children: -1})
 	analysis := l.job(Kind, Spec{Store: "store", Layout: withComplete, Rules: bold()})
 	if _, err := l.run(analysis); err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestWhatHasSyncedSinceTheAnalysisIsSpared(t *testing.T) {
 // TestArchivesExpire removes archives that are older than they are kept; the deletion stays on record, and undo says why it cannot.
 func TestArchivesExpire(t *testing.T) {
 	t.Parallel()
-	l, _ := made(t, dialects[0].url(t), datasetstest.Spec{Seed: 8, Customers: 12, Rows: 4_000})
+	l, _ := made(t, dialects[0].url(t), datasetstest.Spec{Seed: 8, Customers: 8, Rows: 1_000, Payload: 20, Children: -1})
 	deletion := l.job(Kind, Spec{Store: "store", Layout: withComplete, Rules: bold(), Apply: &ApplySpec{Limit: 2, Busy: 1}, KeepArchives: "1h"})
 	if _, err := l.run(deletion); err != nil {
 		t.Fatal(err)
