@@ -33,7 +33,7 @@ func TestScoreKillsOfADeletion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = datasetstest.Generate(t.Context(), db, datasetstest.Spec{Seed: 9, Customers: size(rows, 40, 400), Rows: size(rows, 40_000, 1_000_000)})
+	_, err = datasetstest.Generate(t.Context(), db, datasetstest.Spec{Seed: 9, Customers: size(rows, 20, 400), Rows: size(rows, 10_000, 1_000_000)})
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestScoreKillsOfADeletion(t *testing.T) {
 		t.Fatalf("the analysis failed\n%s", p.Log())
 	}
 	apply := []string{analysis, "-c", store, "-d", deletions, "--limit-deletions", "100000"}
-	kills := killedAtRandom(t, moments(t), size(runs, 3, 50), func() *rig.Process { return run("apply", apply...) }, store)
+	kills := killedAtRandom(t, moments(t), size(runs, 2, 50), func() *rig.Process { return run("apply", apply...) }, store)
 
 	told, archived := whatWent(t, deletions)
 	after := textsOf(t, store)

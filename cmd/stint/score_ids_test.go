@@ -33,7 +33,7 @@ stages:
 // comes back; two workers are killed in each stage. Each record is there once, and each invoice with the id of its customer.
 func TestScoreKillsOfWorkersWithTheIDsInRedis(t *testing.T) {
 	t.Parallel()
-	n := size(rows, 6_000, 100_000)
+	n := size(rows, 3_000, 100_000)
 	customers := n / 6
 	source := "sqlite:" + filepath.Join(t.TempDir(), "legacy.db")
 	count := "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < %d) "

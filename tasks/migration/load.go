@@ -306,9 +306,10 @@ func (f *Family) runLoad(ctx context.Context, a *tasks.Attempt) error {
 func contend(ctx, reading context.Context, a *tasks.Attempt, dst *sqldb.DB, once func() error) error {
 	for {
 		err := once()
+		_, passes := tasks.RetryAfterOf(err)
 		switch {
-		case sqldb.IsLockTimeout(err) && a.IsDraining():
-			return tasks.ErrDrained
+		case a.IsDraining() && (passes || sqldb.IsLockTimeout(err)):
+			return tasks.ErrDrained // what there is has been committed; whoever comes next waits for what passes
 		case sqldb.IsLockTimeout(err):
 			// Somebody sits on this step's row of the ledger. It is not the lock that says who may go on, but the lease.
 			if err := a.Checkpoint(ctx, a.Cursor()); err != nil {
