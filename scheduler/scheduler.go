@@ -62,6 +62,7 @@ type Scheduler struct {
 	trustFrom   time.Time      // heartbeats that are missing mean something from here on
 	looked      time.Time      // when the queue was last asked for tasks that went astray
 	look        bool           // this turn asks it
+	retired     time.Time      // when jobs were last forgotten that are kept for a short time
 	recovered   map[string]int // by lost worker: how many of its leases this turn gave to others
 
 	written bool // the schedules of the configuration have been

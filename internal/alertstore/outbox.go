@@ -117,7 +117,7 @@ func (s *Store) Post(ctx context.Context, name string, now time.Time, channels [
 	c.hash(signKey(name), 1, now.UnixMilli())
 	c.expire(signKey(name), s.o.Keep)
 	for _, channel := range channels {
-		m.ID, m.At = "am_"+digest(name, channel), now
+		m.ID, m.At = "am_"+digest(name, channel, now.Format(time.RFC3339Nano)), now
 		body, err := json.Marshal(m)
 		if err != nil {
 			return false, fmt.Errorf("encode a message: %w", err)
