@@ -32,9 +32,20 @@ type Options struct {
 	RemoveOthers bool
 	// Webhooks are those of the configuration, to which this scheduler sends messages. With RemoveOthers they are all that there
 	// are; without, messages are made for those only that a scheduler with RemoveOthers has written.
-	Webhooks  []Webhook
+	Webhooks []Webhook
+	// Besides is what else is done again and again, such as watching whether alert rules are evaluated; each in a loop of its own.
+	Besides   []Besides
 	Metrics   Metrics              // of ticks; nil means those of Telemetry
 	Telemetry *telemetry.Telemetry // nil means none
+}
+
+// Besides is something that a scheduler does again and again.
+type Besides struct {
+	Name string
+	// Do does it once, and returns how long there is nothing to do. An error is logged when it begins and when it ends.
+	Do func(ctx context.Context) (time.Duration, error)
+	// Ready lists why the scheduler is not ready, as far as this is concerned; nil is never.
+	Ready func() []string
 }
 
 // Metrics are told what became of ticks, once each, by the scheduler that decided it.
@@ -105,6 +116,9 @@ func (s *Scheduler) Start() {
 		s.repeat(ctx, "sweep", func(ctx context.Context) (time.Duration, error) { return s.o.Interval, s.turn(ctx) })
 	})
 	s.loop.Go(func() { s.repeat(ctx, "schedules", s.tick) })
+	for _, b := range s.o.Besides {
+		s.loop.Go(func() { s.repeat(ctx, b.Name, b.Do) })
+	}
 	s.startWebhooks(ctx)
 }
 

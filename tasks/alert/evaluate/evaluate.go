@@ -12,8 +12,10 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/stint-run/stint/internal/docsearch"
 	"github.com/stint-run/stint/internal/document"
 	"github.com/stint-run/stint/internal/due"
+	"github.com/stint-run/stint/internal/elastic"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/alert/condition"
 	"github.com/stint-run/stint/tasks/alert/rule"
@@ -161,7 +163,7 @@ func (e *evaluation) limited(end time.Time) (bool, error) {
 
 // condition makes the rule's type, with what it remembers.
 func (e *evaluation) condition() (condition.Condition, error) {
-	c, err := condition.New(e.rule)
+	c, err := condition.New(e.rule, condition.Options{Matches: docsearch.Match})
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
@@ -185,7 +187,11 @@ func (e *evaluation) baseline(c condition.Condition, start time.Time) error {
 		return nil
 	}
 	from := start.Add(-e.rule.TermsWindow)
-	for i, field := range e.rule.Fields {
+	fields := e.rule.Fields
+	if len(fields) == 0 {
+		fields = []rule.Field{e.rule.QueryKey}
+	}
+	for i, field := range fields {
 		for at := from; at.Before(start); {
 			end := start
 			if step := e.rule.WindowStep; step > 0 && at.Add(step).Before(start) {
@@ -260,7 +266,7 @@ func (e *evaluation) query(w span) source.Query {
 	q := source.Query{Index: r.Index, Text: r.Query, Filter: r.Filter, Field: r.Timestamp.Field, Type: r.Timestamp.Type, Format: r.Timestamp.Format, IDField: r.IDField,
 		Start: w.start, End: w.end, Include: r.Include, PageSize: r.MaxQuerySize}
 	if r.UseStrftimeIndex {
-		q.Index = source.DatedIndex(r.Index, w.start, w.end, r.SearchExtraIndex)
+		q.Index = elastic.Indices(r.Index, w.start, w.end, r.SearchExtraIndex)
 	}
 	return q
 }
