@@ -71,6 +71,7 @@ type Rule struct {
 	FilterByList      bool     `json:"filter_by_list,omitempty"`
 	IgnoreNull        bool     `json:"ignore_null,omitempty"`
 	NumEvents         int      `json:"num_events,omitempty"`
+	AttachRelated     bool     `json:"attach_related,omitempty"` // of frequency: a match has the other events that were counted
 	Threshold         int      `json:"threshold,omitempty"`   // of flatline
 	ForgetKeys        bool     `json:"forget_keys,omitempty"` // of flatline
 	SpikeHeight       float64  `json:"spike_height,omitempty"`
