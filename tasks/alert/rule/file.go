@@ -179,6 +179,9 @@ func isYAML(content []byte) bool {
 	}
 }
 
+// variableUse is how ElastAlert lets the environment into a file; a text such as $5 is none.
+var variableUse = regexp.MustCompile(`\$\{[A-Z][A-Z0-9_]*\}|\$[A-Z][A-Z0-9_]+`)
+
 var tokenUse = regexp.MustCompile(`@@@@|@@([A-Za-z_][A-Za-z0-9_]*)@@`)
 
 // adopt remembers which file the nodes are of, says which names stand twice, and fills in tokens. Each node is looked at once.
@@ -216,6 +219,12 @@ func (l *loader) adopt(n *yaml.Node, path string) {
 
 // fill puts the values of tokens into a scalar. What a token brings in is not looked at again.
 func (l *loader) fill(n *yaml.Node) {
+	switch use := variableUse.FindString(n.Value); {
+	case use != "" && use == n.Value:
+		l.mistake(n, "", "write \"@@"+strings.Trim(use, "${}")+"@@\"", "variables of the environment are not put in for %s", use)
+	case use != "" && strings.HasPrefix(use, "${"):
+		l.note(n, "", "write @@"+strings.Trim(use, "${}")+"@@, if it is meant", "variables of the environment are not put in for %s", use)
+	}
 	if !strings.Contains(n.Value, "@@") {
 		return
 	}
