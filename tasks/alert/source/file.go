@@ -64,13 +64,12 @@ func readEvents(name string, r io.Reader) ([]map[string]any, error) {
 	e.json.UseNumber()
 	for {
 		var v any
-		before := e.json.InputOffset()
 		err := e.json.Decode(&v)
 		if errors.Is(err, io.EOF) {
 			return e.events, nil
 		}
 		if err != nil {
-			return nil, e.broken(before, err)
+			return nil, e.broken(err)
 		}
 		if err := e.take(v); err != nil {
 			return nil, e.at(e.lines.line(e.json.InputOffset()), err)
@@ -79,14 +78,11 @@ func readEvents(name string, r io.Reader) ([]map[string]any, error) {
 }
 
 // broken says where JSON stops to be JSON.
-func (e *eventReader) broken(before int64, err error) error {
+func (e *eventReader) broken(err error) error {
 	at := e.json.InputOffset()
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
 		at = syntax.Offset
-		if at < before { // the decoder counts from where it has last emptied its buffer
-			at = e.lines.read
-		}
 	} else if errors.Is(err, io.ErrUnexpectedEOF) {
 		at, err = e.lines.read, errors.New("the file ends in the middle of a value")
 	}
