@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stint-run/stint/internal/promsource"
 	"github.com/stint-run/stint/internal/prometheustest"
+	"github.com/stint-run/stint/internal/promsource"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/alert/source"
 )
