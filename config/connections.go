@@ -13,7 +13,8 @@ type Connection struct {
 	// Name is letters, digits, _, - and .; case counts.
 	Name string `key:"name" jsonschema:"required"`
 	// URL is sqlite:, postgres://, postgresql://, mysql:// or mariadb://; to read from, firebird:// or sqlserver://, and files by csv:, tsv:, ndjson: or dbf:;
-	// an API by https:// or http://; for the ids of plans a Redis by redis://, rediss:// or unix://.
+	// an API by https:// or http://; for the ids of plans a Redis by redis://, rediss:// or unix://; for alert rules a Prometheus by
+	// prometheus://.
 	URL URL `key:"url"`
 	// Password goes into URL; "" means the one in the URL.
 	Password Secret `key:"password"`
@@ -105,6 +106,8 @@ func (c Connection) check(k *checker) {
 			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
 		c.APIAccess.check(k, part, !c.Password.IsZero() || c.URL.hasPassword(), scheme == "https")
+	case metricsSchemes[scheme]:
+		c.checkMetrics(k, part, form)
 	default: // a file
 		if len(c.URL.Reveal()) == len(scheme)+1 {
 			k.add(key, "write "+form, "names no path")
@@ -116,7 +119,7 @@ func (c Connection) check(k *checker) {
 			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
 	}
-	if !apiSchemes[scheme] {
+	if !apiSchemes[scheme] && !metricsSchemes[scheme] {
 		c.forAPIs(k, part)
 	}
 	if slices.Contains(c.Tenants, "*") {
@@ -135,11 +138,40 @@ var connectionSchemes = map[string]string{
 	"firebird": "firebird://HOST/PATH", "sqlserver": "sqlserver://HOST?database=DATABASE",
 	"csv": "csv:DIR", "tsv": "tsv:DIR", "ndjson": "ndjson:DIR", "dbf": "dbf:DIR",
 	"http": "http://HOST/BASE", "https": "https://HOST/BASE",
-	"redis": "redis://HOST:6379/0", "rediss": "rediss://HOST:6379/0", "unix": "unix:///PATH",
+	"prometheus": "prometheus://HOST:9090/PREFIX",
+	"redis":      "redis://HOST:6379/0", "rediss": "rediss://HOST:6379/0", "unix": "unix:///PATH",
 }
 
 // redisSchemes are those of a Redis, which keeps the ids of plans with ids:.
 var redisSchemes = map[string]bool{"redis": true, "rediss": true, "unix": true}
+
+// metricsSchemes are those of servers of metrics, which alert rules ask.
+var metricsSchemes = map[string]bool{"prometheus": true}
+
+// checkMetrics looks at a connection to a Prometheus: it is reached as an API is, and by https where its address says tls.
+func (c Connection) checkMetrics(k *checker, part func(string) string, form string) {
+	u, err := url.Parse(c.URL.Reveal())
+	if err != nil || u.Opaque != "" || u.Hostname() == "" || u.Fragment != "" {
+		k.add(part("url"), "write "+form, "%s is no address of a Prometheus", c.URL)
+		return
+	}
+	tls := u.Query().Get("tls")
+	if tls != "" && tls != "false" && tls != "true" && tls != "skip-verify" || len(u.Query()) > 1 || len(u.Query()) == 1 && tls == "" {
+		k.add(part("url"), "write "+form+"?tls=true, false or skip-verify", "%s has parameters that are not known", c.URL)
+	}
+	if c.Schema != "" {
+		k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
+	}
+	if !c.TokenURL.IsZero() {
+		k.add(part("token_url"), "give a token, or a user and a password", "a Prometheus is not asked with tokens that are fetched")
+		return
+	}
+	if (tls == "" || tls == "false") && (c.CA != "" || c.Cert != "" || c.Key != "") {
+		k.add(part("url"), "add ?tls=true, or remove ca, cert and key", "has no certificates")
+		return
+	}
+	c.APIAccess.check(k, part, !c.Password.IsZero() || c.URL.hasPassword(), true)
+}
 
 var apiSchemes = map[string]bool{"http": true, "https": true}
 

@@ -68,17 +68,20 @@ func TestASchemaThatCannotCountIsRefused(t *testing.T) {
 func TestEachFormOfAConnectionIsTakenAndOthersAreNot(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"sqlite:x.db", "postgres://h/x", "mysql://h/x", "csv:dir", "tsv:dir?encoding=cp1252", "ndjson:dir", "dbf:dir", "http://h/x", "HTTPS://h/x",
-		"redis://h", "rediss://u@h:6379/1?addr=h2:1", "unix:///run/redis.sock"} {
+		"redis://h", "rediss://u@h:6379/1?addr=h2:1", "unix:///run/redis.sock",
+		"prometheus://h", "prometheus://h:9090/prom?tls=true"} {
 		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "'}]\n"})
 		load(t, config.Options{File: file})
 	}
 	for url, want := range map[string]string{
-		"oracle://h/x": `no connection is made by the scheme "oracle" (write one of csv:DIR, `,
-		"csv:":         "names no path (write csv:DIR)",
-		"https://h?a=": "is no address of an API (write https://HOST/BASE)",
-		"redis:1":      "is no address of a Redis (write redis://HOST:6379/0)",
-		"unix:":        "is no address of a Redis (write unix:///PATH)",
-		"http:h":       "is no address of an API (write http://HOST/BASE)",
+		"oracle://h/x":         `no connection is made by the scheme "oracle" (write one of csv:DIR, `,
+		"csv:":                 "names no path (write csv:DIR)",
+		"https://h?a=":         "is no address of an API (write https://HOST/BASE)",
+		"redis:1":              "is no address of a Redis (write redis://HOST:6379/0)",
+		"unix:":                "is no address of a Redis (write unix:///PATH)",
+		"http:h":               "is no address of an API (write http://HOST/BASE)",
+		"prometheus:h":         "is no address of a Prometheus (write prometheus://HOST:9090/PREFIX)",
+		"prometheus://h?tls=1": "has parameters that are not known",
 	} {
 		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "'}]\n"})
 		if got := problems(t, config.Options{File: file}); !strings.HasPrefix(got, "stint.yaml:1:30: connections.c.url: ") || !strings.Contains(got, want) {
@@ -133,6 +136,27 @@ func TestAnAddressOfFirebirdOrSQLServerNamesItsDatabase(t *testing.T) {
 		loaded, _ := load(t, options)
 		if got, want := loaded.Connections[0].DSN(), strings.Replace(url, "u@", "u:p%40ss@", 1); got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestAPrometheusIsReachedAsAnAPIIs(t *testing.T) {
+	t.Parallel()
+	file := write(t, map[string]string{"stint.yaml": "connections:\n  - name: prom\n    url: prometheus://me@h/prom?tls=true\n    password: env:PW\n    headers: 'X-Scope-OrgID: us'\n"})
+	loaded, _ := load(t, config.Options{File: file, Env: config.Env{"PW=p@ss"}})
+	c := loaded.Connections[0]
+	if c.DSN() != "prometheus://me:p%40ss@h/prom?tls=true" || len(c.HeaderMap()) != 1 || strings.Contains(c.URL.String(), "p@ss") {
+		t.Errorf("got %s and %v", c.DSN(), c.HeaderMap())
+	}
+	for text, want := range map[string]string{
+		"url: prometheus://h, ca: x.pem":                          "connections.c.url: has no certificates (add ?tls=true, or remove ca, cert and key)",
+		"url: prometheus://h, schema: s":                          "connections.c.schema: only PostgreSQL has schemas (remove it)",
+		"url: prometheus://h, token_url: https://l, client_id: x": "connections.c.token_url: a Prometheus is not asked with tokens that are fetched",
+		"url: 'prometheus://h?tls=true', header: X-Key":           "connections.c.token: is missing",
+	} {
+		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, " + text + "}]\n"})
+		if got := problems(t, config.Options{File: file}); !strings.Contains(got, want) {
+			t.Errorf("%s: got %swant %s", text, got, want)
 		}
 	}
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: servers of Redis, PostgreSQL, MariaDB, Firebird and S3, curl (the examples of
+# Installs what the tests need and this machine lacks: servers of Redis, PostgreSQL, MariaDB, Firebird, Prometheus and S3, curl (the examples of
 # docs/api.md are run) and a C compiler (for the race detector). The tests start private servers of their own; no service has to run.
 #
 # usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
@@ -28,6 +28,8 @@ have_firebird() {
   return 1
 }
 
+have_prometheus() { command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1; }
+
 have_compiler() { command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; }
 
 # The gateway is under the Apache licence, checks signatures, and knows conditional puts. Its version is pinned.
@@ -42,6 +44,7 @@ missing() {
   have_postgres || echo postgres
   have_mariadb || echo mariadb
   have_firebird || echo firebird
+  have_prometheus || echo prometheus
   have_compiler || echo compiler
   command -v curl >/dev/null 2>&1 || echo curl
   have_s3 || echo s3
@@ -54,16 +57,19 @@ package() {
     "apt-get postgres") echo postgresql ;;
     "apt-get mariadb") echo mariadb-server ;;
     "apt-get firebird") echo firebird3.0-server firebird3.0-utils firebird3.0-examples ;;
+    "apt-get prometheus") echo prometheus ;;
     "apt-get compiler") echo gcc libc6-dev ;;
     "apt-get curl") echo curl ;;
     "dnf redis") echo redis ;;
     "dnf postgres") echo postgresql-server ;;
     "dnf mariadb") echo mariadb-server ;;
+    "dnf prometheus") echo golang-github-prometheus ;;
     "dnf compiler") echo gcc glibc-devel ;;
     "dnf curl") echo curl ;;
     "brew redis") echo redis ;;
     "brew postgres") echo postgresql ;;
     "brew mariadb") echo mariadb ;;
+    "brew prometheus") echo prometheus ;;
     "brew compiler") echo llvm ;;
     "brew curl") echo curl ;;
   esac
@@ -95,7 +101,7 @@ for m in apt-get dnf brew; do
 done
 if [ -z "$manager" ]; then
   echo "missing for the tests: $todo_line" >&2
-  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server, a MariaDB server and a C compiler by hand" >&2
+  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server, a MariaDB server, Prometheus and a C compiler by hand" >&2
   exit 1
 fi
 

@@ -48,9 +48,9 @@ func (l Location) ID() string {
 // Path returns the absolute path of an SQLite file or of a folder of files, and "" for other databases.
 func (l Location) Path() string { return l.path }
 
-// IsDatabase reports whether there is an SQL database at this place: not files, not an API and not a Redis.
+// IsDatabase reports whether there is an SQL database at this place: not files, not an API, not a Redis and no metrics.
 func (l Location) IsDatabase() bool {
-	return l.Dialect != Files && l.Dialect != Records && l.Dialect != Redis && l.Dialect != ""
+	return l.Dialect != Files && l.Dialect != Records && l.Dialect != Redis && l.Dialect != Metrics && l.Dialect != ""
 }
 
 // Scheme returns what the URL begins with: of files their form, csv, tsv, ndjson or dbf.
@@ -90,7 +90,10 @@ func ParseURL(s string) (Location, error) {
 	if slices.Contains(redisSchemes, scheme) {
 		return parseRedis(scheme, s)
 	}
-	known := append([]string{"http", "https"}, redisSchemes...)
+	if scheme == metricsScheme {
+		return parseMetrics(s)
+	}
+	known := append([]string{"http", "https", metricsScheme}, redisSchemes...)
 	for _, d := range dialects {
 		schemes, _ := d.words().urls()
 		if slices.Contains(schemes, scheme) {

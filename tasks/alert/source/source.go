@@ -12,8 +12,11 @@ import (
 
 // Query is a window of a rule's events.
 type Query struct {
-	Index  string           // as the source knows it, dates filled in; commas separate several
-	Text   string           // of a source that is asked in its own words
+	Index string // as the source knows it, dates filled in; commas separate several
+	Text  string // of a source that is asked in its own words
+	// Step is how far apart the samples of a source are that has values at all times (Prometheus); 0 is DefaultStep. Windows that follow
+	// one another need the same one; see StepFor.
+	Step   time.Duration
 	Filter []map[string]any // each of them has to hold; queries of Elasticsearch
 	// Field carries the time of an event, in the form of Type (iso, unix, unix_ms, custom) and, of custom, Format.
 	Field, Type, Format string
