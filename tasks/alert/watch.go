@@ -27,7 +27,8 @@ type Watcher struct {
 // SignOfLife is a message each day that says nothing but that it could be sent.
 type SignOfLife struct {
 	Channels []string
-	At       time.Duration // since midnight, UTC
+	At       time.Duration  // since midnight
+	Zone     *time.Location // of it; nil is UTC
 }
 
 // DefaultHeartbeat is the least time after which a rule stands still that says nothing about it.
@@ -112,8 +113,11 @@ func (w *Watcher) Look(ctx context.Context, now time.Time) error {
 
 // signOfLife is not given while a rule stands still: that it is missing is the message.
 func (w *Watcher) signOfLife(ctx context.Context, now time.Time, silent int) error {
-	day := now.Truncate(24 * time.Hour)
-	if len(w.SignOfLife.Channels) == 0 || silent > 0 || now.Before(day.Add(w.SignOfLife.At)) {
+	if len(w.SignOfLife.Channels) == 0 || silent > 0 {
+		return nil
+	}
+	day := now.In(cmp.Or(w.SignOfLife.Zone, time.UTC))
+	if since := time.Duration(day.Hour())*time.Hour + time.Duration(day.Minute())*time.Minute; since < w.SignOfLife.At {
 		return nil
 	}
 	fresh, err := w.Store.Fresh(ctx)
