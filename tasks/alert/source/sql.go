@@ -142,11 +142,8 @@ func (s *sqlFeed) shapeOf(ctx context.Context, q Query) (*shape, error) {
 
 // notUnderstood marks an error of a query that was asked for no rows as permanent, unless it is known for one that passes.
 func notUnderstood(ctx context.Context, err error) error {
-	if _, again := tasks.RetryAfterOf(err); again || tasks.IsPermanent(err) || ctx.Err() != nil {
-		return err
-	}
-	if tasks.HintOf(err) != "" { // it has been recognised: a disk that is full, a server out of memory
-		return err
+	if _, again := tasks.RetryAfterOf(err); again || ctx.Err() != nil || tasks.HintOf(err) != "" {
+		return err // it has been recognised: a lock, a disk that is full, a table that is not there
 	}
 	return tasks.Permanent(tasks.WithHint(err, "try the rule's query in the database's own shell; a query must be able to stand in FROM (...), "+
 		"with a name for each column", "the database does not take the query"))
@@ -256,6 +253,7 @@ func (sh *shape) window(d sqldb.Dialect, q Query, args *[]any) string {
 func (sh *shape) event(columns []sqlColumn, values []any, q Query) (*Hit, error) {
 	doc := make(map[string]any, len(columns)+2)
 	hit := &Hit{Index: q.Index, Doc: doc}
+	timed := false
 	for i, c := range columns {
 		v := values[i]
 		switch c.name {
@@ -267,7 +265,7 @@ func (sh *shape) event(columns []sqlColumn, values []any, q Query) (*Hit, error)
 			if err != nil {
 				return nil, tasks.WithHint(nil, "make a timestamp of it with query:, or correct timestamp_type", "column %s has no time in %v: %v", c.name, v, err)
 			}
-			hit.At, v = at.UTC(), timeText(at)
+			hit.At, v, timed = at.UTC(), timeText(at), true
 			doc[q.Field] = v
 			if c.name != q.Field {
 				continue
@@ -278,6 +276,9 @@ func (sh *shape) event(columns []sqlColumn, values []any, q Query) (*Hit, error)
 			}
 		}
 		doc[c.name] = v
+	}
+	if !timed {
+		return nil, fmt.Errorf("the column %s is gone: has the table changed?", sh.time)
 	}
 	return hit, nil
 }

@@ -160,13 +160,15 @@ func readOthers(ctx context.Context, db *sqldb.DB, statement string, args []any,
 	var from interface {
 		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	} = db.SQL
-	if db.Dialect == sqldb.MySQL {
-		tx, err := db.SQL.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if options := transactionOf(db.Dialect); options != nil {
+		tx, err := db.SQL.BeginTx(ctx, options)
 		if err != nil {
 			return sqldb.Classify(err)
 		}
 		defer func() { _ = tx.Rollback() }()
 		from = tx
+	}
+	if db.Dialect == sqldb.MySQL {
 		// Each of the two servers reads the words that are for it.
 		statement = fmt.Sprintf("/*M!100101 SET STATEMENT max_statement_time = %d FOR */ SELECT /*+ MAX_EXECUTION_TIME(%d) */ %s", int(statementTimeout.Seconds()),
 			statementTimeout.Milliseconds(), strings.TrimPrefix(statement, "SELECT "))
@@ -198,6 +200,17 @@ func readOthers(ctx context.Context, db *sqldb.DB, statement string, args []any,
 		}
 	}
 	return sqldb.Classify(rows.Err())
+}
+
+// transactionOf says in what transaction a query runs; nil for none, where a query sees one moment by itself.
+func transactionOf(d sqldb.Dialect) *sql.TxOptions {
+	switch d {
+	case sqldb.MySQL:
+		return &sql.TxOptions{ReadOnly: true}
+	case sqldb.Firebird: // for the driver a read-only one would be READ COMMITTED, which sees what others commit meanwhile
+		return &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
+	}
+	return nil
 }
 
 // otherColumns tells kinds by the names that drivers have for types.

@@ -128,6 +128,11 @@ func otherValue(d sqldb.Dialect, c sqlColumn, v any) any {
 		text = string(x)
 	case string:
 		text = x
+	case int64:
+		if d == sqldb.SQLite && c.kind == kindBool && (x == 0 || x == 1) {
+			return x == 1
+		}
+		return goValue(x)
 	default:
 		return goValue(v)
 	}
