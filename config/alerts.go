@@ -23,6 +23,8 @@ type Alerts struct {
 	Source string `key:"source"`
 	// URL is the public address of the API, for the links in messages; "" is no links.
 	URL URL `key:"url"`
+	// LinkKey signs the links with which an alert is taken without a login, once each; "" is no such links. All processes have the same.
+	LinkKey Secret `key:"link_key"`
 	// Heartbeat is how long a rule may go without being evaluated; 0 is three times its run_every, at least 5m.
 	Heartbeat time.Duration `key:"heartbeat"`
 	// Watch are the channels that are told when a rule fails or stands still.
