@@ -73,10 +73,6 @@ func (b *builder) alerter(n *yaml.Node, own entries) {
 		b.used = append(b.used, name)
 		b.mistake(n, "alert", hint, "%s", why)
 	case b.o.Channels == nil:
-		if like := nearest(name, senderNames()); like != "" && distance(name, like) <= 1 {
-			b.mistake(n, "alert", "did you mean "+like+"?", "there is no %q to send to", name)
-			return
-		}
 		b.channel(n, own)
 	default:
 		b.mistake(n, "alert", or(didYouMean(name, slices.Concat(b.o.Channels, senderNames())), "there are the channels "+strings.Join(b.o.Channels, ", ")), "there is no channel %q", name)
@@ -86,7 +82,11 @@ func (b *builder) alerter(n *yaml.Node, own entries) {
 // channel adds an entry that is a channel of the configuration.
 func (b *builder) channel(n *yaml.Node, own entries) {
 	if b.o.Channels == nil {
-		b.note(n, "alert", "", "%s is taken for a channel of the configuration", n.Value)
+		hint := ""
+		if _, sends := senderNamed(n.Value); !sends {
+			hint = didYouMean(n.Value, senderNames())
+		}
+		b.note(n, "alert", hint, "%s is taken for a channel of the configuration", n.Value)
 	}
 	a := Alerter{Channel: n.Value}
 	whole := b.options(own, func(o *Option) bool { return o.isText() }, n.Value)
@@ -146,7 +146,7 @@ func (b *builder) options(all entries, takes func(*Option) bool, sender string) 
 		e := all[name]
 		o, known := option(name)
 		switch {
-		case free(name) || !known && b.refs[name]:
+		case free(name) || !known && (b.refs[name] || b.owned(name)):
 		case !known:
 			b.mistake(e.key, "alert."+sender+"."+name, didYouMean(name, names()), "there is no option of this name")
 		case o.Standing == Refused && harmless(name, e.value):

@@ -170,7 +170,6 @@ func TestWhoIsToldHasToBeKnown(t *testing.T) {
 		{"[slack, {email: {email: a@b}}]\nslack_webhook_url: '@@X@@'", []string{}, ""},
 		{"chta", []string{"chat"}, `r.yaml:3:8: alert: there is no channel "chta" (did you mean chat?)`},
 		{"slack", []string{"chat"}, "r.yaml:3:8: alert: slack needs slack_webhook_url (give it, or add a channel slack to the configuration)"},
-		{"slakc", nil, `r.yaml:3:8: alert: there is no "slakc" to send to (did you mean slack?)`},
 		{"chat", nil, ""},
 		{"[]", nil, "r.yaml:3:8: alert: nobody is told (name a channel of the configuration, or one of "},
 		{"[chat, chat]", nil, "r.yaml:3:15: alert: chat stands here twice (take it away)"},
@@ -202,7 +201,7 @@ func TestWhoIsToldHasToBeKnown(t *testing.T) {
 func TestWhatElastAlertHasInAnotherWayIsNoted(t *testing.T) {
 	t.Parallel()
 	_, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": heads["any"] +
-		"es_host: h\nes_password: very-secret\nnum_events: 3\nslack_msg_color: danger\njira_server: x\nslack_webhook_url: https://hook\nattach_related: true\n__praeco_full_path: x\n"})
+		"es_host: h\nes_password: very-secret\nnum_events: 3\nslack_msg_color: danger\njira_server: x\nslack_webhook_url: https://hook\nescalate: [{after: 1m, to: pager}]\nattach_related: true\n__praeco_full_path: x\n"})
 	if mistakes != "" {
 		t.Error(mistakes)
 	}
@@ -214,6 +213,15 @@ func TestWhatElastAlertHasInAnotherWayIsNoted(t *testing.T) {
 	}
 	if strings.Contains(notes, "very-secret") || strings.Contains(notes, "https://hook") || strings.Contains(notes, "praeco") {
 		t.Errorf("the notes say too much:\n%s", notes)
+	}
+}
+
+func TestWithoutAConfigurationANameIsTakenForAChannel(t *testing.T) {
+	t.Parallel()
+	set, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": "type: any\nindex: a\nalert: [slakc, slack]\n"})
+	compare(t, notes, "r.yaml:3:9: note: alert: slakc is taken for a channel of the configuration (did you mean slack?)\nr.yaml:3:16: note: alert: slack is taken for a channel of the configuration")
+	if mistakes != "" || len(set.Rules) != 1 || set.Rules[0].Alert[0].Channel != "slakc" || set.Rules[0].Alert[1].Channel != "slack" {
+		t.Errorf("%s", mistakes)
 	}
 }
 

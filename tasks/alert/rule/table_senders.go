@@ -28,7 +28,6 @@ var pagerdutyOptions = []Option{
 	{Name: "pagerduty_incident_key", Kind: KindString, Doc: "The incident that it belongs to; that of the alert, when nothing is said."},
 	{Name: "pagerduty_incident_key_args", Kind: KindList, Doc: "Fields that stand for {0}, {1} in it."},
 	{Name: "pagerduty_api_version", Kind: KindWord, Words: []string{"v2", "v1"}, Doc: "stint always speaks v2."},
-	{Name: "pagerduty_ca_certs", Kind: KindAny, Standing: Elsewhere, Why: byRoots},
 	{Name: "pagerduty_v2_payload_class", Kind: KindString, Doc: "The class of the event."},
 	{Name: "pagerduty_v2_payload_class_args", Kind: KindList, Doc: "Fields that stand for {0}, {1} in it."},
 	{Name: "pagerduty_v2_payload_component", Kind: KindString, Doc: "The component that it is about."},
