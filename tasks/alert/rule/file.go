@@ -242,12 +242,6 @@ func (l *loader) adopt(n *yaml.Node, path string) {
 
 // fill puts the values of tokens into a scalar. What a token brings in is not looked at again.
 func (l *loader) fill(n *yaml.Node) {
-	switch use := variableUse.FindString(n.Value); {
-	case use != "" && use == n.Value:
-		l.mistake(n, "", "write \"@@"+strings.Trim(use, "${}")+"@@\"", "variables of the environment are not put in for %s", use)
-	case use != "" && strings.HasPrefix(use, "${"):
-		l.note(n, "", "write @@"+strings.Trim(use, "${}")+"@@, if it is meant", "variables of the environment are not put in for %s", use)
-	}
 	if !strings.Contains(n.Value, "@@") {
 		return
 	}
@@ -270,6 +264,23 @@ func (l *loader) fill(n *yaml.Node) {
 		return
 	}
 	l.whole[n] = true // "@@N@@" alone may be a number
+}
+
+// variables says where ElastAlert would put variables of the environment in.
+func (l *loader) variables(option string, n *yaml.Node) {
+	n = plain(n)
+	for _, c := range n.Content {
+		l.variables(option, c)
+	}
+	use := variableUse.FindString(n.Value)
+	token := "@@" + strings.Trim(use, "${}") + "@@"
+	switch {
+	case n.Kind != yaml.ScalarNode || use == "":
+	case use == n.Value:
+		l.mistake(n, option, "write "+token, "variables of the environment are not put in for %s", use)
+	case strings.HasPrefix(use, "${"):
+		l.note(n, option, "write "+token+", if it is meant", "variables of the environment are not put in for %s", use)
+	}
 }
 
 // pairs are the entries of a mapping, those that it merges (<<) behind its own.

@@ -71,7 +71,8 @@ var mistakes = []struct{ head, add, want string }{
 	{"any", "alert_subject: '{0}'\nalert_subject_args: [team_name]\nteam_name: core", ""},
 	{"any", "alert_text: '{{ team_name }}'\nalert_text_type: alert_text_jinja\nteam_name: core", ""},
 	{"any", "x_runbook: https://x", ""},
-	{"any", "owner: ${TEAM}", `4:8: variables of the environment are not put in for ${TEAM} (write "@@TEAM@@")`},
+	{"any", "owner: ${TEAM}", "4:8: owner: variables of the environment are not put in for ${TEAM} (write @@TEAM@@)"},
+	{"any", "es_host: ${HOST}\nfilter: [{term: {path: 'C:\\$RECYCLE'}}]", ""},
 	{"any", "escalate: []", "4:11: escalate: has no rungs (take it away, or write escalate: [{after: 10m, to: [email]}])"},
 	{"any", "escalate: [{after: 10m, to: a}, {after: 5m, to: [b]}]", "4:33: escalate[1]: comes before the rung above it (put the rungs in the order of their times)"},
 	{"any", "escalate: [{aftr: 10m, to: a, until: never, repeats: 2}]", "4:12: escalate[0]: has repeats without repeat (add repeat: 10m)\n" +
