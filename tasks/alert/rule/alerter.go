@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -165,13 +166,35 @@ func (b *builder) options(all entries, takes func(*Option) bool, sender string) 
 			if !ok || v == nil {
 				continue
 			}
-			if o.Secret && b.filled[e.value] == "" && e.value.Kind == yaml.ScalarNode && !e.inherited {
+			if o.Secret && name != "smtp_auth_file" && b.filled[e.value] == "" && e.value.Kind == yaml.ScalarNode && !e.inherited {
 				b.note(e.value, name, `write "@@NAME@@", or name a channel of the configuration`, "a secret stands in the file")
 			}
 			whole[name] = plainValue(b.resolve(o, v))
+			if name == "smtp_auth_file" {
+				b.login(e.value, whole)
+			}
 		}
 	}
 	return whole
+}
+
+// login reads the user and the password of a mail server from the file that a rule names.
+func (b *builder) login(n *yaml.Node, whole map[string]any) {
+	path := n.Value
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(b.of[n]), path)
+	}
+	content, err := readBounded(path)
+	if err != nil {
+		b.mistake(n, "smtp_auth_file", "or write smtp_user and smtp_password, or name a channel of the configuration", "the file cannot be read: %s", reason(err))
+		return
+	}
+	var login struct{ User, Password string }
+	if err := yaml.Unmarshal(content, &login); err != nil || login.User == "" || login.Password == "" {
+		b.mistake(n, "smtp_auth_file", "user: NAME, and password: WORD in the next line", "the file must have user and password")
+		return
+	}
+	whole["smtp_user"], whole["smtp_password"] = login.User, login.Password
 }
 
 // plainValue is a value as JSON has it, so that it is the same before and after a rule is frozen.

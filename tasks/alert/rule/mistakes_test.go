@@ -178,7 +178,8 @@ func TestWhoIsToldHasToBeKnown(t *testing.T) {
 		{"command\ncommand: [ls]", nil, "r.yaml:3:8: alert: stint cannot send to command: a rule does not run programs on workers (use one of "},
 		{"jira\njira_server: x", nil, "r.yaml:3:8: alert: stint cannot send to jira (use one of "},
 		{"my_module.Alerter", nil, "r.yaml:3:8: alert: a module of Python cannot be loaded: my_module.Alerter (use one of "},
-		{"{email: {email: a@b, smtp_auth_file: x}}", nil, "r.yaml:3:29: smtp_auth_file: is not supported: a rule does not name files with passwords; a channel of the configuration says it: alerts.channels (take it away)"},
+		{"{email: {email: a@b, smtp_auth_file: x}}", nil, "r.yaml:3:45: smtp_auth_file: the file cannot be read: no such file or directory (or write smtp_user and smtp_password, or name a channel of the configuration)"},
+		{"{email: {email: a@b, email_from_field: x}}", nil, "r.yaml:3:29: email_from_field: is not supported: whom an alert goes to must not be written by an event (take it away)"},
 		{"{slack: {slack_webhook_url: 'https://x', slack_chanel_override: y}}", nil, "r.yaml:3:49: alert.slack.slack_chanel_override: there is no option of this name (did you mean slack_channel_override?)"},
 		{"debug\nescalate: [{after: 1m, to: [nobody]}]", []string{"chat"}, `r.yaml:4:28: escalate[0].to: there is no channel "nobody" (there are chat)`},
 	} {
@@ -214,6 +215,23 @@ func TestWhatElastAlertHasInAnotherWayIsNoted(t *testing.T) {
 	}
 	if strings.Contains(notes, "very-secret") || strings.Contains(notes, "https://hook") || strings.Contains(notes, "praeco") {
 		t.Errorf("the notes say too much:\n%s", notes)
+	}
+}
+
+func TestTheLoginOfAMailServerIsReadFromItsFile(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"r.yaml": "type: any\nindex: a\nalert: email\nemail: a@b\nname: r\nsmtp_auth_file: login.inc\n", "login.inc": "user: me\npassword: very-secret\n"}
+	set, mistakes, notes := load(t, rule.Options{}, files)
+	if mistakes != "" || set.Options("r", 0)["smtp_user"] != "me" || set.Options("r", 0)["smtp_password"] != "very-secret" {
+		t.Errorf("%s: %v", mistakes, set.Options("r", 0))
+	}
+	frozen, err := json.Marshal(set.Rules)
+	if err != nil || strings.Contains(string(frozen)+notes, "very-secret") || !strings.Contains(string(frozen), `"secrets":["smtp_auth_file","smtp_password"]`) {
+		t.Errorf("%v: %s %s", err, frozen, notes)
+	}
+	files["login.inc"] = "user: me\n"
+	if _, mistakes, _ := load(t, rule.Options{}, files); !strings.Contains(mistakes, "the file must have user and password") {
+		t.Error(mistakes)
 	}
 }
 

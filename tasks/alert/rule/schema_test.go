@@ -102,7 +102,7 @@ func schemaOf(o rule.Option) *jsonschema.Schema {
 		s = anyOf(text(), listOf(anyOf(text(), listOf(text()))))
 	case rule.KindFilters:
 		s = listOf(query)
-		if o.Own {
+		if o.Name != "filter" {
 			s = anyOf(query, s)
 		}
 	case rule.KindAlerts:
