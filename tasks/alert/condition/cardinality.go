@@ -129,9 +129,13 @@ func (c *cardinality) lookAtAll(at int64, text string) {
 	}
 }
 
-// Collect looks at each key, and forgets those that have nothing to wait for.
+// Collect looks at each key, and forgets those that have nothing to wait for; with min_cardinality, by which keys are told in the order in
+// which they came, only when there are many.
 func (c *cardinality) Collect(end time.Time) error {
 	c.lookAtAll(end.UnixNano(), TimeText(end))
+	if c.rule.MinCardinality != nil && c.len() <= c.max/2 {
+		return nil
+	}
 	for _, k := range c.latest() {
 		if len(k.state.Values) == 0 && (k.state.First == nil || c.rule.MinCardinality == nil) {
 			c.remove(k)
