@@ -174,7 +174,7 @@ func TestAMemoryIsBoundedHoweverManyKeysAndEventsThereAre(t *testing.T) {
 			r.Timeframe, r.NumEvents, r.Threshold = time.Hour, 1_000_000, 1_000_000
 			c := newCondition(t, r)
 			filler := strings.Repeat("x", 1000)
-			for i := range 40 {
+			for i := range 12 {
 				hits := make([]source.Hit, 1000)
 				for j := range hits {
 					when := at(float64(i) + float64(j)/1000)
@@ -195,7 +195,7 @@ func TestAMemoryIsBoundedHoweverManyKeysAndEventsThereAre(t *testing.T) {
 			if len(memory) > bound+10_000*1200 { // 10,000 values of keys, cut at 1 KiB, and the rest
 				t.Errorf("it has %d bytes", len(memory))
 			}
-			if n := c.(interface{ Forgotten() int }).Forgotten(); n != 30_000 {
+			if n := c.(interface{ Forgotten() int }).Forgotten(); n != 2_000 {
 				t.Errorf("%d keys are forgotten", n)
 			}
 		})
