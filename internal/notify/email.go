@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"html"
 	"net"
 	netmail "net/mail"
 	"net/textproto"
@@ -36,6 +37,7 @@ type mailer struct {
 	// to, cc and bcc are as they were written; receivers are the addresses of all.
 	to, cc, bcc, receivers []string
 	replyTo                string
+	html                   bool
 }
 
 func openMail(s Spec) (Channel, error) {
@@ -59,6 +61,11 @@ func openMail(s Spec) (Channel, error) {
 	if m.hello, err = s.text("hello"); err != nil {
 		return nil, err
 	}
+	format, err := s.text("format")
+	if err != nil || format != "" && format != "html" && format != "text" {
+		return nil, errors.New("the option format is text or html")
+	}
+	m.html = format == "html"
 	for _, address := range slices.Concat(m.to, m.cc, m.bcc) {
 		a, err := netmail.ParseAddress(address)
 		if err != nil {
@@ -167,7 +174,14 @@ func (m *mailer) compose(message Message) (*mail.Msg, error) {
 	if message.Severity == "critical" && message.Event != Resolved && message.Event != Acknowledged {
 		msg.SetImportance(mail.ImportanceHigh)
 	}
-	msg.SetBodyString(mail.TypeTextPlain, message.withLinks(message.Text, 200_000, plainLink)+"\n")
+	if m.html {
+		text := message.withLinks(message.Text, 200_000, func(l link) string {
+			return `<p><a href="` + html.EscapeString(l.address) + `">` + l.word + "</a></p>"
+		})
+		msg.SetBodyString(mail.TypeTextHTML, text+"\n")
+	} else {
+		msg.SetBodyString(mail.TypeTextPlain, message.withLinks(message.Text, 200_000, plainLink)+"\n")
+	}
 	return msg, nil
 }
 

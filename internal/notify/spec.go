@@ -60,7 +60,7 @@ var kinds = map[string]kind{
 	"ms_power_automate": {openChat(adaptiveBody), []string{"url"}, nil},
 	"ms_teams":          {openChat(cardBody), []string{"url"}, nil},
 	"telegram":          {openTelegram, []string{"token", "to"}, []string{"thread"}},
-	"email":             {openMail, []string{"url", "from", "to"}, []string{"cc", "bcc", "reply_to", "hello"}},
+	"email":             {openMail, []string{"url", "from", "to"}, []string{"cc", "bcc", "reply_to", "hello", "format"}},
 	"sms":               {openSMS, []string{"user", "password", "to"}, []string{"account", "segments", "service"}},
 	"pagerduty":         {openPagerDuty, []string{"token"}, []string{"source", "component", "group", "class"}},
 	"opsgenie":          {openOpsgenie, []string{"token"}, []string{"tags", "teams", "source"}},
