@@ -81,6 +81,10 @@ func openMail(s Spec) (Channel, error) {
 	return m, nil
 }
 
+// opportunistic takes TLS where the server has it, as ElastAlert does. Who stands in between can take it away, so it is for alerters of
+// rules alone.
+const opportunistic = "opportunistic"
+
 // server reads where the server is, and how it is spoken to.
 func (m *mailer) server() error {
 	u, err := url.Parse(m.spec.URL)
@@ -97,6 +101,8 @@ func (m *mailer) server() error {
 		m.encrypted = false
 	case "tls":
 		m.encrypted = true
+	case opportunistic:
+		m.encrypted, m.policy = false, mail.TLSOpportunistic
 	case "none":
 		if !m.spec.Private {
 			return errors.New("tls: anybody on the way could read the mail: leave it away, or set private: true if the server is in a network of your own")

@@ -62,7 +62,7 @@ var kinds = map[string]kind{
 	"telegram":          {openTelegram, []string{"token", "to"}, []string{"thread"}},
 	"email":             {openMail, []string{"url", "from", "to"}, []string{"cc", "bcc", "reply_to", "hello", "format"}},
 	"sms":               {openSMS, []string{"user", "password", "to"}, []string{"account", "segments", "service"}},
-	"pagerduty":         {openPagerDuty, []string{"token"}, []string{"source", "component", "group", "class"}},
+	"pagerduty":         {openPagerDuty, []string{"token"}, []string{"client", "source", "component", "group", "class"}},
 	"opsgenie":          {openOpsgenie, []string{"token"}, []string{"tags", "teams", "source"}},
 	"shoutrrr":          {openShoutrrr, []string{"url"}, nil},
 	"debug":             {openDebug, nil, nil},
