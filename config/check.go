@@ -118,6 +118,7 @@ func (c *Config) problems() []Problem {
 	c.Limits.check(&k, "limits.")
 	c.Artifacts.check(&k)
 	c.Dedupe.check(&k)
+	c.Alerts.check(&k, c.Connections)
 	c.Telemetry.check(&k)
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) != nil {

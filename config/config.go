@@ -5,8 +5,8 @@
 // A key such as worker.drain_timeout is nested in the files, STINT_WORKER_DRAIN_TIMEOUT in the environment and
 // --worker-drain-timeout as a flag. docs/stint.example.yaml explains each key; docs/stint.schema.json is for editors.
 //
-//   - A list replaces the list of the layer below; only connections, tenants, schedules, webhooks and dedupe.layout.tables are merged, by
-//     name.
+//   - A list replaces the list of the layer below; only connections, tenants, schedules, webhooks, alerts.channels and dedupe.layout.tables
+//     are merged, by name.
 //   - @@NAME@@ in a value is filled from the files' tokens: or from the process environment; @@@@ is a plain @@. A token
 //     is filled after the file has been read, so it cannot bring in keys, and is not looked into again.
 //   - A password or URL may be written as file:PATH (its last line break is cut off) or env:NAME; file: of
@@ -48,6 +48,7 @@ type Config struct {
 	Limits    Limits    `key:"limits"`
 	Artifacts Artifacts `key:"artifacts"`
 	Dedupe    Dedupe    `key:"dedupe"`
+	Alerts    Alerts    `key:"alerts"`
 	Telemetry Telemetry `key:"telemetry"`
 	Log       Log       `key:"log"`
 
@@ -155,5 +156,6 @@ func Default(env Env) *Config {
 		Telemetry: Telemetry{Protocol: "grpc", Sample: 1, Service: "stint"},
 		Log:       Log{Level: "info", Format: "auto"},
 		Dedupe:    defaultDedupe,
+		Alerts:    defaultAlerts,
 	}
 }

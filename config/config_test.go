@@ -54,14 +54,15 @@ func problems(t *testing.T, o config.Options) string {
 
 func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 	t.Parallel()
-	env := config.Env{"CLOUD_PASSWORD=s3cret", "CRM_TOKEN=t0ken", "CRM_HEADERS=X-Tenant: acme", "BILLING_SECRET=s3cret", "CRM_WEBHOOK_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "HOME=/home/somebody"}
+	env := config.Env{"CLOUD_PASSWORD=s3cret", "CRM_TOKEN=t0ken", "CRM_HEADERS=X-Tenant: acme", "BILLING_SECRET=s3cret", "CRM_WEBHOOK_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"CHAT_URL=https://chat.example.com/hooks/s3cret", "MAIL_PASSWORD=s3cret", "PAGER_KEY=s3cret", "HOME=/home/somebody"}
 	sample := filepath.Join("..", "docs", "stint.example.yaml")
 	c, origins := load(t, config.Options{File: sample, Env: env})
 	if w := origins.Warnings(); len(w) > 0 {
 		t.Errorf("warnings: %v", w)
 	}
 	for _, key := range config.Keys() {
-		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules", "webhooks", "dedupe.layout.tables"}, key) && (!ok || o.Place.File == "") {
+		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules", "webhooks", "alerts.channels", "dedupe.layout.tables"}, key) && (!ok || o.Place.File == "") {
 			t.Errorf("%s is not in the sample", key)
 		}
 	}
@@ -74,6 +75,10 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("the tables are %+v", c.Dedupe.Layout.Tables)
 	}
 	c.Dedupe.Layout.Tables, c.Dedupe.Rules.Exempt = nil, nil
+	if names := []string{c.Alerts.Channels[0].Name, c.Alerts.Channels[1].Name, c.Alerts.Channels[2].Name}; !slices.Equal(names, []string{"chat", "mail", "pager"}) {
+		t.Errorf("the channels are %v", names)
+	}
+	c.Alerts.Channels, c.Alerts.Watch = nil, nil
 	c.Data, c.Worker.Concurrency, c.Worker.Labels = want.Data, want.Worker.Concurrency, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("the sample says\n%+v\nthe defaults are\n%+v", c, want)

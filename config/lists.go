@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// namedList is a key whose value is a list of things that have names: connections, tenants, schedules, webhooks, tables. A later layer lays
+// namedList is a key whose value is a list of things that have names: connections, tenants, schedules, webhooks, channels, tables. A later layer lays
 // single parts over the item of the same name. Names are values and not keys, because they are the user's own words.
 type namedList struct {
 	key      string // connections
@@ -18,7 +18,7 @@ type namedList struct {
 	name     *regexp.Regexp
 	nameHint string
 	index    []int   // of the slice in Config
-	parts    []field // but for the name; their keys are single words
+	parts    []field // but for the name; their keys are single words, or two with a dot
 	// fresh returns a pointer to an item of which nothing is set. The rest of the Config is there already.
 	fresh func(c *Config) any
 }
@@ -33,6 +33,8 @@ var namedLists = []*namedList{
 		func(*Config) any { s := defaultSchedule; return &s }),
 	list("webhooks", "webhook", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
 		func(*Config) any { return &Webhook{} }),
+	list("alerts.channels", "channel", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+		func(*Config) any { return &AlertChannel{} }),
 	list("dedupe.layout.tables", "table", `^[\pL_][\pL\d_$#.]{0,127}$`, "use letters, digits, _, $, # and ., at most 128",
 		func(*Config) any { return &DedupeTable{} }),
 }
@@ -116,22 +118,42 @@ func (r *reader) item(d document, l *namedList, n *yaml.Node) item {
 			it.name, it.place = value.Value, d.at(value)
 		}
 	})
+	r.parts(d, l, &it, n, "")
+	return it
+}
+
+// parts reads the parts of an item, or those of a section of it.
+func (r *reader) parts(d document, l *namedList, it *item, n *yaml.Node, prefix string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], resolve(n.Content[i+1])
-		if key.Value == "name" || isNull(value) {
+		word := prefix + key.Value
+		if word == "name" || isNull(value) {
 			continue
 		}
-		f, known := l.part(key.Value)
+		f, known := l.part(word)
+		if !known && prefix == "" && l.hasSection(word) {
+			if value.Kind != yaml.MappingNode {
+				r.problem(d.at(value), itemKey(l.key, it.name, word), "write its keys below it, indented", "want keys and values")
+				continue
+			}
+			r.pairs(d, value, func(string, *yaml.Node, *yaml.Node) {}) // keys that are there twice
+			r.parts(d, l, it, value, word+".")
+			continue
+		}
 		if !known {
-			r.problem(d.at(key), "", l.unknownPart(it.name, key.Value), "unknown key %q", itemKey(l.key, it.name, key.Value))
+			r.problem(d.at(key), "", l.unknownPart(it.name, word), "unknown key %q", itemKey(l.key, it.name, word))
 			continue
 		}
 		f.key = itemKey(l.key, it.name, f.key)
 		if v, ref, ok := r.leaf(d, f, value); ok {
-			it.settings[key.Value] = setting{v, d.at(value), ref}
+			it.settings[word] = setting{v, d.at(value), ref}
 		}
 	}
-	return it
+}
+
+// hasSection reports whether parts begin with this word and a dot.
+func (l *namedList) hasSection(word string) bool {
+	return slices.ContainsFunc(l.parts, func(f field) bool { return strings.HasPrefix(f.key, word+".") })
 }
 
 // unknownPart is the hint for a part that no item has.
@@ -190,6 +212,14 @@ func mergeItems(below, above []item) []item {
 	return below
 }
 
+// show returns a part as a person may read it.
+func (l *namedList) show(f field, value any) string {
+	if u, is := value.(URL); is && l.key == "alerts.channels" {
+		return showAddress(u)
+	}
+	return show(value)
+}
+
 // build puts the merged items into c, and says where their parts came from.
 func (l *namedList) build(c *Config, items []item) []Origin {
 	to := reflect.ValueOf(c).Elem().FieldByIndex(l.index)
@@ -200,7 +230,7 @@ func (l *namedList) build(c *Config, items []item) []Origin {
 		for _, f := range l.parts {
 			if s, ok := it.settings[f.key]; ok {
 				one.FieldByIndex(f.index).Set(reflect.ValueOf(s.value))
-				origins = append(origins, Origin{Key: itemKey(l.key, it.name, f.key), Value: show(s.value), Place: s.place, Ref: s.ref})
+				origins = append(origins, Origin{Key: itemKey(l.key, it.name, f.key), Value: l.show(f, s.value), Place: s.place, Ref: s.ref})
 			}
 		}
 		to.Set(reflect.Append(to, one))

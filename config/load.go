@@ -138,16 +138,16 @@ func placeOf(key string, origins *Origins, items map[string][]item) Place {
 	if o, ok := origins.Of(key); ok {
 		return o.Place
 	}
+	var named item
 	for list, its := range items {
 		rest, of := strings.CutPrefix(key, list+".")
-		dot := strings.LastIndexByte(rest, '.')
 		for _, it := range its {
-			if of && dot >= 0 && it.name == rest[:dot] {
-				return it.place
+			if of && strings.HasPrefix(rest, it.name+".") && len(it.name) > len(named.name) { // a name may have dots in it
+				named = it
 			}
 		}
 	}
-	return Place{}
+	return named.place
 }
 
 // inOrder sorts problems by file and line; the files stay in the order in which they were read.

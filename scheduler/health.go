@@ -48,8 +48,19 @@ func (s *Scheduler) Alive() error {
 	return nil
 }
 
-// Ready lists why the scheduler sweeps nothing just now; nil when it does, or when it stands by because another one does.
+// Ready lists why the scheduler sweeps nothing just now, or what else keeps it from being ready; nil when nothing does, or when it stands
+// by because another one sweeps.
 func (s *Scheduler) Ready() []string {
+	why := s.sweeps()
+	for _, b := range s.o.Besides {
+		if b.Ready != nil {
+			why = append(why, b.Ready()...)
+		}
+	}
+	return why
+}
+
+func (s *Scheduler) sweeps() []string {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	switch {

@@ -11,14 +11,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/stint-run/stint/client/webhook"
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/outbound"
 	"github.com/stint-run/stint/internal/store"
 )
 
@@ -47,51 +46,16 @@ func newReceiver(w Webhook, waits []time.Duration) *receiver {
 	sum := sha256.Sum256([]byte(w.Address))
 	d := &net.Dialer{Timeout: 5 * time.Second}
 	if !w.Private {
-		d.Control = publicOnly
+		d.Control = outbound.PublicOnly
 	}
 	t := &http.Transport{DialContext: d.DialContext, TLSHandshakeTimeout: 5 * time.Second, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: together,
-		IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 64 << 10} // and no proxy: it would resolve names itself, past publicOnly
+		IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 64 << 10} // and no proxy: it would resolve names itself, past that
 	return &receiver{hook: w, sum: hex.EncodeToString(sum[:8]), waits: waits, client: &http.Client{Transport: t, Timeout: sendWithin,
 		// A redirect would lead a signed message to where the configuration does not say.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 func (r *receiver) close() { r.client.CloseIdleConnections() }
-
-// errPrivate is why a message was not sent into a private network.
-var errPrivate = errors.New("the address leads into a private network: set private: true for this webhook if it may")
-
-// publicOnly refuses addresses that are not of the public internet. It sees the address that is dialled, after the name was
-// resolved, so that no name can lead elsewhere between a check and the connection.
-func publicOnly(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil || !public(at.Addr()) {
-		return errPrivate
-	}
-	return nil
-}
-
-// reserved are networks that lead to no server of the public internet and that net/netip has no word for.
-var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
-	// IPv6 that wraps IPv4: what it leads to is up to a gateway.
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("fec0::/10"),
-}
-
-func public(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
-		return false
-	}
-	for _, p := range reserved {
-		if p.Contains(a) {
-			return false
-		}
-	}
-	return true
-}
 
 // attempt sends a message once and says what to make of it.
 func (r *receiver) attempt(ctx context.Context, o store.Outgoing) store.Sent {

@@ -32,9 +32,20 @@ type Options struct {
 	RemoveOthers bool
 	// Webhooks are those of the configuration, to which this scheduler sends messages. With RemoveOthers they are all that there
 	// are; without, messages are made for those only that a scheduler with RemoveOthers has written.
-	Webhooks  []Webhook
+	Webhooks []Webhook
+	// Besides is what else is done again and again, such as watching whether alert rules are evaluated; each in a loop of its own.
+	Besides   []Besides
 	Metrics   Metrics              // of ticks; nil means those of Telemetry
 	Telemetry *telemetry.Telemetry // nil means none
+}
+
+// Besides is something that a scheduler does again and again.
+type Besides struct {
+	Name string
+	// Do does it once, and returns how long there is nothing to do. An error is logged when it begins and when it ends.
+	Do func(ctx context.Context) (time.Duration, error)
+	// Ready lists why the scheduler is not ready, as far as this is concerned; nil is never.
+	Ready func() []string
 }
 
 // Metrics are told what became of ticks, once each, by the scheduler that decided it.
@@ -62,6 +73,7 @@ type Scheduler struct {
 	trustFrom   time.Time      // heartbeats that are missing mean something from here on
 	looked      time.Time      // when the queue was last asked for tasks that went astray
 	look        bool           // this turn asks it
+	retired     time.Time      // when jobs were last forgotten that are kept for a short time
 	recovered   map[string]int // by lost worker: how many of its leases this turn gave to others
 
 	written bool // the schedules of the configuration have been
@@ -104,6 +116,9 @@ func (s *Scheduler) Start() {
 		s.repeat(ctx, "sweep", func(ctx context.Context) (time.Duration, error) { return s.o.Interval, s.turn(ctx) })
 	})
 	s.loop.Go(func() { s.repeat(ctx, "schedules", s.tick) })
+	for _, b := range s.o.Besides {
+		s.loop.Go(func() { s.repeat(ctx, b.Name, b.Do) })
+	}
 	s.startWebhooks(ctx)
 }
 

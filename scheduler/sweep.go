@@ -17,6 +17,12 @@ import (
 // unbegunAfter is how long a step may be out without anybody having begun it before the queue is asked where its task is.
 const unbegunAfter = 2 * time.Second
 
+// How often jobs are looked for that were to be kept for a short time, and how many are forgotten at once.
+const (
+	retireEach   = 5 * time.Second
+	retireAtOnce = 200
+)
+
 // turn sweeps once, if it is this scheduler's turn.
 func (s *Scheduler) turn(ctx context.Context) (err error) {
 	s.health.begin()
@@ -63,6 +69,11 @@ func (s *Scheduler) turn(ctx context.Context) (err error) {
 		errs = append(errs, s.sweep(ctx, id, look))
 	}
 	s.countRecovered(ctx)
+	if time.Since(s.retired) >= retireEach {
+		s.retired = time.Now()
+		_, err := s.store.RetireBrief(ctx, retireAtOnce)
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 

@@ -39,17 +39,19 @@ func (s State) Ended() bool { return s == Succeeded || s == Failed || s == Cance
 
 // Job is what somebody asked for, as it was accepted. It never changes afterwards; what changes is kept by the store.
 type Job struct {
-	ID        string            `json:"id"`
-	Kind      string            `json:"kind"`             // the family that carries it out
-	Tenant    string            `json:"tenant,omitempty"` // "" is the default tenant
-	Spec      json.RawMessage   `json:"spec"`             // the family's own words, whole: no later change of a config reaches it
-	Labels    map[string]string `json:"labels,omitempty"`
-	Priority  int               `json:"priority,omitempty"` // 0 is normal; higher is sooner, lower is later; MinPriority to MaxPriority
-	Queue     string            `json:"queue,omitempty"`    // the queue that its steps go on, without protocol and band; "" means DefaultQueue
-	Window    int               `json:"window"`             // steps of this job that may be out at once; 0 means DefaultWindow
-	Policy    Policy            `json:"policy"`
-	Protocol  int               `json:"protocol"`
-	CreatedAt time.Time         `json:"created_at"`
+	ID       string            `json:"id"`
+	Kind     string            `json:"kind"`             // the family that carries it out
+	Tenant   string            `json:"tenant,omitempty"` // "" is the default tenant
+	Spec     json.RawMessage   `json:"spec"`             // the family's own words, whole: no later change of a config reaches it
+	Labels   map[string]string `json:"labels,omitempty"`
+	Priority int               `json:"priority,omitempty"` // 0 is normal; higher is sooner, lower is later; MinPriority to MaxPriority
+	Queue    string            `json:"queue,omitempty"`    // the queue that its steps go on, without protocol and band; "" means DefaultQueue
+	Window   int               `json:"window"`             // steps of this job that may be out at once; 0 means DefaultWindow
+	Policy   Policy            `json:"policy"`
+	Protocol int               `json:"protocol"`
+	// KeepFor is how long the job is kept when it has succeeded; 0 is as long as any other. One that has not is kept like any other.
+	KeepFor   time.Duration `json:"keep_for,omitempty"`
+	CreatedAt time.Time     `json:"created_at"`
 	// Trace is the W3C traceparent of the submission, so that whoever carries out a step can join its trace; "" without one.
 	Trace string `json:"trace,omitempty"`
 }

@@ -59,6 +59,7 @@ type ScheduleJob struct {
 	Priority int               `json:"priority,omitempty"`
 	Window   int               `json:"window,omitempty"`
 	Queue    string            `json:"queue,omitempty"`
+	KeepFor  string            `json:"keep_for,omitempty" doc:"How long its job is kept when it has succeeded, such as 10m; left out, as long as any other"`
 }
 
 // What became of a tick (Tick.Outcome).

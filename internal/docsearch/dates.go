@@ -15,6 +15,12 @@ var iso = regexp.MustCompile(`^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::?(\d\
 
 // parseISO reads a date, or a part of one: what is missing at its end is the first moment, or the last millisecond if up.
 func parseISO(s string, up bool, zone *time.Location) (time.Time, bool) {
+	if len(s) < 4 || s[0] < '0' || s[0] > '9' {
+		return time.Time{}, false
+	}
+	if t, ok := parseUTC(s); ok && !up {
+		return t, true
+	}
 	m := iso.FindStringSubmatch(s)
 	if m == nil {
 		return time.Time{}, false
@@ -50,6 +56,34 @@ func parseISO(s string, up bool, zone *time.Location) (time.Time, bool) {
 		}
 	}
 	return t, true
+}
+
+// parseUTC reads the form that nearly all documents have, 2006-01-02T15:04:05.999Z, without a regular expression.
+func parseUTC(s string) (time.Time, bool) {
+	n := len(s)
+	if n < 20 || n > 30 || s[n-1] != 'Z' || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || n > 20 && (s[19] != '.' || n == 21) {
+		return time.Time{}, false
+	}
+	valid := true
+	figures := func(from, to int) (v int) {
+		for _, c := range []byte(s[from:to]) {
+			valid = valid && c >= '0' && c <= '9'
+			v = v*10 + int(c-'0')
+		}
+		return v
+	}
+	year, month, day := figures(0, 4), figures(5, 7), figures(8, 10)
+	hour, minute, second, nanos := figures(11, 13), figures(14, 16), figures(17, 19), 0
+	if n > 20 {
+		nanos = figures(20, n-1)
+		for range 9 - (n - 21) {
+			nanos *= 10
+		}
+	}
+	if !valid || month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, false // or it takes the long way
+	}
+	return time.Date(year, time.Month(month), day, hour, minute, second, nanos, time.UTC), true
 }
 
 // offset returns the zone of Z, +02, +0200 or +02:00.

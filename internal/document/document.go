@@ -3,6 +3,7 @@
 package document
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -237,4 +238,11 @@ func quote(s string) string {
 	}
 	r := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, q, `\`+q)
 	return q + r.Replace(s) + q
+}
+
+// Decode reads JSON with numbers as json.Number.
+func Decode(b []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	return d.Decode(into)
 }

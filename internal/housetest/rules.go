@@ -31,7 +31,7 @@ var Rules = []Rule{
 	},
 	{
 		Name:   "Redis is spoken to by who owns keys in it",
-		Reason: "each key has one home: jobs in internal/store, tasks in internal/queue, ids of references in internal/idmap; a family that asked Redis by itself would believe what only the target's ledger proves",
+		Reason: "each key has one home: jobs in internal/store, tasks in internal/queue, ids of references in internal/idmap, alerts in internal/alertstore; a family that asked Redis by itself would believe what only the target's ledger proves",
 		Breaks: redisSpeakers,
 	},
 	{
@@ -106,7 +106,7 @@ var Rules = []Rule{
 }
 
 // testSupport are the packages that only tests use.
-var testSupport = []string{"cmd/internal/rig", "internal/enginetest", "internal/redistest", "internal/pgtest", "internal/mariadbtest", "internal/prometheustest", "internal/housetest", "tasks/taskstest", "internal/telemetry/telemetrytest", "internal/httpsink/apitest", "internal/s3test", "internal/firebirdtest", "internal/datasets/datasetstest"}
+var testSupport = []string{"cmd/internal/rig", "internal/enginetest", "internal/redistest", "internal/pgtest", "internal/mariadbtest", "internal/housetest", "tasks/taskstest", "internal/telemetry/telemetrytest", "internal/httpsink/apitest", "internal/s3test", "internal/firebirdtest", "internal/datasets/datasetstest", "internal/notify/notifytest", "internal/prometheustest"}
 
 func isTestSupport(pkg string) bool {
 	return slices.ContainsFunc(testSupport, func(s string) bool { return inside(pkg, s) })
@@ -207,7 +207,7 @@ func importers(files []File, importPath string, folders ...string) []string {
 
 // redisOwners are the packages that have keys in Redis, and redisCarriers those that run one, say where it is, or hand a client on.
 var (
-	redisOwners   = []string{"internal/store", "internal/queue", "internal/idmap"}
+	redisOwners   = []string{"internal/store", "internal/queue", "internal/idmap", "internal/alertstore"}
 	redisCarriers = []string{"internal/localredis", "config", "cmd", "worker", "scheduler", "internal/api", "bench"}
 )
 

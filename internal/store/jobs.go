@@ -127,6 +127,9 @@ func (s *Store) enlist(ctx context.Context, job tasks.Job) (held string, err err
 		p.ZAddNX(ctx, jobsKey, redis.Z{Score: ms, Member: job.ID})
 		p.ZAddNX(ctx, tenantJobsKey(job.Tenant), redis.Z{Score: ms, Member: job.ID})
 		p.SAdd(ctx, activeKey, job.ID)
+		if job.KeepFor > 0 {
+			p.ZAddNX(ctx, briefKey, redis.Z{Score: ms + float64(job.KeepFor.Milliseconds()), Member: job.ID})
+		}
 		maintenance = p.HExists(ctx, maintenanceKey, job.Kind)
 		limits = p.HMGet(ctx, limitsKey, job.Tenant, AnyTenant)
 		return nil
@@ -357,4 +360,34 @@ func (s *Store) Retire(ctx context.Context, keepFor time.Duration, keep, limit i
 		}
 	}
 	return removed, nil
+}
+
+// RetireBrief forgets jobs that have succeeded and were to be kept for a short time, and returns how many of those whose time has come
+// it has looked at, at most limit.
+func (s *Store) RetireBrief(ctx context.Context, limit int) (int, error) {
+	now := time.Now()
+	ids, err := s.rdb.ZRangeByScore(ctx, briefKey, &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(now.UnixMilli(), 10), Count: int64(limit)}).Result()
+	if err != nil {
+		return 0, fmt.Errorf("retire jobs: %w", err)
+	}
+	for _, id := range ids {
+		state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
+		switch {
+		case err != nil && !errors.Is(err, redis.Nil):
+			return 0, fmt.Errorf("retire jobs: %w", err)
+		case state == string(tasks.Succeeded):
+			if err := s.Forget(ctx, id); err != nil {
+				return 0, fmt.Errorf("retire jobs: %w", err)
+			}
+		case state != "" && !tasks.State(state).Ended():
+			if err := s.rdb.ZAdd(ctx, briefKey, redis.Z{Score: float64(now.Add(time.Minute).UnixMilli()), Member: id}).Err(); err != nil {
+				return 0, fmt.Errorf("retire jobs: %w", err)
+			}
+			continue
+		}
+		if err := s.rdb.ZRem(ctx, briefKey, id).Err(); err != nil {
+			return 0, fmt.Errorf("retire jobs: %w", err)
+		}
+	}
+	return len(ids), nil
 }

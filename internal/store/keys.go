@@ -65,6 +65,9 @@ func outboxKey(id string) string { return prefix + "{" + id + "}:outbox" }
 // jobsKey: sorted set, job id -> created in ms. Every job that is known.
 const jobsKey = prefix + "jobs"
 
+// briefKey: sorted set, id of a job with a KeepFor -> when it may be forgotten, ms.
+const briefKey = prefix + "brief"
+
 // tenantJobsKey: sorted set, job id -> created in ms. The jobs of one tenant.
 func tenantJobsKey(tenant string) string { return prefix + "jobs:t:" + tenant }
 

@@ -72,3 +72,39 @@ func TestOldJobsAreForgottenAFewAtATimeAndPastThoseThatRun(t *testing.T) {
 		t.Errorf("%v, %v", left, err)
 	}
 }
+
+func TestJobsThatAreKeptForAShortTimeAreForgottenWhenTheyHaveSucceeded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	old := time.Now().Add(-time.Hour)
+	for _, id := range []string{"good", "cancelled", "running", "young"} {
+		job := tasks.Job{ID: id, Kind: "test", CreatedAt: old, KeepFor: time.Minute}
+		if id == "young" {
+			job.KeepFor = 2 * time.Hour
+		}
+		if _, _, err := b.Create(b.ctx(), job); err != nil {
+			t.Fatal(err)
+		}
+		if id == "good" || id == "young" {
+			if err := b.rdb.HSet(b.ctx(), jobKey(id), "state", string(tasks.Succeeded)).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := b.Control(b.ctx(), "cancelled", Cancel, "test", ""); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{3, 0} {
+		if n, err := b.RetireBrief(b.ctx(), 10); n != want || err != nil {
+			t.Errorf("the %d. time it looked at %d, want %d: %v", i+1, n, want, err)
+		}
+	}
+	for id, want := range map[string]bool{"good": false, "cancelled": true, "running": true, "young": true} {
+		if _, err := b.View(b.ctx(), id); (err == nil) != want || err != nil && !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if left := b.rdb.ZRange(b.ctx(), briefKey, 0, -1).Val(); len(left) != 2 || left[0] != "running" || left[1] != "young" {
+		t.Errorf("to be looked at again are %v", left)
+	}
+}

@@ -47,6 +47,7 @@ type schedule struct {
 	text     string        // def as json, as it was written: another build may know more of it
 	rule     due.Rule
 	deadline time.Duration
+	keep     time.Duration // of the jobs of its ticks that have succeeded; 0: as any other
 
 	rev      string // "" when there is none
 	seen     time.Time
@@ -112,7 +113,7 @@ func newSchedule(sc wire.Schedule, origin string) (*schedule, error) {
 	if def.Deadline == "" {
 		def.Deadline = DefaultDeadline.String()
 	}
-	every, jitter, deadline, err := durations(def)
+	every, jitter, deadline, keep, err := durations(def)
 	if err != nil {
 		return wrong(err, "write it as in 90s, 15m or 24h")
 	}
@@ -143,22 +144,22 @@ func newSchedule(sc wire.Schedule, origin string) (*schedule, error) {
 	if err != nil {
 		return wrong(err, "")
 	}
-	return &schedule{name: def.Name, def: def, text: string(text), rule: rule, deadline: deadline, origin: origin}, nil
+	return &schedule{name: def.Name, def: def, text: string(text), rule: rule, deadline: deadline, keep: keep, origin: origin}, nil
 }
 
-func durations(def wire.Schedule) (every, jitter, deadline time.Duration, err error) {
+func durations(def wire.Schedule) (every, jitter, deadline, keep time.Duration, err error) {
 	for _, d := range []struct {
 		what, text string
 		to         *time.Duration
-	}{{"every", def.Every, &every}, {"jitter", def.Jitter, &jitter}, {"deadline", def.Deadline, &deadline}} {
+	}{{"every", def.Every, &every}, {"jitter", def.Jitter, &jitter}, {"deadline", def.Deadline, &deadline}, {"job.keep_for", def.Job.KeepFor, &keep}} {
 		if d.text == "" {
 			continue
 		}
 		if *d.to, err = time.ParseDuration(d.text); err != nil || *d.to < 0 {
-			return 0, 0, 0, fmt.Errorf("%s: %q is no duration", d.what, d.text)
+			return 0, 0, 0, 0, fmt.Errorf("%s: %q is no duration", d.what, d.text)
 		}
 	}
-	return every, jitter, deadline, nil
+	return every, jitter, deadline, keep, nil
 }
 
 // redefine puts a new definition in the place of the old; nil when nothing changes.
@@ -188,7 +189,7 @@ func (sc *schedule) redefine(n schedule) *schedule {
 	}
 	sc.setPaused(paused) // nothing has come due since, if the rule is a new one
 	sc.broken = nil
-	sc.def, sc.text, sc.rule, sc.deadline, sc.origin, sc.version = n.def, n.text, n.rule, n.deadline, n.origin, newVersion()
+	sc.def, sc.text, sc.rule, sc.deadline, sc.keep, sc.origin, sc.version = n.def, n.text, n.rule, n.deadline, n.keep, n.origin, newVersion()
 	return sc
 }
 

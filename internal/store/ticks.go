@@ -298,5 +298,5 @@ func (sc *schedule) job(key string) tasks.Job {
 	labels := map[string]string{ScheduleLabel: sc.name}
 	maps.Copy(labels, j.Labels)
 	return tasks.Job{ID: JobID(j.Kind, j.Tenant, "tick:"+sc.name+":"+key), Kind: j.Kind, Tenant: j.Tenant, Spec: j.Spec, Labels: labels,
-		Priority: j.Priority, Window: j.Window, Queue: j.Queue}
+		Priority: j.Priority, Window: j.Window, Queue: j.Queue, KeepFor: sc.keep}
 }

@@ -17,6 +17,16 @@ type Fleet struct {
 	Workers   []FleetWorker
 	Jobs      []FleetJobs
 	Schedules []FleetSchedule
+	Rules     []FleetRule
+	Alerts    map[string]int64 // that are not over, by state
+}
+
+// FleetRule is an alert rule and how its evaluation goes.
+type FleetRule struct {
+	Name    string
+	Age     time.Duration // since it was last evaluated
+	Lag     time.Duration // by which its windows are behind where they should be
+	Failing bool          // it could not be evaluated the last time
 }
 
 // FleetQueue is one queue.
@@ -69,8 +79,8 @@ func (t *Telemetry) ObserveFleet(read func(ctx context.Context) (Fleet, error)) 
 type fleetObserver struct {
 	log *slog.Logger
 
-	up, depth, backlog, workers, inFlight, jobs, overdue metric.Int64ObservableGauge
-	latency, heartbeat                                   metric.Float64ObservableGauge
+	up, depth, backlog, workers, inFlight, jobs, overdue, failing, alerts metric.Int64ObservableGauge
+	latency, heartbeat, ruleAge, ruleLag                                  metric.Float64ObservableGauge
 
 	mu    sync.Mutex
 	read  func(ctx context.Context) (Fleet, error)
@@ -103,6 +113,10 @@ func newFleetObserver(m metric.Meter, log *slog.Logger) (*fleetObserver, error) 
 	f.heartbeat = seconds("stint.worker.heartbeat.age", "How long ago a worker's last heartbeat was.")
 	f.jobs = count("stint.jobs", "{job}", "Jobs that the store knows, by kind and state.")
 	f.overdue = count("stint.schedule.overdue", "", "1 when a tick of the schedule was due and has not fired, else 0.")
+	f.failing = count("stint.rule.failing", "", "1 when the rule could not be evaluated the last time, else 0.")
+	f.alerts = count("stint.alerts", "{alert}", "Alerts that are not over, by state.")
+	f.ruleAge = seconds("stint.rule.evaluation.age", "How long ago the rule was last evaluated.")
+	f.ruleLag = seconds("stint.rule.lag", "How far the windows of the rule are behind where they should be.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -146,6 +160,18 @@ func (f *fleetObserver) observe(ctx context.Context, to metric.Observer) error {
 			overdue = 1
 		}
 		to.ObserveInt64(f.overdue, overdue, labels("schedule", s.Name))
+	}
+	for _, r := range fleet.Rules {
+		failing := int64(0)
+		if r.Failing {
+			failing = 1
+		}
+		to.ObserveInt64(f.failing, failing, labels("rule", r.Name))
+		to.ObserveFloat64(f.ruleAge, r.Age.Seconds(), labels("rule", r.Name))
+		to.ObserveFloat64(f.ruleLag, r.Lag.Seconds(), labels("rule", r.Name))
+	}
+	for state, n := range fleet.Alerts {
+		to.ObserveInt64(f.alerts, n, labels("state", state))
 	}
 	return nil
 }

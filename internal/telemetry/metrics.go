@@ -35,6 +35,11 @@ type Metrics struct {
 	messages     metric.Int64Counter
 	messageTime  metric.Float64Histogram
 	request      metric.Float64Histogram
+	evaluations  metric.Int64Counter
+	evaluation   metric.Float64Histogram
+	ruleEvents   metric.Int64Counter
+	told         metric.Int64Counter
+	tellTime     metric.Float64Histogram
 }
 
 // The buckets of the histograms, in seconds.
@@ -73,6 +78,11 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 		sweep:        duration("stint.sweep.duration", "How long looks for lost workers and tasks took.", requestBuckets),
 		messages:     count("stint.webhook.messages", "{attempt}", "Attempts at messages of webhooks, by what came of them."),
 		messageTime:  duration("stint.webhook.duration", "How long receivers of webhooks took to answer.", requestBuckets),
+		evaluations:  count("stint.rule.evaluations", "{window}", "Windows of alert rules, by whether they could be evaluated."),
+		evaluation:   duration("stint.rule.duration", "How long the evaluation of a window took.", requestBuckets),
+		ruleEvents:   count("stint.rule.events", "{event}", "What windows of alert rules found: hits, matches, alerts."),
+		told:         count("stint.alert.messages", "{attempt}", "Attempts at messages about alerts, by what came of them."),
+		tellTime:     duration("stint.alert.message.duration", "How long channels took to take a message.", requestBuckets),
 		request:      duration("stint.http.request.duration", "How long requests to the API took.", requestBuckets),
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -183,6 +193,40 @@ func (m *Metrics) WebhookSent(ctx context.Context, webhook, outcome string, d ti
 func (m *Metrics) WebhookGaveUp(ctx context.Context, webhook string, n int) {
 	if m != nil && n > 0 {
 		m.messages.Add(ctx, int64(n), metric.WithAttributes(attribute.String("webhook", webhook), attribute.String("outcome", "gave_up")))
+	}
+}
+
+// RuleEvaluated counts a window of an alert rule that was evaluated: it took so long, and found so much. Where it lagged behind its time
+// is seen in what is told of the fleet.
+func (m *Metrics) RuleEvaluated(ctx context.Context, rule string, took, _ time.Duration, hits, matches, alerts int64) {
+	if m == nil {
+		return
+	}
+	name := attribute.String("rule", rule)
+	m.evaluations.Add(ctx, 1, metric.WithAttributes(name, attribute.String("outcome", "done")))
+	m.evaluation.Record(ctx, took.Seconds())
+	for _, x := range []struct {
+		what string
+		n    int64
+	}{{"hits", hits}, {"matches", matches}, {"alerts", alerts}} {
+		if x.n > 0 {
+			m.ruleEvents.Add(ctx, x.n, metric.WithAttributes(name, attribute.String("what", x.what)))
+		}
+	}
+}
+
+// RuleFailed counts a window that could not be evaluated, and will be again.
+func (m *Metrics) RuleFailed(ctx context.Context, rule string) {
+	if m != nil {
+		m.evaluations.Add(ctx, 1, metric.WithAttributes(attribute.String("rule", rule), attribute.String("outcome", "failed")))
+	}
+}
+
+// AlertTold counts an attempt at a message to a channel that took d. The state is sent, pending (it is tried again), gave_up or unknown.
+func (m *Metrics) AlertTold(ctx context.Context, channel, state string, d time.Duration) {
+	if m != nil {
+		m.told.Add(ctx, 1, metric.WithAttributes(attribute.String("channel", channel), attribute.String("outcome", state)))
+		m.tellTime.Record(ctx, d.Seconds(), metric.WithAttributes(attribute.String("channel", channel)))
 	}
 }
 

@@ -41,6 +41,9 @@ func happen(ctx context.Context, m *telemetry.Metrics) {
 	m.SweepEnded(ctx, time.Millisecond)
 	m.WebhookSent(ctx, "crm", "delivered", time.Millisecond)
 	m.WebhookGaveUp(ctx, "crm", 2)
+	m.RuleEvaluated(ctx, "disk", 20*time.Millisecond, 0, 7, 2, 1)
+	m.RuleFailed(ctx, "disk")
+	m.AlertTold(ctx, "chat", "sent", time.Millisecond)
 	m.HTTPRequest(ctx, "/v1/jobs/{id}", http.MethodGet, 200, time.Millisecond)
 }
 
@@ -50,6 +53,8 @@ var someFleet = telemetry.Fleet{
 		{ID: "w2", Version: "v1", State: "active"}, {ID: "w3", Version: "v2", State: "draining"}},
 	Jobs:      []telemetry.FleetJobs{{Kind: "migration", State: "running", Count: 4}},
 	Schedules: []telemetry.FleetSchedule{{Name: "nightly", Overdue: true}, {Name: "hourly"}},
+	Rules:     []telemetry.FleetRule{{Name: "disk", Age: 3 * time.Second, Lag: time.Second, Failing: true}},
+	Alerts:    map[string]int64{"open": 2},
 }
 
 // scrape asks /metrics.

@@ -1,7 +1,10 @@
 package dedupe
 
 import (
+	"container/heap"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +60,7 @@ func (f *Family) survey(ctx context.Context, a *tasks.Attempt, spec Spec) error 
 		if err := line(head); err != nil {
 			return err
 		}
-		s := &surveyor{ctx: ctx, store: store, line: line, stride: 1}
+		s := &surveyor{ctx: ctx, store: store, line: line}
 		err := store.EachSet(ctx, func(set datasets.Set) error {
 			done.Read++
 			if len(s.open.Sets) > 0 && s.open.Customer != set.Customer {
@@ -88,26 +91,52 @@ type surveyor struct {
 	line    func(any) error
 	open    surveyed   // the customer whose data sets are being listed
 	waiting []surveyed // customers whose size is asked for together
-	seen    int
-	stride  int
-	samples []datasets.ID
+	samples samples    // by order, the greatest first: a heap
+}
+
+// sampled is a data set to look for template rows in. Which customers are looked at, and which first, goes by what their ids hash to:
+// every so-manieth customer may be just those that have another edition of the product.
+type sampled struct {
+	id    datasets.ID
+	order uint64
 }
 
 // maxSamples is how many data sets are looked at for template rows at most, one of a customer.
 const maxSamples = 1024
 
+type samples []sampled
+
+func (s samples) Len() int           { return len(s) }
+func (s samples) Less(i, j int) bool { return s[i].order > s[j].order }
+func (s samples) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
+func (s *samples) Push(x any)        { *s = append(*s, x.(sampled)) }
+func (s *samples) Pop() any {
+	last := (*s)[len(*s)-1]
+	*s = (*s)[:len(*s)-1]
+	return last
+}
+
+// offer takes a data set of a customer into the sample, or not.
+func (s *samples) offer(id datasets.ID) {
+	sum := sha256.Sum256([]byte(id.Customer))
+	heap.Push(s, sampled{id, binary.BigEndian.Uint64(sum[:])})
+	if len(*s) > maxSamples {
+		heap.Pop(s)
+	}
+}
+
+// take empties the sample; what comes first is looked at first.
+func (s *samples) take() []datasets.ID {
+	ids := make([]datasets.ID, len(*s))
+	for i := range ids {
+		ids[len(ids)-1-i] = heap.Pop(s).(sampled).id
+	}
+	return ids
+}
+
 // close ends a customer.
 func (s *surveyor) close() error {
-	if s.seen%s.stride == 0 {
-		s.samples = append(s.samples, s.open.Sets[len(s.open.Sets)-1].ID)
-		if len(s.samples) == maxSamples { // from now on half as many, and of those so far half
-			for i := range maxSamples / 2 {
-				s.samples[i] = s.samples[2*i]
-			}
-			s.samples, s.stride = s.samples[:maxSamples/2], 2*s.stride
-		}
-	}
-	s.seen++
+	s.samples.offer(s.open.Sets[len(s.open.Sets)-1].ID)
 	s.waiting = append(s.waiting, s.open)
 	s.open = surveyed{}
 	if len(s.waiting) >= partCustomers {
@@ -184,7 +213,7 @@ func (s *surveyor) end() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	return s.line(surveyed{Samples: s.samples})
+	return s.line(surveyed{Samples: s.samples.take()})
 }
 
 // readSurvey opens a survey and reads its head.

@@ -44,12 +44,17 @@ func (f *Family) findTemplates(ctx context.Context, a *tasks.Attempt, spec Spec)
 	if err != nil {
 		return err
 	}
-	counter := f.counter(len(samples))
-	defer f.counters.Put(counter)
+	want := defaultTemplateCustomers
+	if spec.Rules.TemplateCustomers != nil {
+		want = *spec.Rules.TemplateCustomers
+	} else if len(samples) == 2 {
+		want = 2
+	}
+	frequency := signature.NewFrequency(want)
 	looked := 0
 	var read int64
 	for i, id := range samples {
-		rows, err := sample(ctx, store, id, int32(i), counter)
+		rows, err := sample(ctx, store, id, uint16(i), frequency)
 		read += rows
 		a.Count(tasks.Counters{Read: read})
 		if errors.Is(err, signature.ErrFull) {
@@ -60,13 +65,7 @@ func (f *Family) findTemplates(ctx context.Context, a *tasks.Attempt, spec Spec)
 		}
 		looked++
 	}
-	want := defaultTemplateCustomers
-	if spec.Rules.TemplateCustomers != nil {
-		want = *spec.Rules.TemplateCustomers
-	} else if looked == 2 {
-		want = 2
-	}
-	found := counter.Frequent(want)
+	found := frequency.Found()
 	head := templatesHead{Looked: looked, Customers: want, Cut: len(found) > maxTemplates}
 	found = found[:min(len(found), maxTemplates)]
 	err = f.putLines(ctx, keyOf(a.Job.ID, fileTemplates), func(line func(any) error) error {
@@ -87,11 +86,11 @@ func (f *Family) findTemplates(ctx context.Context, a *tasks.Attempt, spec Spec)
 var errEnough = errors.New("enough has been read")
 
 // sample counts a data set, up to a bound.
-func sample(ctx context.Context, store *datasets.Store, id datasets.ID, number int32, counter *signature.Counter) (rows int64, err error) {
-	scan := datasets.Scan{Customers: []string{id.Customer}, Database: id.Database, Lookup: func(datasets.ID) int32 { return number }}
+func sample(ctx context.Context, store *datasets.Store, id datasets.ID, number uint16, frequency *signature.Frequency) (rows int64, err error) {
+	scan := datasets.Scan{Customers: []string{id.Customer}, Database: id.Database, Lookup: func(datasets.ID) int32 { return 0 }}
 	err = store.Scan(ctx, scan, func(list []datasets.Row) error {
 		rows += int64(len(list))
-		if err := counter.Add(list); err != nil {
+		if err := frequency.Add(number, list); err != nil {
 			return err
 		}
 		if rows >= sampleRows {

@@ -35,7 +35,8 @@ type Rule struct {
 	Description string `json:"description,omitempty"`
 	Owner       string `json:"owner,omitempty"`
 	Category    string `json:"category,omitempty"`
-	Priority    int    `json:"priority"` // ElastAlert's; 2 when nothing is said
+	Priority    int    `json:"priority"`           // ElastAlert's; 2 when nothing is said
+	Severity    string `json:"severity,omitempty"` // info, warning, error, critical; "" goes by Priority
 
 	// Where the events are.
 	Source           string           `json:"source"`                 // the name of a connection
@@ -71,8 +72,9 @@ type Rule struct {
 	FilterByList      bool     `json:"filter_by_list,omitempty"`
 	IgnoreNull        bool     `json:"ignore_null,omitempty"`
 	NumEvents         int      `json:"num_events,omitempty"`
-	Threshold         int      `json:"threshold,omitempty"`   // of flatline
-	ForgetKeys        bool     `json:"forget_keys,omitempty"` // of flatline
+	AttachRelated     bool     `json:"attach_related,omitempty"` // of frequency: a match has the other events that were counted
+	Threshold         int      `json:"threshold,omitempty"`      // of flatline
+	ForgetKeys        bool     `json:"forget_keys,omitempty"`    // of flatline
 	SpikeHeight       float64  `json:"spike_height,omitempty"`
 	SpikeType         string   `json:"spike_type,omitempty"` // up, down, both
 	ThresholdRef      *float64 `json:"threshold_ref,omitempty"`
@@ -123,6 +125,8 @@ type Rule struct {
 	// Heartbeat is how long the rule may go unevaluated before that is an alert of its own; 0 is the default of the configuration.
 	Heartbeat time.Duration `json:"heartbeat,omitempty"`
 	Text      Text          `json:"text"`
+	// Values are options of the file that texts refer to by name, as the file has them; none of them is secret.
+	Values map[string]any `json:"values,omitempty"`
 }
 
 // Duration is a time.Duration that JSON leaves out when it is zero.

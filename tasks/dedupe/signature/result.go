@@ -1,7 +1,6 @@
 package signature
 
 import (
-	"bytes"
 	"math"
 	"slices"
 
@@ -102,21 +101,4 @@ func sketchBound(n int64) uint64 {
 type Held struct {
 	GUID datasets.GUID
 	Sets int
-}
-
-// Frequent returns the GUIDs that stand in at least so many data sets, those in the most first, and equal ones by their bytes.
-func (c *Counter) Frequent(sets int) []Held {
-	var out []Held
-	for at, state := range c.states {
-		if state != 0 && len(c.sets[state-1]) >= sets {
-			out = append(out, Held{c.guids[at], len(c.sets[state-1])})
-		}
-	}
-	slices.SortFunc(out, func(a, b Held) int {
-		if a.Sets != b.Sets {
-			return b.Sets - a.Sets
-		}
-		return bytes.Compare(a.GUID[:], b.GUID[:])
-	})
-	return out
 }

@@ -1,0 +1,414 @@
+package app
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/alertstore"
+	"github.com/stint-run/stint/internal/docsearch"
+	"github.com/stint-run/stint/internal/notify"
+	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/scheduler"
+	"github.com/stint-run/stint/tasks/alert"
+	"github.com/stint-run/stint/tasks/alert/evaluate"
+	"github.com/stint-run/stint/tasks/alert/message"
+	"github.com/stint-run/stint/tasks/alert/rule"
+	"github.com/stint-run/stint/tasks/alert/source"
+	"github.com/stint-run/stint/tasks/alert/tell"
+	"github.com/stint-run/stint/tasks/migration"
+)
+
+// alerting is what a process needs to evaluate rules and to tell people. A worker has it for its steps, a scheduler to read the folder
+// of rules, and to tell by itself when no worker does, an API server to act on alerts.
+type alerting struct {
+	app      *App
+	store    *alertstore.Store
+	teller   *tell.Teller
+	watch    *alert.Watcher
+	sources  *source.Sources
+	channels map[string]tell.Channel // of the configuration
+
+	mu     sync.Mutex
+	inline map[string]tell.Channel // of rules, by the name that messages have
+	read   time.Time               // when rules was read for them
+	rules  rule.Set
+	seen   string // digest of the set that this process published last
+}
+
+// rulesGoodFor is how long a worker goes by the rule files that it has read, when it sends what a rule itself describes.
+const rulesGoodFor = 30 * time.Second
+
+// Alerts returns what there is of alerts in this process; the store of it, for an API. It is made when it is first asked for.
+func (a *App) Alerts() *alertstore.Store { return a.alerting().store }
+
+func (a *App) alerting() *alerting {
+	if a.alerts != nil {
+		return a.alerts
+	}
+	o := a.o.Alerts
+	x := &alerting{app: a, store: alertstore.New(a.Redis, alertstore.Options{Keep: o.Keep, Text: words}), channels: map[string]tell.Channel{}, inline: map[string]tell.Channel{}}
+	x.watch = &alert.Watcher{Store: x.store, Channels: o.Watch, Heartbeat: o.Heartbeat, SignOfLife: signOfLife(o.SignOfLife)}
+	x.teller = tell.New(tell.Options{Store: x.store, Channel: x.channel, Links: x.links, Log: a.o.Log,
+		GaveUp: func(ctx context.Context, m alertstore.Outgoing, reason string, now time.Time) {
+			if err := x.watch.GaveUp(ctx, m, reason, now); err != nil {
+				a.o.Log.Error("nobody could be told that a channel takes no messages", "channel", m.Channel, "err", err)
+			}
+		},
+		Sent: a.telemetry.Metrics.AlertTold})
+	a.alerts = x
+	a.onStop("alert channels", x.close)
+	return x
+}
+
+// close lets go of connections.
+func (x *alerting) close(context.Context) error {
+	var errs []error
+	for _, list := range []map[string]tell.Channel{x.channels, x.inline} {
+		for _, c := range list {
+			errs = append(errs, c.To.Close())
+		}
+	}
+	if x.sources != nil {
+		errs = append(errs, x.sources.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// words are what is told of an alert at each of its events.
+func words(a wire.Alert, event string, at time.Time) (subject, text string) {
+	o := message.Open{Subject: a.Subject, Text: a.Text, For: at.Sub(a.OpenedAt), Times: int(a.Count)}
+	switch event {
+	case notify.Escalated:
+		taken := ""
+		if a.State == wire.AlertAcknowledged {
+			taken = a.AcknowledgedBy
+		}
+		return message.Escalated(o, taken)
+	case notify.Resolved:
+		by := a.ResolvedBy
+		if by == "rule" {
+			by = ""
+		}
+		return message.Resolved(o, by, "")
+	case notify.Repeated:
+		if !slices.ContainsFunc(a.Ladder, func(l wire.AlertLevel) bool { return l.Each }) {
+			return message.Repeated(o)
+		}
+	}
+	return a.Subject, a.Text
+}
+
+func signOfLife(c config.SignOfLife) alert.SignOfLife {
+	if c.Channel == "" {
+		return alert.SignOfLife{}
+	}
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		zone = time.UTC
+	}
+	return alert.SignOfLife{Channels: []string{c.Channel}, At: sinceMidnight(c.At), Zone: zone}
+}
+
+// sinceMidnight reads HH:MM, which the configuration has checked.
+func sinceMidnight(text string) time.Duration {
+	h, m, _ := strings.Cut(text, ":")
+	hours, _ := strconv.Atoi(h)
+	minutes, _ := strconv.Atoi(m)
+	return time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+}
+
+// family is what the family of alerts needs of this process.
+func (x *alerting) family(dbs *migration.Databases) alert.Options {
+	a := x.app
+	x.sources = source.NewSources(source.Options{Locate: a.Locate, Prometheus: a.prometheus, Search: a.search,
+		Database: func(ctx context.Context, name string) (*sqldb.DB, error) { return dbs.Open(ctx, name, true) }})
+	return alert.Options{Store: x.store, Teller: x.teller, Source: x.sources.Open, Watch: x.watch, Metrics: a.telemetry.Metrics, Log: a.o.Log,
+		Render: func(r *rule.Rule, found evaluate.Alert) (subject, text, severity string, err error) {
+			subject, text = message.Render(r, found.Matches, message.Extra{})
+			if found.More > 0 {
+				text += fmt.Sprintf("\nand %d more matches\n", found.More)
+			}
+			return subject, text, message.Severity(r, message.Extra{}), nil
+		}}
+}
+
+// openChannels opens the channels of the configuration. One that cannot be opened is an error: who starts a process wants to know.
+func (x *alerting) openChannels() error {
+	specs, err := Channels(x.app.o.Alerts.Channels, x.app.o.Log)
+	if err != nil {
+		return err
+	}
+	for i, s := range specs {
+		c := x.app.o.Alerts.Channels[i]
+		to, err := notify.New(s)
+		if err != nil {
+			return err
+		}
+		x.channels[s.Name] = tell.Channel{Name: s.Name, To: to, Again: c.SendAgain(), PerMinute: c.PerMinute, Quiet: quiet(c.Quiet)}
+	}
+	return nil
+}
+
+// quiet makes a function of quiet hours; nil for none.
+func quiet(q config.QuietHours) func(time.Time) time.Time {
+	if q.From == "" || q.To == "" {
+		return nil
+	}
+	zone, err := time.LoadLocation(q.Zone)
+	if err != nil {
+		zone = time.UTC
+	}
+	h := tell.Hours{From: sinceMidnight(q.From), To: sinceMidnight(q.To), Zone: zone}
+	for _, d := range q.Days {
+		h.Days = append(h.Days, time.Weekday(slices.Index([]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, d)))
+	}
+	return h.Until
+}
+
+// channel finds a channel by the name that messages have: one of the configuration, or one that a rule describes, whose secrets are in
+// the rule's file and nowhere else.
+func (x *alerting) channel(_ context.Context, name string) (tell.Channel, bool, error) {
+	if c, ok := x.channels[name]; ok {
+		return c, true, nil
+	}
+	rest, ok := strings.CutPrefix(name, "rule:")
+	number, of, whole := strings.Cut(rest, ":")
+	i, err := strconv.Atoi(number)
+	if !ok || !whole || err != nil {
+		return tell.Channel{}, false, nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if time.Since(x.read) > rulesGoodFor && x.app.o.Alerts.Rules != "" {
+		x.rules, _ = rule.Load(x.files())
+		x.read = time.Now()
+		for _, c := range x.inline {
+			_ = c.To.Close() // it lets go of connections that nobody uses
+		}
+		clear(x.inline)
+	}
+	if c, ok := x.inline[name]; ok {
+		return c, true, nil
+	}
+	r, options := x.rules.Rule(of), x.rules.Options(of, i)
+	if r == nil || i >= len(r.Alert) || options == nil {
+		return tell.Channel{}, false, nil
+	}
+	spec, again, err := alert.ChannelSpec(r.Alert[i].Type, options)
+	if err != nil {
+		return tell.Channel{}, false, err
+	}
+	spec.Name, spec.Log = name, x.app.o.Log
+	to, err := notify.New(spec)
+	if err != nil {
+		return tell.Channel{}, false, err
+	}
+	c := tell.Channel{Name: name, To: to, Again: again}
+	x.inline[name] = c
+	return c, true, nil
+}
+
+// files says where this process' rules are.
+func (x *alerting) files() rule.Options {
+	o := x.app.o
+	names := []string{}
+	for _, c := range o.Alerts.Channels {
+		names = append(names, c.Name)
+	}
+	sources := []string{}
+	for _, c := range o.Connections {
+		sources = append(sources, c.Name)
+	}
+	return rule.Options{Dir: o.Alerts.Rules, Environment: o.Environment, Tokens: o.Tokens, Channels: names, Sources: sources, CheckQuery: docsearch.ParseQueryString,
+		Defaults: rule.Defaults{RunEvery: o.Alerts.RunEvery, BufferTime: o.Alerts.BufferTime, Source: o.Alerts.Source}}
+}
+
+// links are where a message can be taken, and where it is shown.
+func (x *alerting) links(m notify.Message) (ack, view string) {
+	base := x.app.o.Alerts.URL.Reveal()
+	if base == "" || m.Alert == "" || m.Event == notify.Resolved {
+		return "", ""
+	}
+	if key := x.app.o.Alerts.LinkKey.Reveal(); key != "" {
+		ack = strings.TrimSuffix(base, "/") + "/ack/" + url.PathEscape(m.Alert) + "/" + url.PathEscape(m.ID) + "/" + LinkSignature(key, m.Alert, m.ID)
+	}
+	return ack, strings.TrimSuffix(base, "/") + "/v1/alerts/" + url.PathEscape(m.Alert)
+}
+
+// LinkSignature is what proves that a link to take an alert was made by stint: it is of the key of the configuration, the alert and the
+// message.
+func LinkSignature(key, alert, message string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte("stint acknowledge\x00" + alert + "\x00" + message))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// besides are the loops of a scheduler that has to do with alerts.
+func (x *alerting) besides() []scheduler.Besides {
+	return []scheduler.Besides{
+		{Name: "alert rules", Do: x.publish},
+		{Name: "watch over alert rules", Do: x.look, Ready: x.standsStill},
+	}
+}
+
+const (
+	// lookAtRules is how often the folder of rules is read.
+	lookAtRules = 5 * time.Second
+	// lookAtEvaluation is how often a scheduler looks whether rules are evaluated.
+	lookAtEvaluation = 15 * time.Second
+	// keepTicks is how long the jobs of ticks are kept that have succeeded.
+	keepTicks = 10 * time.Minute
+)
+
+// AlertSchedule is the name of the schedule whose ticks evaluate alert rules.
+const AlertSchedule = "alerts"
+
+// publish reads the folder of rules, and makes what is in it the set that is evaluated, when this process has not done so with the same
+// set: two versions side by side, during a deployment, do not take turns. A rule with a mistake is not in it; the one that was published
+// under the same file before goes on.
+func (x *alerting) publish(ctx context.Context) (time.Duration, error) {
+	set, problems := rule.Load(x.files())
+	next, err := x.set(ctx, &set, problems)
+	if err != nil || next.Digest == x.seen {
+		return lookAtRules, err
+	}
+	if err := x.store.Publish(ctx, next); err != nil {
+		return lookAtRules, err
+	}
+	if err := x.schedule(ctx, next); err != nil {
+		return lookAtRules, err
+	}
+	x.seen = next.Digest
+	log := x.app.o.Log.With("rules", len(next.Rules), "digest", next.Digest)
+	if len(next.Problems) == 0 {
+		log.InfoContext(ctx, "alert rules are evaluated")
+		return lookAtRules, nil
+	}
+	log.ErrorContext(ctx, "alert rules have mistakes: those rules are as they were, or not evaluated", "mistakes", next.Problems)
+	if len(x.watch.Channels) > 0 {
+		_, err = x.store.Post(ctx, "mistakes "+next.Digest, time.Now().UTC(), x.watch.Channels, notify.Message{Event: notify.Opened, Severity: "error",
+			Subject: "stint: alert rules have mistakes", Text: "These rules are as they were before, or not evaluated:\n" + strings.Join(next.Problems, "\n")})
+	}
+	return lookAtRules, err
+}
+
+// set makes the set to be published.
+func (x *alerting) set(ctx context.Context, set *rule.Set, problems rule.Problems) (alertstore.Set, error) {
+	next := alertstore.Set{Rules: map[string]json.RawMessage{}, Environment: x.app.o.Environment, At: time.Now().UTC(), By: x.app.id}
+	for _, r := range set.Rules {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return next, fmt.Errorf("encode rule %s: %w", r.Name, err)
+		}
+		next.Rules[r.Name] = text
+	}
+	broken := map[string]bool{}
+	for _, p := range problems.Mistakes() {
+		next.Problems = append(next.Problems, p.String())
+		broken[p.File] = true
+	}
+	if len(broken) > 0 {
+		old, err := x.store.Rules(ctx)
+		if err != nil {
+			return next, err
+		}
+		decoded, err := alert.Decode(old.Rules)
+		if err != nil {
+			return next, err
+		}
+		for name, r := range decoded {
+			if _, there := next.Rules[name]; !there && broken[r.File] {
+				next.Rules[name] = old.Rules[name]
+			}
+		}
+	}
+	sum := sha256.New()
+	for _, name := range slices.Sorted(keysOf(next.Rules)) {
+		fmt.Fprintf(sum, "%s\x00%s\x00", name, next.Rules[name])
+	}
+	fmt.Fprint(sum, next.Problems)
+	next.Digest = hex.EncodeToString(sum.Sum(nil)[:8])
+	return next, nil
+}
+
+func keysOf[V any](m map[string]V) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// schedule makes the schedule of the ticks as close as the rules want it.
+func (x *alerting) schedule(ctx context.Context, set alertstore.Set) error {
+	_, _, err := x.app.Store.PutSchedule(ctx, alertTicks(x.every(set)), wire.OriginConfig, anyVersion)
+	return err
+}
+
+// every is the time between two ticks.
+func (x *alerting) every(set alertstore.Set) time.Duration {
+	if e := x.app.o.Alerts.Every; e > 0 {
+		return e
+	}
+	rules, err := alert.Decode(set.Rules)
+	every := time.Minute
+	if err == nil {
+		for _, r := range rules {
+			every = min(every, r.RunEvery)
+		}
+	}
+	return max(every, time.Second).Truncate(time.Millisecond)
+}
+
+func alertTicks(every time.Duration) wire.Schedule {
+	return wire.Schedule{Name: AlertSchedule, Every: every.String(), Missed: wire.MissedLast, Overlap: wire.OverlapSkip, Deadline: "1h",
+		Job: wire.ScheduleJob{Kind: alert.Kind, Spec: json.RawMessage("{}"), KeepFor: keepTicks.String(), Priority: 10}}
+}
+
+// look tells that rules stand still, by this process itself.
+func (x *alerting) look(ctx context.Context) (time.Duration, error) {
+	now := time.Now().UTC()
+	if err := x.watch.Look(ctx, now); err != nil {
+		return lookAtEvaluation, err
+	}
+	silent, err := x.watch.Silent(ctx, now)
+	if err != nil || len(silent) == 0 { // workers tell
+		return lookAtEvaluation, err
+	}
+	if _, err := x.store.Advance(ctx, now, 1000); err != nil {
+		return lookAtEvaluation, err
+	}
+	_, err = x.teller.All(ctx, now)
+	return lookAtEvaluation, err
+}
+
+// standsStill says that no rule is evaluated any more.
+func (x *alerting) standsStill() []string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	now := time.Now().UTC()
+	silent, err := x.watch.Silent(ctx, now)
+	if err != nil || len(silent) == 0 {
+		return nil // whether Redis answers is for others to say
+	}
+	fresh, err := x.store.Fresh(ctx)
+	if err != nil || len(silent) < len(fresh) {
+		return nil
+	}
+	return []string{fmt.Sprintf("no alert rule has been evaluated for %v", silent[len(silent)-1].For.Round(time.Second))}
+}

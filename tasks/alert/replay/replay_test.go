@@ -1,0 +1,84 @@
+package replay_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stint-run/stint/tasks/alert/replay"
+)
+
+// tables returns the files of behaviour tables that lie beside the repository, if they do.
+func tables(t *testing.T) []string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		files, err := filepath.Glob(filepath.Join(dir, "shared", "vectors", "alerts", "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) > 0 {
+			return files
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Skip("there are no behaviour tables beside the repository")
+		}
+		dir = up
+	}
+}
+
+// listed are the tables that docs/alerts-differences.md names.
+func listed(t *testing.T) map[string]bool {
+	t.Helper()
+	b, err := os.ReadFile("../../../docs/alerts-differences.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(string(b), -1) {
+		out[m[1]] = true
+	}
+	return out
+}
+
+func TestTablesOfRuleTypesAreEqualOrTheDifferenceIsListed(t *testing.T) {
+	t.Parallel()
+	files := tables(t)
+	different, known := listed(t), map[string]bool{}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := replay.Parse(b)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		known[table.Name] = true
+		if table.Level != replay.LevelRuleType {
+			continue
+		}
+		for _, restart := range []bool{false, true} {
+			r := replay.RunRuleType(table, replay.Options{Rule: ruleOf, Restart: restart})
+			switch {
+			case !r.Equal && table.Advice == replay.AdviceSame:
+				t.Errorf("%s (restart %v) differs: %q", table.Name, restart, r.Differences)
+			case !r.Equal && !different[table.Name]:
+				t.Errorf("%s (restart %v) differs and is not listed: %q", table.Name, restart, r.Differences)
+			case r.Equal && different[table.Name]:
+				t.Errorf("%s (restart %v) is equal but listed as different", table.Name, restart)
+			}
+		}
+	}
+	for name := range different {
+		if !known[name] {
+			t.Errorf("%s is listed as different but there is no such table", name)
+		}
+	}
+}

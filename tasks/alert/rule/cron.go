@@ -1,0 +1,61 @@
+package rule
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/robfig/cron/v3"
+)
+
+var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+
+// ParseCron reads the cron expressions of rules: five fields, or @daily and the like. Sunday is 0 and 7.
+func ParseCron(text string) (cron.Schedule, error) {
+	fields := strings.Fields(text)
+	if len(fields) == 5 {
+		fields[4] = sundays(fields[4])
+	} else if !strings.HasPrefix(text, "@") {
+		return nil, fmt.Errorf("%q has %d fields instead of 5", text, len(fields))
+	}
+	if strings.HasPrefix(text, "@every") || strings.Contains(text, "TZ=") {
+		return nil, fmt.Errorf("%q is no cron expression", text)
+	}
+	s, err := cronParser.Parse(strings.Join(fields, " "))
+	if err != nil {
+		return nil, fmt.Errorf("%q is no cron expression: %w", text, err)
+	}
+	return s, nil
+}
+
+// sundays writes a field of weekdays without 7. What it does not understand it leaves to the parser.
+func sundays(field string) string {
+	if !strings.Contains(field, "7") {
+		return field
+	}
+	var days []string
+	for part := range strings.SplitSeq(field, ",") {
+		span, every, stepped := strings.Cut(part, "/")
+		from, to, ranged := strings.Cut(span, "-")
+		first, err1 := strconv.Atoi(from)
+		last, err2 := strconv.Atoi(to)
+		step, err3 := strconv.Atoi(every)
+		if !ranged {
+			last, err2 = first, nil
+		}
+		if !stepped {
+			step, err3 = 1, nil
+		}
+		if err1 != nil || err2 != nil || err3 != nil || step < 1 || first > last || last > 7 || stepped && !ranged {
+			days = append(days, part)
+			continue
+		}
+		for d := first; d <= last; d += step {
+			if day := strconv.Itoa(d % 7); !slices.Contains(days, day) {
+				days = append(days, day)
+			}
+		}
+	}
+	return strings.Join(days, ",")
+}

@@ -1,0 +1,282 @@
+package rule
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxSize is how many bytes a rule file, or a file with the values of a list, may have.
+const MaxSize = 1 << 20
+
+// entry is an option as a file has it.
+type entry struct {
+	key, value *yaml.Node
+	// inherited is what comes from defaults or imports: a rule need not make anything of it.
+	inherited bool
+}
+
+// entries are the options of a rule by their names.
+type entries map[string]entry
+
+// file is a YAML file of names and values.
+type file struct {
+	path    string // as it is opened and shown
+	entries entries
+	// imports are the files that it takes options from, in its order.
+	imports  []*file
+	imported bool // by another file
+	// unread: it is no YAML, or has no names with values.
+	unread bool
+	// broken: it, or what it imports, has a mistake that was found while it was read.
+	broken bool
+}
+
+// read reads a file once.
+func (l *loader) read(path string) *file {
+	if f := l.files[path]; f != nil {
+		return f
+	}
+	f := &file{path: path, entries: entries{}}
+	l.files[path] = f
+	content, err := readBounded(path)
+	if err != nil {
+		f.broken, f.unread = true, true
+		l.add(Problem{File: path, Message: "cannot be read: " + reason(err), Hint: "is the path right, and may this user read it?"})
+		return f
+	}
+	root, problem := l.parse(path, content)
+	if problem != nil {
+		f.broken, f.unread = true, true
+		l.add(*problem)
+		return f
+	}
+	before := l.mistakes
+	l.reading = true
+	l.adopt(root, path)
+	f.entries = l.pairs(root)
+	l.reading = false
+	f.broken = l.mistakes > before
+	return f
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it is read only
+	content, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err == nil && len(content) > MaxSize {
+		err = fmt.Errorf("it is larger than %d bytes", MaxSize)
+	}
+	return content, err
+}
+
+// reason is an error without the path, which the problem has already.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// parse returns the mapping that a file is.
+func (l *loader) parse(path string, content []byte) (*yaml.Node, *Problem) {
+	d := yaml.NewDecoder(bytes.NewReader(content))
+	var doc, more yaml.Node
+	switch err := d.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil, &Problem{File: path, Line: 1, Column: 1, Message: "the file is empty", Hint: "take it away, or write a rule: docs/alert-rules.md"}
+	case err != nil:
+		return nil, syntaxProblem(path, content, err)
+	}
+	if err := d.Decode(&more); err == nil {
+		return nil, &Problem{File: path, Line: more.Line, Column: max(1, more.Column), Message: "a second document begins here", Hint: "a file has one rule"}
+	} else if !errors.Is(err, io.EOF) {
+		return nil, syntaxProblem(path, content, err)
+	}
+	root := plain(doc.Content[0])
+	if root.Kind != yaml.MappingNode {
+		return nil, &Problem{File: path, Line: root.Line, Column: root.Column, Message: "options with their values are wanted", Hint: "name: value, one in each line"}
+	}
+	return root, nil
+}
+
+// plain follows aliases.
+func plain(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line \d+: )?`)
+
+// syntaxProblem says where a file stops being YAML. The library names a line at best, and often one that is too early; so this looks
+// for the longest beginning of the file that is YAML. What follows it is the mistake, or opened what nobody closed.
+func syntaxProblem(path string, content []byte, err error) *Problem {
+	p := &Problem{File: path, Line: 1, Column: 1, Message: yamlLine.ReplaceAllString(err.Error(), ""), Hint: "look at the indentation, the quotes and the brackets, here and in the line above"}
+	lines := bytes.SplitAfter(content, []byte("\n"))
+	length := len(content)
+	for i := len(lines) - 1; i >= 0 && len(content) <= maxSyntaxSearch; i-- {
+		if length -= len(lines[i]); isYAML(content[:length]) {
+			p.Line, p.Column = i+1, syntaxColumn(content[:length], bytes.TrimRight(lines[i], "\r\n"))
+			line := string(lines[i])
+			indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+			switch {
+			case strings.Contains(indent, "\t"):
+				p.Message, p.Hint = "a tab stands in the indentation", "indent with spaces"
+			case strings.Contains(p.Message, "cannot start any token") && strings.Contains(line, "@@"):
+				p.Hint = `a value that begins with @@ needs quotes: "@@NAME@@"`
+			case strings.Contains(p.Message, "cannot start any token"):
+				p.Hint = "put the value in quotes"
+			case strings.Contains(p.Message, "mapping values are not allowed"):
+				p.Hint = "is the line above complete? A value with a colon and a space in it needs quotes"
+			case strings.Contains(p.Message, "unknown anchor"):
+				p.Hint = "a value that begins with * needs quotes"
+			}
+			break
+		}
+	}
+	return p
+}
+
+// maxSyntaxSearch bounds the size of a file in which syntaxProblem looks, in bytes: it reads it once for each line.
+const maxSyntaxSearch = 64 << 10
+
+func syntaxColumn(before, line []byte) int {
+	indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
+	if tab := bytes.IndexByte(indent, '\t'); tab >= 0 {
+		return tab + 1
+	}
+	for end := len(line); end > len(indent); {
+		_, size := utf8.DecodeLastRune(line[:end])
+		end -= size
+		if isYAML(append(bytes.Clone(before), line[:end]...)) {
+			return utf8.RuneCount(line[:end]) + 1
+		}
+	}
+	return len(indent) + 1
+}
+
+func isYAML(content []byte) bool {
+	d := yaml.NewDecoder(bytes.NewReader(content))
+	for {
+		if err := d.Decode(new(yaml.Node)); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
+}
+
+// variableUse is how ElastAlert lets the environment into a file; a text such as $5 is none.
+var variableUse = regexp.MustCompile(`\$\{[A-Z][A-Z0-9_]*\}|\$[A-Z][A-Z0-9_]+`)
+
+var tokenUse = regexp.MustCompile(`@@@@|@@([A-Za-z_][A-Za-z0-9_]*)@@`)
+
+// adopt remembers which file the nodes are of, says which names stand twice, and fills in tokens. Each node is looked at once.
+func (l *loader) adopt(n *yaml.Node, path string) {
+	if l.of[n] != "" {
+		return
+	}
+	l.of[n] = path
+	switch n.Kind {
+	case yaml.AliasNode:
+		l.adopt(n.Alias, path)
+	case yaml.ScalarNode:
+		l.fill(n)
+	case yaml.MappingNode:
+		seen := map[string]*yaml.Node{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			l.of[key] = path
+			switch first := seen[key.Value]; {
+			case key.Kind != yaml.ScalarNode:
+				l.mistake(key, "", "write a text", "a name cannot be a list or a map")
+			case first != nil:
+				l.mistake(key, key.Value, "take one of them away: the second would be forgotten, or the first", "stands here a second time; the first is in line %d, column %d", first.Line, first.Column)
+			default:
+				seen[key.Value] = key
+			}
+			l.adopt(n.Content[i+1], path)
+		}
+	default:
+		for _, c := range n.Content {
+			l.adopt(c, path)
+		}
+	}
+}
+
+// fill puts the values of tokens into a scalar. What a token brings in is not looked at again.
+func (l *loader) fill(n *yaml.Node) {
+	switch use := variableUse.FindString(n.Value); {
+	case use != "" && use == n.Value:
+		l.mistake(n, "", "write \"@@"+strings.Trim(use, "${}")+"@@\"", "variables of the environment are not put in for %s", use)
+	case use != "" && strings.HasPrefix(use, "${"):
+		l.note(n, "", "write @@"+strings.Trim(use, "${}")+"@@, if it is meant", "variables of the environment are not put in for %s", use)
+	}
+	if !strings.Contains(n.Value, "@@") {
+		return
+	}
+	raw := n.Value
+	n.Value = tokenUse.ReplaceAllStringFunc(raw, func(use string) string {
+		name := strings.Trim(use, "@")
+		if name == "" {
+			return "@@"
+		}
+		l.filled[n] = raw
+		if l.o.Tokens != nil {
+			if value, ok := l.o.Tokens(name); ok {
+				return value
+			}
+		}
+		l.mistake(n, "", fmt.Sprintf("set it below tokens: of the configuration, or as the variable %s", name), "token %s has no value", use)
+		return use
+	})
+	if raw == n.Value || !slices.Contains(tokenUse.FindAllString(raw, -1), raw) {
+		return
+	}
+	l.whole[n] = true // "@@N@@" alone may be a number
+}
+
+// pairs are the entries of a mapping, those that it merges (<<) behind its own.
+func (l *loader) pairs(n *yaml.Node) entries {
+	out := entries{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Tag != "!!merge" {
+			out[key.Value] = entry{key: key, value: plain(value)}
+		}
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Tag != "!!merge" {
+			continue
+		}
+		from := []*yaml.Node{plain(n.Content[i+1])}
+		if from[0].Kind == yaml.SequenceNode {
+			from = from[0].Content
+		}
+		for _, m := range from {
+			if m = plain(m); m.Kind != yaml.MappingNode {
+				l.mistake(m, "<<", "write <<: *NAME", "only names with values can be merged")
+				continue
+			}
+			for name, e := range l.pairs(m) {
+				if _, ok := out[name]; !ok {
+					out[name] = e
+				}
+			}
+		}
+	}
+	return out
+}

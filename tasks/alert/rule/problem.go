@@ -1,0 +1,132 @@
+package rule
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The levels of a problem.
+const (
+	// Mistake refuses the rule that has it, or the whole set where it is of no single rule.
+	Mistake = "error"
+	// Note says what works but is most likely not meant, or is done in another way than ElastAlert does it. It refuses nothing.
+	Note = "note"
+)
+
+// Problem is one thing to know of a rule file.
+type Problem struct {
+	File    string `json:"file"`             // as it can be opened
+	Line    int    `json:"line"`             // from 1; 0 is the file as a whole
+	Column  int    `json:"column"`           // from 1; 0 when unknown
+	Option  string `json:"option,omitempty"` // its name, with the way into it: filter[0].term
+	Level   string `json:"level"`            // Mistake or Note
+	Message string `json:"message"`          // never has a secret in it
+	Hint    string `json:"hint,omitempty"`   // what to do now
+}
+
+// String returns place, option, message and hint in one line.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	}
+	b.WriteString(": ")
+	if p.Level == Note {
+		b.WriteString("note: ")
+	}
+	if p.Option != "" {
+		b.WriteString(p.Option + ": ")
+	}
+	b.WriteString(p.Message)
+	if p.Hint != "" {
+		b.WriteString(" (" + p.Hint + ")")
+	}
+	return b.String()
+}
+
+// Problems are all that there is to know of a set of rule files, by file, line and column, each once. As an error they have a line
+// for each.
+type Problems []Problem
+
+// Error returns one line for each problem.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Mistakes are those that refuse something.
+func (p Problems) Mistakes() Problems { return p.of(Mistake) }
+
+// Notes are those that refuse nothing.
+func (p Problems) Notes() Problems { return p.of(Note) }
+
+// Err returns the mistakes as an error, nil when there is none.
+func (p Problems) Err() error {
+	if m := p.Mistakes(); len(m) > 0 {
+		return m
+	}
+	return nil
+}
+
+func (p Problems) of(level string) Problems {
+	return slices.DeleteFunc(slices.Clone(p), func(x Problem) bool { return x.Level != level })
+}
+
+// sorted returns them in their order, each once: what stands in a file that many rules import is found many times.
+func (p Problems) sorted() Problems {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(p)
+}
+
+// nearest returns the candidate that a mistyped word most likely meant; "" when none is near.
+func nearest(word string, candidates []string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, c := range candidates {
+		if d := distance(word, c); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// didYouMean is the hint of a mistyped word.
+func didYouMean(word string, candidates []string) string {
+	if n := nearest(word, candidates); n != "" {
+		return "did you mean " + n + "?"
+	}
+	return ""
+}
+
+// distance counts the letters to insert, delete, replace or swap with their neighbour to make a into b.
+func distance(a, b string) int {
+	x, y := []rune(strings.ToLower(a)), []rune(strings.ToLower(b))
+	rows := make([][]int, len(x)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(y)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		for j := 1; j <= len(y); j++ {
+			cost := 1
+			if x[i-1] == y[j-1] {
+				cost = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(x)][len(y)]
+}

@@ -1,0 +1,211 @@
+package rule
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Sender is a type of alert, in ElastAlert's words, that stint can send.
+type Sender struct {
+	Name string
+	// Needs are the options that it cannot do without. Of several names with | between them one is enough.
+	Needs []string
+	Doc   string
+}
+
+// Senders returns all that can be named in alert: besides the channels of the configuration.
+func Senders() []Sender { return slices.Clone(senders) }
+
+var senders = []Sender{
+	{"slack", []string{"slack_webhook_url"}, "Slack, or what takes its webhooks"},
+	{"mattermost", []string{"mattermost_webhook_url"}, "Mattermost"},
+	{"rocketchat", []string{"rocket_chat_webhook_url"}, "Rocket.Chat"},
+	{"discord", []string{"discord_webhook_url"}, "Discord"},
+	{"googlechat", []string{"googlechat_webhook_url"}, "Google Chat"},
+	{"ms_teams", []string{"ms_teams_webhook_url"}, "Microsoft Teams, by its connectors"},
+	{"ms_power_automate", []string{"ms_power_automate_webhook_url"}, "Microsoft Teams, by Power Automate"},
+	{"teams", []string{"ms_power_automate_webhook_url|ms_teams_webhook_url"}, "Microsoft Teams, whichever of the two has a webhook"},
+	{"telegram", []string{"telegram_bot_token", "telegram_room_id"}, "Telegram"},
+	{"email", []string{"email"}, "mail, over SMTP"},
+	{"pagerduty", []string{"pagerduty_service_key", "pagerduty_client_name"}, "PagerDuty"},
+	{"opsgenie", []string{"opsgenie_key"}, "Opsgenie"},
+	{"twilio", []string{"twilio_account_sid", "twilio_auth_token", "twilio_to_number", "twilio_from_number|twilio_message_service_sid"}, "text messages, by Twilio or what takes its requests"},
+	{"post", []string{"http_post_url"}, "a webhook, with fields of the match"},
+	{"post2", []string{"http_post2_url"}, "a webhook, with templates"},
+	{"debug", nil, "the log of the worker"},
+}
+
+// senderNamed finds one by its name.
+func senderNamed(name string) (Sender, bool) {
+	i := slices.IndexFunc(senders, func(s Sender) bool { return s.Name == name })
+	if i < 0 {
+		return Sender{}, false
+	}
+	return senders[i], true
+}
+
+func senderNames() []string {
+	list := make([]string, len(senders))
+	for i := range senders {
+		list[i] = senders[i].Name
+	}
+	return list
+}
+
+// belongs reports whether an option is of a sender.
+func (o *Option) belongs(sender string) bool {
+	if sender == "teams" {
+		return o.Of == "ms_teams" || o.Of == "ms_power_automate"
+	}
+	return o.Of == sender
+}
+
+// refusedSender is a type of alert of ElastAlert that stint cannot send.
+type refusedSender struct {
+	name, prefix string // of its options; "" where they have lines of their own
+	why          string
+}
+
+var refusedSenders = []refusedSender{
+	{"alerta", "alerta_", ""}, {"alertmanager", "alertmanager_", "Alertmanager wants to be told again and again, by a source of its own"},
+	{"chatwork", "chatwork_", ""}, {"command", "", "a rule does not run programs on workers"}, {"datadog", "datadog_", ""},
+	{"dingtalk", "dingtalk_", ""}, {"exotel", "exotel_", ""}, {"flashduty", "flashduty_", ""}, {"gelf", "gelf_", ""}, {"gitter", "gitter_", ""},
+	{"hivealerter", "hive_", ""}, {"indexer", "indexer_", ""}, {"iris", "iris_", ""}, {"jira", "jira_", ""}, {"lark", "lark_", ""},
+	{"linenotify", "linenotify_", "LINE has ended it"}, {"line", "line_", "LINE has ended it"}, {"matrixhookshot", "matrixhookshot_", ""},
+	{"pagertree", "pagertree_", ""}, {"servicenow", "servicenow_", ""}, {"service_now", "service_now_", ""}, {"ses", "ses_", ""}, {"smseagle", "smseagle_", ""},
+	{"sns", "sns_", ""}, {"sqs", "sqs_", ""}, {"stomp", "stomp_", ""}, {"tencent_sms", "tencent_sms_", ""}, {"victorops", "victorops_", ""},
+	{"webex_webhook", "webex_", ""}, {"workwechat", "work_wechat_", ""}, {"yzj", "yzj_", ""}, {"zabbix", "zbx_", ""},
+	{"stride", "stride_", "Stride has ended"}, {"hipchat", "hipchat_", "HipChat has ended"}, {"aws_sns", "aws_sns_", ""},
+}
+
+// refusal says why a type of alert cannot be sent, and what to do; "" when nothing is known of it.
+func refusal(name string) (why, hint string) {
+	use := "use one of " + strings.Join(senderNames(), ", ") + ", or a channel of the configuration"
+	for _, s := range refusedSenders {
+		if s.name == name {
+			if s.why == "" {
+				return "stint cannot send to " + name, use
+			}
+			return "stint cannot send to " + name + ": " + s.why, use
+		}
+	}
+	if strings.Contains(name, ".") {
+		return "a module of Python cannot be loaded: " + name, use
+	}
+	return "", ""
+}
+
+const (
+	byProxy   = "requests go through the proxy of the process (HTTPS_PROXY)"
+	byRoots   = "certificates are checked against those of the system"
+	byTLS     = "certificates are always checked"
+	byTime    = "a request has the deadline of its step"
+	noLink    = "no link to Kibana or OpenSearch Dashboards is made"
+	byChannel = "a channel of the configuration says it: alerts.channels"
+)
+
+// of puts the sender into its options, and adds those that each has, with its own prefix.
+func of(sender, prefix string, options ...Option) []Option {
+	list := slices.Clone(options)
+	common := map[string]string{"proxy": byProxy, "proxy_login": byProxy, "proxy_pass": byProxy, "proxy_password": byProxy, "ca_certs": byRoots, "ignore_ssl_errors": byTLS, "timeout": byTime}
+	for _, s := range []string{"attach_kibana_discover_url", "kibana_discover_color", "kibana_discover_title", "attach_opensearch_discover_url", "opensearch_discover_color",
+		"opensearch_discover_title", "kibana_discover_attach_url", "opensearch_discover_attach_url", "attach_jira_ticket_url", "jira_ticket_color", "jira_ticket_title"} {
+		common[s] = noLink
+	}
+	for _, suffix := range slices.Sorted(maps.Keys(common)) {
+		list = append(list, Option{Name: prefix + suffix, Kind: KindAny, Standing: Elsewhere, Why: common[suffix], Secret: strings.HasPrefix(suffix, "proxy_")})
+	}
+	for i := range list {
+		list[i].Of = sender
+	}
+	return list
+}
+
+// webhookLooks are the options of chats that take messages of Slack's form.
+func webhookLooks(prefix string) []Option {
+	list := []Option{}
+	for _, o := range []struct{ name, doc string }{
+		{"username_override", "Who it is from."}, {"emoji_override", "The emoji beside it."}, {"icon_url_override", "The picture beside it."},
+		{"text_string", "What stands above it."}, {"title", "Its title, instead of the subject."}, {"title_link", "Where the title leads."}, {"footer", "What stands below it."},
+		{"footer_icon", "The picture beside the footer."}, {"image_url", "A picture."}, {"thumb_url", "A small picture."}, {"author_name", "An author."},
+		{"author_link", "Where the author leads."}, {"author_icon", "The author's picture."}, {"msg_pretext", "What stands before it."},
+	} {
+		list = append(list, Option{Name: prefix + o.name, Kind: KindString, Doc: o.doc})
+	}
+	return append(list,
+		Option{Name: prefix + "channel_override", Kind: KindStrings, Doc: "The channels that it goes to, instead of the webhook's."},
+		Option{Name: prefix + "webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."})
+}
+
+var colours = []string{"danger", "warning", "good"}
+
+// senderOptions are those of the senders.
+var senderOptions = slices.Concat(
+	of("slack", "slack_", append(webhookLooks("slack_"),
+		Option{Name: "slack_msg_color", Kind: KindWord, Words: colours, Doc: "Its colour."},
+		Option{Name: "slack_parse_override", Kind: KindWord, Words: []string{"none", "full"}, Doc: "How Slack reads it."},
+		Option{Name: "slack_alert_fields", Kind: KindAny, Doc: "Fields beside it: [{title, value, short}]."})...),
+	of("mattermost", "mattermost_", append(webhookLooks("mattermost_"),
+		Option{Name: "mattermost_msg_color", Kind: KindWord, Words: colours, Doc: "Its colour."},
+		Option{Name: "mattermost_msg_fields", Kind: KindAny, Doc: "Fields beside it: [{title, value, args, short}]."})...),
+	of("rocketchat", "rocket_chat_", append(webhookLooks("rocket_chat_"),
+		Option{Name: "rocket_chat_msg_color", Kind: KindWord, Words: colours, Doc: "Its colour."},
+		Option{Name: "rocket_chat_alert_fields", Kind: KindAny, Doc: "Fields beside it: [{title, value, short}]."})...),
+	of("discord", "discord_",
+		Option{Name: "discord_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "discord_emoji_title", Kind: KindString, Doc: "The emoji before the title."},
+		Option{Name: "discord_embed_color", Kind: KindInt, Doc: "Its colour: 0xE24D42."},
+		Option{Name: "discord_embed_footer", Kind: KindString, Doc: "What stands below it."},
+		Option{Name: "discord_embed_icon_url", Kind: KindString, Doc: "The picture beside it."}),
+	of("googlechat", "googlechat_",
+		Option{Name: "googlechat_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "googlechat_format", Kind: KindWord, Words: []string{"basic", "card"}, Doc: "Its form."},
+		Option{Name: "googlechat_header_title", Kind: KindString, Doc: "Of a card: its title."},
+		Option{Name: "googlechat_header_subtitle", Kind: KindString, Doc: "Of a card: what stands below the title."},
+		Option{Name: "googlechat_header_image", Kind: KindString, Doc: "Of a card: its picture."},
+		Option{Name: "googlechat_footer_kibanalink", Kind: KindString, Doc: "Of a card: a link below it."}),
+	of("ms_teams", "ms_teams_",
+		Option{Name: "ms_teams_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "ms_teams_alert_summary", Kind: KindString, Doc: "Its title, instead of the subject."},
+		Option{Name: "ms_teams_theme_color", Kind: KindString, Doc: "Its colour: #ff0000."},
+		Option{Name: "ms_teams_alert_fixed_width", Kind: KindBool, Doc: "The text as code."},
+		Option{Name: "ms_teams_alert_facts", Kind: KindAny, Doc: "Fields beside it: [{name, value}]."}),
+	of("ms_power_automate", "ms_power_automate_",
+		Option{Name: "ms_power_automate_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "ms_power_automate_webhook_url_from_field", Kind: KindAny, Standing: Refused, Why: "where an alert goes must not be written by an event", Doc: "The field with the webhook."},
+		Option{Name: "ms_power_automate_alert_summary", Kind: KindString, Doc: "Its title, instead of the subject."},
+		Option{Name: "ms_power_automate_summary_text_size", Kind: KindWord, Words: []string{"large", "default", "small", "medium", "extraLarge"}, Doc: "The size of the title."},
+		Option{Name: "ms_power_automate_body_text_size", Kind: KindWord, Words: []string{"default", "small", "medium", "large", "extraLarge"}, Doc: "The size of the text."},
+		Option{Name: "ms_power_automate_teams_card_width_full", Kind: KindBool, Doc: "As wide as there is room."},
+		Option{Name: "ms_power_automate_alert_facts", Kind: KindAny, Doc: "Fields beside it: [{name, value}]."}),
+	of("telegram", "telegram_",
+		Option{Name: "telegram_bot_token", Kind: KindString, Secret: true, Doc: "The bot that it is from."},
+		Option{Name: "telegram_room_id", Kind: KindString, Doc: "The chat that it goes to."},
+		Option{Name: "telegram_api_url", Kind: KindString, Doc: "Where the API is; api.telegram.org."},
+		Option{Name: "telegram_parse_mode", Kind: KindWord, Words: []string{"markdown", "markdownV2", "html"}, Doc: "How Telegram reads it."},
+		Option{Name: "telegram_thread_id", Kind: KindString, Doc: "The topic within the chat."}),
+	mailOptions,
+	of("pagerduty", "pagerduty_", pagerdutyOptions...),
+	of("opsgenie", "opsgenie_", opsgenieOptions...),
+	of("twilio", "twilio_",
+		Option{Name: "twilio_account_sid", Kind: KindString, Doc: "The account."},
+		Option{Name: "twilio_auth_token", Kind: KindString, Secret: true, Doc: "Its token."},
+		Option{Name: "twilio_to_number", Kind: KindStrings, Doc: "Whom it goes to."},
+		Option{Name: "twilio_from_number", Kind: KindString, Doc: "Who it is from."},
+		Option{Name: "twilio_message_service_sid", Kind: KindString, Doc: "The service that it is from, instead of a number."},
+		Option{Name: "twilio_use_copilot", Kind: KindBool, Doc: "Use the service."}),
+	of("post", "http_post_",
+		Option{Name: "http_post_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "http_post_payload", Kind: KindMap, Doc: "Names with the fields whose values are sent."},
+		Option{Name: "http_post_static_payload", Kind: KindMap, Secret: true, Doc: "Names with values that are sent as they are."},
+		Option{Name: "http_post_headers", Kind: KindMap, Secret: true, Doc: "Headers of the request."},
+		Option{Name: "http_post_all_values", Kind: KindBool, Doc: "Send all fields of the match, too."}),
+	of("post2", "http_post2_",
+		Option{Name: "http_post2_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "http_post2_payload", Kind: KindAny, Doc: "What is sent: names with templates, or one template."},
+		Option{Name: "http_post2_raw_fields", Kind: KindMap, Doc: "Names with the fields whose values are sent."},
+		Option{Name: "http_post2_static_payload", Kind: KindMap, Secret: true, Doc: "Names with values that are sent as they are."},
+		Option{Name: "http_post2_headers", Kind: KindAny, Secret: true, Doc: "Headers of the request: names with templates."},
+		Option{Name: "http_post2_all_values", Kind: KindBool, Doc: "Send all fields of the match, too."}),
+)

@@ -1,0 +1,141 @@
+package alert
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stint-run/stint/internal/alertstore"
+	"github.com/stint-run/stint/internal/notify"
+)
+
+// Watcher looks whether rules are evaluated. Both a tick and each scheduler ask it, the latter without any worker or queue: when
+// evaluation stands still as a whole, it is the scheduler that tells, by itself.
+type Watcher struct {
+	Store *alertstore.Store
+	// Channels are told that a rule stands still, or that a channel takes no messages.
+	Channels []string
+	// Heartbeat is how long a rule may go unevaluated that says nothing about it; 0: three times its run_every, and at least DefaultHeartbeat.
+	Heartbeat time.Duration
+	// SignOfLife is when the channels of it are told, each day, that rules are evaluated; without channels, never.
+	SignOfLife SignOfLife
+}
+
+// SignOfLife is a message each day that says nothing but that it could be sent.
+type SignOfLife struct {
+	Channels []string
+	At       time.Duration  // since midnight
+	Zone     *time.Location // of it; nil is UTC
+}
+
+// DefaultHeartbeat is the least time after which a rule stands still that says nothing about it.
+const DefaultHeartbeat = 5 * time.Minute
+
+// Silent is a rule that is not evaluated.
+type Silent struct {
+	Rule string
+	For  time.Duration
+}
+
+// Silent lists the rules that have not been evaluated within their heartbeat, those that have been for longest first.
+func (w *Watcher) Silent(ctx context.Context, now time.Time) ([]Silent, error) {
+	fresh, err := w.Store.Fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var suspects []string
+	for name, last := range fresh {
+		if now.Sub(last) > min(cmp.Or(w.Heartbeat, DefaultHeartbeat), DefaultHeartbeat) {
+			suspects = append(suspects, name)
+		}
+	}
+	if len(suspects) == 0 {
+		return nil, nil
+	}
+	texts, err := w.Store.RulesOf(ctx, suspects)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := Decode(texts)
+	if err != nil {
+		return nil, err
+	}
+	var out []Silent
+	for name, r := range rules {
+		if still := now.Sub(fresh[name]); still > HeartbeatOf(r.Heartbeat, w.Heartbeat, r.RunEvery+r.QueryDelay) && r.LimitExecution == "" {
+			out = append(out, Silent{name, still})
+		}
+	}
+	slices.SortFunc(out, func(a, b Silent) int { return cmp.Or(cmp.Compare(b.For, a.For), cmp.Compare(a.Rule, b.Rule)) })
+	return out, nil
+}
+
+// HeartbeatOf is how long a rule may go unevaluated: what it says itself, what the configuration says, or three times its interval.
+func HeartbeatOf(own, configured, every time.Duration) time.Duration {
+	return cmp.Or(own, configured, max(3*every, DefaultHeartbeat))
+}
+
+// Look tells that rules stand still, once until they are evaluated again, and gives the sign of life of the day.
+func (w *Watcher) Look(ctx context.Context, now time.Time) error {
+	silent, err := w.Silent(ctx, now)
+	if err != nil {
+		return err
+	}
+	const sign = "rules stand still"
+	switch {
+	case len(silent) > 0 && len(w.Channels) > 0:
+		subject := fmt.Sprintf("stint: %d alert rules are not evaluated", len(silent))
+		if len(silent) == 1 {
+			subject = "stint: the alert rule " + silent[0].Rule + " is not evaluated"
+		}
+		var text strings.Builder
+		text.WriteString("What these rules watch is not watched:\n")
+		for _, s := range silent[:min(len(silent), 20)] {
+			fmt.Fprintf(&text, "- %s, for %v\n", s.Rule, s.For.Round(time.Second))
+		}
+		if more := len(silent) - 20; more > 0 {
+			fmt.Fprintf(&text, "and %d more\n", more)
+		}
+		text.WriteString("`stint alert check` says why: no worker runs, a source does not answer, or the rule is wrong.")
+		if _, err := w.Store.Post(ctx, sign, now, w.Channels, notify.Message{Event: notify.Opened, Severity: "critical", Subject: subject, Text: text.String()}); err != nil {
+			return err
+		}
+	case len(silent) == 0:
+		if err := w.Store.Withdraw(ctx, sign); err != nil {
+			return err
+		}
+	}
+	return w.signOfLife(ctx, now, len(silent))
+}
+
+// signOfLife is not given while a rule stands still: that it is missing is the message.
+func (w *Watcher) signOfLife(ctx context.Context, now time.Time, silent int) error {
+	if len(w.SignOfLife.Channels) == 0 || silent > 0 {
+		return nil
+	}
+	day := now.In(cmp.Or(w.SignOfLife.Zone, time.UTC))
+	if since := time.Duration(day.Hour())*time.Hour + time.Duration(day.Minute())*time.Minute; since < w.SignOfLife.At {
+		return nil
+	}
+	fresh, err := w.Store.Fresh(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = w.Store.Post(ctx, "sign of life "+day.Format(time.DateOnly), now, w.SignOfLife.Channels, notify.Message{Event: notify.Opened, Severity: "info",
+		Subject: fmt.Sprintf("stint: %d alert rules are evaluated", len(fresh)), Text: "This comes once a day. When it does not, look why."})
+	return err
+}
+
+// GaveUp tells the other channels that one takes no messages, once an hour.
+func (w *Watcher) GaveUp(ctx context.Context, o alertstore.Outgoing, reason string, now time.Time) error {
+	others := slices.DeleteFunc(slices.Clone(w.Channels), func(c string) bool { return c == o.Channel })
+	if len(others) == 0 {
+		return nil
+	}
+	_, err := w.Store.Post(ctx, "channel "+o.Channel+" "+now.Format("2006-01-02T15"), now, others, notify.Message{Event: notify.Opened, Severity: "error",
+		Subject: "stint: the channel " + o.Channel + " takes no messages", Text: "A message did not arrive and is given up: " + o.Subject + "\n" + reason})
+	return err
+}
