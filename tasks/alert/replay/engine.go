@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stint-run/stint/internal/docsearch"
 	"github.com/stint-run/stint/internal/document"
 	"github.com/stint-run/stint/tasks/alert/condition"
 	"github.com/stint-run/stint/tasks/alert/evaluate"
@@ -95,7 +96,10 @@ func (e *engine) play(o Options) error {
 	if e.rule, err = o.Rule(options); err != nil {
 		return err
 	}
-	events := e.table.Events
+	docs, since, err := documents(e.table)
+	if err != nil {
+		return err
+	}
 	e.plain = true
 	instances := map[string]bool{}
 	for i, s := range e.table.Steps {
@@ -113,7 +117,7 @@ func (e *engine) play(o Options) error {
 			e.restarts = append(e.restarts, now)
 			continue
 		case "run":
-			err = e.run(s, now, visible{events, now, s.SourceDown})
+			err = e.run(s, now, visible{docs, since, now, s.SourceDown})
 		case "pending":
 			err = e.pending(s, now)
 		default:
@@ -165,36 +169,38 @@ func numbers(v any) []int {
 	return out
 }
 
-// visible shows a source the events that can be searched at a time.
+// visible are the events that can be searched at a time.
 type visible struct {
-	all  []map[string]any
+	docs []docsearch.Document
+	at   map[string]time.Time // since when, by id; one that is not here always could be
 	now  time.Time
 	down bool
 }
 
 func (v visible) source() source.Source {
-	return source.Memory(func() ([]map[string]any, error) {
-		if v.down {
-			return nil, errors.New("the source is down")
-		}
-		var out []map[string]any
-		for _, doc := range v.all {
-			at, ok := doc["_indexed_at"]
-			if ok {
-				t, err := readTime(at, rule.Timestamp{})
-				if err != nil {
-					return nil, err
-				}
-				if t.After(v.now) {
-					continue
-				}
-				doc = maps.Clone(doc)
-				delete(doc, "_indexed_at")
+	if v.down {
+		return source.Broken(errors.New("the source is down"))
+	}
+	return source.NewEvents(source.Events{Documents: v.docs, Now: func() time.Time { return v.now },
+		Visible: func(d docsearch.Document) bool { return !v.at[d.ID].After(v.now) }})
+}
+
+// documents are the events of a table. The time from which one can be found is no part of it.
+func documents(t *Table) (docs []docsearch.Document, at map[string]time.Time, err error) {
+	at = map[string]time.Time{}
+	for i, doc := range t.Events {
+		id := document.Text(document.Value(doc, "_id"))
+		doc = maps.Clone(doc)
+		if v, ok := doc["_indexed_at"]; ok {
+			if at[id], err = readTime(v, rule.Timestamp{}); err != nil {
+				return nil, nil, fmt.Errorf("event %d: %w", i, err)
 			}
-			out = append(out, doc)
 		}
-		return out, nil
-	})
+		delete(doc, "_indexed_at")
+		delete(doc, "_id")
+		docs = append(docs, docsearch.Document{Index: "logs", ID: id, Source: doc})
+	}
+	return docs, at, nil
 }
 
 // run evaluates, writes what that gave, and tells it.
