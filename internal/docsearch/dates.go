@@ -342,3 +342,11 @@ func javaLayout(pattern string) (layout, unit string, err error) {
 	}
 	return b.String(), unit, nil
 }
+
+// ParseTime reads a time as documents have it: ISO 8601 from the day on, T or a space before the hour, UTC where no offset is given.
+func ParseTime(s string) (time.Time, bool) {
+	if len(s) < len("2006-01-02") {
+		return time.Time{}, false
+	}
+	return parseISO(s, false, time.UTC)
+}

@@ -158,3 +158,6 @@ func numeric(text string) (string, error) {
 	}
 	return "(?:" + strings.Join(words, "|") + ")", nil
 }
+
+// Wildcard reports whether a name fits a pattern of * and ?.
+func Wildcard(pattern, name string) bool { return globPattern(pattern).match(name) }

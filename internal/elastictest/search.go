@@ -73,7 +73,7 @@ func (s *Server) resolve(index string, query url.Values) (docs []docsearch.Docum
 		name, without := strings.CutPrefix(name, "-")
 		found := false
 		for have := range s.indices {
-			if have == name || strings.Contains(name, "*") && wildcard(name, have) {
+			if have == name || strings.Contains(name, "*") && docsearch.Wildcard(name, have) {
 				found, chosen[have] = true, !without
 			}
 		}
@@ -91,11 +91,6 @@ func (s *Server) resolve(index string, query url.Values) (docs []docsearch.Docum
 		return nil, 0, refuse(http.StatusNotFound, "index_not_found_exception", "no such index [%s]", index)
 	}
 	return docs, n, nil
-}
-
-func wildcard(pattern, name string) bool {
-	ok, err := docsearch.Match(map[string]any{"wildcard": map[string]any{"name": pattern}}, map[string]any{"name": name})
-	return ok && err == nil
 }
 
 func (s *Server) searches(r *http.Request, index string, text []byte) (map[string]any, *failure) {

@@ -80,21 +80,16 @@ func momentClock(d sqldb.Dialect) clock {
 // numberClock counts units since 1970. Of whole numbers a bound is one too, so that an index on them is of use.
 func numberClock(unit time.Duration, kind sqlKind) clock {
 	bound := func(t time.Time) any {
-		whole, rest := t.Unix()*int64(time.Second/unit), t.Nanosecond()
-		whole += int64(rest / int(unit))
-		if rest %= int(unit); kind == kindInteger || rest == 0 {
+		whole := t.Unix()*int64(time.Second/unit) + int64(t.Nanosecond()/int(unit))
+		rest := t.Nanosecond() % int(unit)
+		if kind == kindInteger {
 			return whole
 		}
-		return float64(whole) + float64(rest)/float64(unit)
-	}
-	if kind == kindDecimal || kind == kindFloat {
-		inner := bound
-		bound = func(t time.Time) any { // the types of PostgreSQL are compared with their own
-			if n, ok := inner(t).(int64); ok {
-				return float64(n)
-			}
-			return inner(t)
+		// By its digits: added up, it could be the neighbour of the float that the same time is in a row.
+		if f, err := strconv.ParseFloat(fmt.Sprintf("%d.%09d", whole, int64(rest)*int64(time.Second/unit)), 64); err == nil && whole >= 0 {
+			return f
 		}
+		return float64(whole) + float64(rest)/float64(unit)
 	}
 	return clock{
 		exact: true,

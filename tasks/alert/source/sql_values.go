@@ -32,7 +32,10 @@ func floatValue(f float64) any {
 	case math.IsInf(f, -1):
 		return json.Number("-" + infinite)
 	}
-	return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
+	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
+		return json.Number(strconv.FormatFloat(f, 'e', -1, 64))
+	}
+	return json.Number(strconv.FormatFloat(f, 'f', -1, 64)) // as JSON is usually written
 }
 
 // timeText writes a time as documents have it: with the offset that it has, or Z.
