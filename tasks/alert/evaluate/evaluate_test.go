@@ -163,7 +163,9 @@ func TestWindowsThatAreCaughtUpGiveWhatTheyWouldHaveGivenInTime(t *testing.T) {
 	s.now = zero.Add(2 * time.Hour)
 	for _, r := range []*rule.Rule{
 		anyRule(func(r *rule.Rule) { r.Realert, r.QueryKey = 7*time.Minute, []string{"u"} }),
-		anyRule(func(r *rule.Rule) { r.Type, r.NumEvents, r.Timeframe, r.Realert = rule.Frequency, 12, 3*time.Minute, 2*time.Minute }),
+		anyRule(func(r *rule.Rule) {
+			r.Type, r.NumEvents, r.Timeframe, r.Realert = rule.Frequency, 12, 3*time.Minute, 2*time.Minute
+		}),
 		anyRule(func(r *rule.Rule) { r.Type, r.Threshold, r.Timeframe = rule.Flatline, 3, 2*time.Minute }),
 		anyRule(func(r *rule.Rule) { r.Aggregation.For = 4 * time.Minute }),
 		anyRule(func(r *rule.Rule) { r.Realert, r.ExponentialRealert = time.Minute, 20*time.Minute }),
