@@ -71,13 +71,13 @@ func run(t *testing.T, db *sqldb.DB, statements ...string) {
 	}
 }
 
-// window is (t0+from, t0+to] of a table called ev, by its column happened.
-func window(from, to time.Duration) source.Query {
+// within is (t0+from, t0+to] of a table called ev, by its column happened.
+func within(from, to time.Duration) source.Query {
 	return source.Query{Index: "ev", Field: "happened", Type: "iso", Start: t0.Add(from), End: t0.Add(to)}
 }
 
-// search returns all hits.
-func search(t *testing.T, src source.Source, q source.Query) []source.Hit {
+// hitsOf returns all hits.
+func hitsOf(t *testing.T, src source.Source, q source.Query) []source.Hit {
 	t.Helper()
 	hits, _ := searched(t, src, q)
 	return hits
@@ -144,10 +144,10 @@ func TestRowsOfATableAreTheEventsOfAWindow(t *testing.T) {
 		}
 		statements = append(statements, "INSERT INTO ev (id, happened, host) VALUES (9, NULL, 'never')", "INSERT INTO ev (id, happened) VALUES (7, "+written(d, t0.Add(45*time.Second))+")")
 		src := source.NewSQL(database(t, d, statements...))
-		q := window(0, time.Minute)
+		q := within(0, time.Minute)
 		q.IDField = "id"
 		var got []string
-		hits := search(t, src, q)
+		hits := hitsOf(t, src, q)
 		for _, h := range hits {
 			got = append(got, h.ID)
 		}
@@ -169,10 +169,10 @@ func TestRowsOfATableAreTheEventsOfAWindow(t *testing.T) {
 		if rest, found := searched(t, src, q); len(rest) != 2 || found.Known != 2 {
 			t.Errorf("after what is known: %d hits, %+v", len(rest), found)
 		}
-		q = window(0, time.Minute)
+		q = within(0, time.Minute)
 		q.Index, q.Text = "", "SELECT host, min(happened) AS seen FROM ev WHERE n IS NOT NULL GROUP BY host -- by host;"
 		q.Field = "seen"
-		if hits := search(t, src, q); len(hits) != 1 || lower(hits[0].Doc)["host"] != "web-0" || lower(hits[0].Doc)["seen"] != "2026-03-01T12:00:00.5Z" {
+		if hits := hitsOf(t, src, q); len(hits) != 1 || lower(hits[0].Doc)["host"] != "web-0" || lower(hits[0].Doc)["seen"] != "2026-03-01T12:00:00.5Z" {
 			t.Errorf("of a query: %v", hits)
 		}
 	})
@@ -194,7 +194,7 @@ func TestFiltersCountsAndMetricsOfRows(t *testing.T) {
 		statements = append(statements, fmt.Sprintf("INSERT INTO ev VALUES (%s, 'web-%d', %d, %d, '{a,b}')", written(sqldb.Postgres, t0.Add(time.Duration(i+1)*time.Second)), i%3, 200+100*(i%4), i))
 	}
 	src := source.NewSQL(database(t, sqldb.Postgres, statements...))
-	q := window(0, time.Hour)
+	q := within(0, time.Hour)
 	q.PageSize = 7
 	q.Filter = []map[string]any{{"range": map[string]any{"code": map[string]any{"gte": json.Number("400")}}}, {"terms": map[string]any{"host.keyword": []any{"web-1", "web-2"}}}}
 	ctx := context.Background()
@@ -218,7 +218,7 @@ func TestFiltersCountsAndMetricsOfRows(t *testing.T) {
 	if _, err := src.Terms(ctx, q, "host", 1, 1); err == nil || tasks.HintOf(err) == "" {
 		t.Errorf("more terms than are asked for: %v", err)
 	}
-	if terms, err := src.Terms(ctx, window(0, time.Hour), "tags", 100, 2); err != nil || len(terms) != 2 || terms[0].Count != 100 {
+	if terms, err := src.Terms(ctx, within(0, time.Hour), "tags", 100, 2); err != nil || len(terms) != 2 || terms[0].Count != 100 {
 		t.Errorf("the terms of lists are %v, %v", terms, err)
 	}
 	answer, events, err := src.Aggregate(ctx, q, map[string]any{"avg_took": map[string]any{"avg": map[string]any{"field": "took"}}})
@@ -232,9 +232,9 @@ func TestFiltersCountsAndMetricsOfRows(t *testing.T) {
 	if _, err := src.Count(ctx, q); !tasks.IsPermanent(err) {
 		t.Errorf("a filter that nobody knows: %v", err)
 	}
-	q = window(0, time.Hour)
+	q = within(0, time.Hour)
 	q.Include = []string{"co*"}
-	if hits := search(t, src, q); len(hits) != 100 || len(hits[0].Doc) != 4 || hits[0].Doc["code"] != json.Number("200") || hits[0].Doc["happened"] != "2026-03-01T12:00:01Z" {
+	if hits := hitsOf(t, src, q); len(hits) != 100 || len(hits[0].Doc) != 4 || hits[0].Doc["code"] != json.Number("200") || hits[0].Doc["happened"] != "2026-03-01T12:00:01Z" {
 		t.Errorf("with some fields: %v", hits[0].Doc)
 	}
 }

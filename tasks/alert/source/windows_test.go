@@ -35,7 +35,7 @@ func inWindows(t *testing.T, src source.Source, q source.Query, ends []time.Dura
 	var ids []string
 	for i := 1; i < len(ends); i++ {
 		q.Start, q.End = t0.Add(ends[i-1]), t0.Add(ends[i])
-		hits := search(t, src, q)
+		hits := hitsOf(t, src, q)
 		for _, h := range hits {
 			if h.At.Before(q.Start) || h.At.After(q.End) {
 				t.Errorf("an event of %v is in (%v, %v]", h.At, q.Start, q.End)
@@ -83,7 +83,7 @@ func TestWindowsThatFollowOneAnotherLoseAndRepeatNoRow(t *testing.T) {
 				}
 				reading := database(t, d, "CREATE TABLE ev (id integer, happened "+kind.column(d)+")", insert(400))
 				src := source.NewSQL(reading)
-				q := window(0, 0)
+				q := within(0, 0)
 				q.Type, q.IDField, q.PageSize = kind.typ, "id", 17
 				ids := inWindows(t, src, q, cuts(r, events))
 				eachOnce(t, ids, events)
@@ -137,7 +137,7 @@ func TestWindowsThatFollowOneAnotherLoseAndRepeatNoSample(t *testing.T) {
 	for seed, step := range []time.Duration{time.Second, 15 * time.Second, 7 * time.Second, 2500 * time.Millisecond} {
 		q := source.Query{Text: "m", Field: "@timestamp", Step: step, Start: t0, End: t0.Add(time.Hour)}
 		var whole []string
-		for _, h := range search(t, src, q) {
+		for _, h := range hitsOf(t, src, q) {
 			whole = append(whole, h.ID)
 		}
 		if len(whole) != 4*int(t0.Add(time.Hour).UnixNano()/int64(step)-t0.UnixNano()/int64(step)) {
@@ -155,7 +155,7 @@ func TestAQueryEndsWithWhoHasAskedForIt(t *testing.T) {
 	why := errors.New("enough")
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 300*time.Millisecond, why)
 	defer cancel()
-	q := window(0, time.Hour)
+	q := within(0, time.Hour)
 	q.Text = "SELECT TIMESTAMP '2026-03-01 12:00:01' AS happened, pg_sleep(60)::text AS slept"
 	begun := time.Now()
 	if _, err := src.Search(ctx, q, func([]source.Hit) error { return nil }); !errors.Is(err, why) || time.Since(begun) > 20*time.Second {
