@@ -30,7 +30,7 @@ func TestASourceIsChosenByItsConnectionAndOpenedOnce(t *testing.T) {
 	db := database(t, sqldb.SQLite, "CREATE TABLE ev (happened datetime)")
 	search := &closing{}
 	var databases, searches atomic.Int32
-	places := map[string]string{"db": "sqlite:x.db", "prom": "prometheus://h", "logs": "https://h", "files": "csv:dir", "ids": "redis://h"}
+	places := map[string]string{"db": "sqlite:x.db", "prom": "prometheus://h", "logs": "elasticsearch://h", "files": "csv:dir", "ids": "redis://h"}
 	sources := source.NewSources(source.Options{
 		Locate: func(name string) (sqldb.Location, error) {
 			if places[name] == "" {
@@ -68,7 +68,7 @@ func TestASourceIsChosenByItsConnectionAndOpenedOnce(t *testing.T) {
 	if databases.Load() != 2 || searches.Load() != 1 || opened[0] != opened[2] || opened[1] != source.Source(search) || opened[0] == opened[1] {
 		t.Errorf("databases were opened %d times, searches %d times: %v", databases.Load(), searches.Load(), opened)
 	}
-	if n, err := opened[0].Count(ctx, within(0, 1)); err != nil || n != 0 {
+	if n, err := opened[0].Count(ctx, windowOf(0, 1)); err != nil || n != 0 {
 		t.Errorf("%d events, %v", n, err)
 	}
 	if _, err := sources.Open(ctx, "prom"); err != nil {

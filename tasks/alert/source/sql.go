@@ -42,7 +42,7 @@ type shape struct {
 	from  string // what goes behind FROM
 	time  string // the database's names
 	id    string // "" without one
-	clock columnClock
+	clock sqlClock
 }
 
 // each implements feed.
@@ -201,7 +201,7 @@ func (sh *shape) find(d sqldb.Dialect, columns []sqlColumn, q Query) error {
 		return err
 	}
 	sh.time = names[at]
-	if sh.clock, err = columnClockOf(d, columns[at], q); err != nil {
+	if sh.clock, err = sqlClockOf(d, columns[at], q); err != nil {
 		return err
 	}
 	if q.IDField == "" {

@@ -13,8 +13,8 @@ import (
 	"github.com/stint-run/stint/tasks"
 )
 
-// columnClock is how a column carries the time of its rows.
-type columnClock struct {
+// sqlClock is how a column carries the time of its rows.
+type sqlClock struct {
 	// exact says that the database knows which rows are in the window, and their order.
 	exact bool
 	// between returns the condition for a column; place adds an argument and returns its place.
@@ -30,8 +30,8 @@ const (
 	typeCustom = "custom"
 )
 
-// columnClockOf chooses by the type of the column, and by what the rule says of numbers.
-func columnClockOf(d sqldb.Dialect, c sqlColumn, q Query) (columnClock, error) {
+// sqlClockOf chooses by the type of the column, and by what the rule says of numbers.
+func sqlClockOf(d sqldb.Dialect, c sqlColumn, q Query) (sqlClock, error) {
 	kind := c.kind
 	if d == sqldb.SQLite { // a column may hold anything, whatever it is declared as
 		kind = kindText
@@ -41,34 +41,34 @@ func columnClockOf(d sqldb.Dialect, c sqlColumn, q Query) (columnClock, error) {
 	}
 	switch kind {
 	case kindMoment, kindDay:
-		return momentColumn(d), nil
+		return momentClock(d), nil
 	case kindInteger, kindFloat, kindDecimal:
 		switch q.Type {
 		case typeUnix:
-			return numberColumn(time.Second, kind), nil
+			return numberClock(time.Second, kind), nil
 		case typeUnixMS:
-			return numberColumn(time.Millisecond, kind), nil
+			return numberClock(time.Millisecond, kind), nil
 		}
-		return columnClock{}, tasks.WithHint(nil, "say timestamp_type: unix (seconds) or unix_ms (milliseconds)", "column %s is of type %s: the rule does not say what its numbers count", c.name, c.typ)
+		return sqlClock{}, tasks.WithHint(nil, "say timestamp_type: unix (seconds) or unix_ms (milliseconds)", "column %s is of type %s: the rule does not say what its numbers count", c.name, c.typ)
 	case kindText:
 		if q.Type == typeCustom {
-			return columnClock{}, tasks.WithHint(nil, "make a timestamp of it with query:", "timestamp_type custom is not known of SQL databases")
+			return sqlClock{}, tasks.WithHint(nil, "make a timestamp of it with query:", "timestamp_type custom is not known of SQL databases")
 		}
 		if q.Type == typeUnix || q.Type == typeUnixMS {
-			return columnClock{}, tasks.WithHint(nil, "make a number of it with query:", "column %s is of type %s, which holds no numbers", c.name, c.typ)
+			return sqlClock{}, tasks.WithHint(nil, "make a number of it with query:", "column %s is of type %s, which holds no numbers", c.name, c.typ)
 		}
-		return textColumn(d), nil
+		return textClock(d), nil
 	}
-	return columnClock{}, tasks.WithHint(nil, "name a timestamp with timestamp_field, or make one with query:", "column %s is of type %s, which holds no time", c.name, c.typ)
+	return sqlClock{}, tasks.WithHint(nil, "name a timestamp with timestamp_field, or make one with query:", "column %s is of type %s, which holds no time", c.name, c.typ)
 }
 
-// momentColumn is a timestamp. Windows that follow one another are cut off at the same place, so that no row is lost or seen twice.
-func momentColumn(d sqldb.Dialect) columnClock {
+// momentClock is a timestamp. Windows that follow one another are cut off at the same place, so that no row is lost or seen twice.
+func momentClock(d sqldb.Dialect) sqlClock {
 	unit := time.Microsecond
 	if d == sqldb.SQLServer {
 		unit = 100 * time.Nanosecond
 	}
-	return columnClock{
+	return sqlClock{
 		exact: true,
 		between: func(column string, q Query, place func(any) string) string {
 			return column + " > " + place(q.Start.UTC().Truncate(unit)) + " AND " + column + " <= " + place(q.End.UTC().Truncate(unit))
@@ -77,8 +77,8 @@ func momentColumn(d sqldb.Dialect) columnClock {
 	}
 }
 
-// numberColumn counts units since 1970. Of whole numbers a bound is one too, so that an index on them is of use.
-func numberColumn(unit time.Duration, kind sqlKind) columnClock {
+// numberClock counts units since 1970. Of whole numbers a bound is one too, so that an index on them is of use.
+func numberClock(unit time.Duration, kind sqlKind) sqlClock {
 	bound := func(t time.Time) any {
 		whole := t.Unix()*int64(time.Second/unit) + int64(t.Nanosecond()/int(unit))
 		rest := t.Nanosecond() % int(unit)
@@ -91,7 +91,7 @@ func numberColumn(unit time.Duration, kind sqlKind) columnClock {
 		}
 		return float64(whole) + float64(rest)/float64(unit)
 	}
-	return columnClock{
+	return sqlClock{
 		exact: true,
 		between: func(column string, q Query, place func(any) string) string {
 			return column + " > " + place(bound(q.Start)) + " AND " + column + " <= " + place(bound(q.End))
@@ -103,10 +103,10 @@ func numberColumn(unit time.Duration, kind sqlKind) columnClock {
 // furthestZone is how far a local time can be from UTC.
 const furthestZone = 15 * time.Hour
 
-// textColumn is ISO 8601 as text. Texts with and without T, fraction and zone are in no common order, but their days are: the database
+// textClock is ISO 8601 as text. Texts with and without T, fraction and zone are in no common order, but their days are: the database
 // is asked for the days of the window, and some more for the zones.
-func textColumn(d sqldb.Dialect) columnClock {
-	return columnClock{
+func textClock(d sqldb.Dialect) sqlClock {
+	return sqlClock{
 		between: func(column string, q Query, place func(any) string) string {
 			first := q.Start.UTC().Add(-furthestZone).Format(time.DateOnly)
 			end := q.End.UTC().Add(furthestZone).AddDate(0, 0, 1).Format(time.DateOnly)

@@ -71,8 +71,8 @@ func run(t *testing.T, db *sqldb.DB, statements ...string) {
 	}
 }
 
-// within is (t0+from, t0+to] of a table called ev, by its column happened.
-func within(from, to time.Duration) source.Query {
+// windowOf is (t0+from, t0+to] of a table called ev, by its column happened.
+func windowOf(from, to time.Duration) source.Query {
 	return source.Query{Index: "ev", Field: "happened", Type: "iso", Start: t0.Add(from), End: t0.Add(to)}
 }
 
@@ -144,7 +144,7 @@ func TestRowsOfATableAreTheEventsOfAWindow(t *testing.T) {
 		}
 		statements = append(statements, "INSERT INTO ev (id, happened, host) VALUES (9, NULL, 'never')", "INSERT INTO ev (id, happened) VALUES (7, "+written(d, t0.Add(45*time.Second))+")")
 		src := source.NewSQL(database(t, d, statements...))
-		q := within(0, time.Minute)
+		q := windowOf(0, time.Minute)
 		q.IDField = "id"
 		var got []string
 		hits := hitsOf(t, src, q)
@@ -169,7 +169,7 @@ func TestRowsOfATableAreTheEventsOfAWindow(t *testing.T) {
 		if rest, found := searched(t, src, q); len(rest) != 2 || found.Known != 2 {
 			t.Errorf("after what is known: %d hits, %+v", len(rest), found)
 		}
-		q = within(0, time.Minute)
+		q = windowOf(0, time.Minute)
 		q.Index, q.Text = "", "SELECT host, min(happened) AS seen FROM ev WHERE n IS NOT NULL GROUP BY host -- by host;"
 		q.Field = "seen"
 		if hits := hitsOf(t, src, q); len(hits) != 1 || lower(hits[0].Doc)["host"] != "web-0" || lower(hits[0].Doc)["seen"] != "2026-03-01T12:00:00.5Z" {
@@ -194,7 +194,7 @@ func TestFiltersCountsAndMetricsOfRows(t *testing.T) {
 		statements = append(statements, fmt.Sprintf("INSERT INTO ev VALUES (%s, 'web-%d', %d, %d, '{a,b}')", written(sqldb.Postgres, t0.Add(time.Duration(i+1)*time.Second)), i%3, 200+100*(i%4), i))
 	}
 	src := source.NewSQL(database(t, sqldb.Postgres, statements...))
-	q := within(0, time.Hour)
+	q := windowOf(0, time.Hour)
 	q.PageSize = 7
 	q.Filter = []map[string]any{{"range": map[string]any{"code": map[string]any{"gte": json.Number("400")}}}, {"terms": map[string]any{"host.keyword": []any{"web-1", "web-2"}}}}
 	ctx := context.Background()
@@ -218,7 +218,7 @@ func TestFiltersCountsAndMetricsOfRows(t *testing.T) {
 	if _, err := src.Terms(ctx, q, "host", 1, 1); err == nil || tasks.HintOf(err) == "" {
 		t.Errorf("more terms than are asked for: %v", err)
 	}
-	if terms, err := src.Terms(ctx, within(0, time.Hour), "tags", 100, 2); err != nil || len(terms) != 2 || terms[0].Count != 100 {
+	if terms, err := src.Terms(ctx, windowOf(0, time.Hour), "tags", 100, 2); err != nil || len(terms) != 2 || terms[0].Count != 100 {
 		t.Errorf("the terms of lists are %v, %v", terms, err)
 	}
 	answer, events, err := src.Aggregate(ctx, q, map[string]any{"avg_took": map[string]any{"avg": map[string]any{"field": "took"}}})
@@ -232,7 +232,7 @@ func TestFiltersCountsAndMetricsOfRows(t *testing.T) {
 	if _, err := src.Count(ctx, q); !tasks.IsPermanent(err) {
 		t.Errorf("a filter that nobody knows: %v", err)
 	}
-	q = within(0, time.Hour)
+	q = windowOf(0, time.Hour)
 	q.Include = []string{"co*"}
 	if hits := hitsOf(t, src, q); len(hits) != 100 || len(hits[0].Doc) != 4 || hits[0].Doc["code"] != json.Number("200") || hits[0].Doc["happened"] != "2026-03-01T12:00:01Z" {
 		t.Errorf("with some fields: %v", hits[0].Doc)

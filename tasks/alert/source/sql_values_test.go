@@ -56,7 +56,7 @@ func TestValuesOfEachTypeAreWhatJSONHas(t *testing.T) {
 	} {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
-			hits := hitsOf(t, source.NewSQL(database(t, d, table.make...)), within(0, time.Minute))
+			hits := hitsOf(t, source.NewSQL(database(t, d, table.make...)), windowOf(0, time.Minute))
 			if len(hits) != 1 {
 				t.Fatalf("%d hits", len(hits))
 			}
@@ -104,7 +104,7 @@ func TestTimesAreReadInTheFormThatTheRuleNames(t *testing.T) {
 				}
 				statements = append(statements, "INSERT INTO ev VALUES (200, NULL)")
 				src := source.NewSQL(database(t, d, statements...))
-				q := within(0, 30*time.Second)
+				q := windowOf(0, 30*time.Second)
 				q.Type, q.IDField = c.of, "id"
 				hits := hitsOf(t, src, q)
 				if len(hits) != 30 || hits[0].ID != "30" || hits[29].ID != "59" || !hits[0].At.Equal(second(1)) {
@@ -147,7 +147,7 @@ func TestWhatAColumnCannotBeIsSaidBeforeItIsAskedFor(t *testing.T) {
 		"two statements":     {func(q *source.Query) { q.Text = "SELECT happened FROM ev) x; DROP TABLE ev; SELECT (1" }, ""},
 		"a write in a query": {func(q *source.Query) { q.Text = "WITH w AS (DELETE FROM ev RETURNING *) SELECT * FROM w" }, ""},
 	} {
-		q := within(0, time.Minute)
+		q := windowOf(0, time.Minute)
 		c.change(&q)
 		_, err := src.Count(context.Background(), q)
 		if !tasks.IsPermanent(err) || tasks.HintOf(err) == "" || !strings.Contains(err.Error(), c.want) {
@@ -158,11 +158,11 @@ func TestWhatAColumnCannotBeIsSaidBeforeItIsAskedFor(t *testing.T) {
 		t.Errorf("the table has %d rows, %v", n, err)
 	}
 	texts := source.NewSQL(database(t, sqldb.Postgres, "CREATE TABLE ev (happened text)", "INSERT INTO ev VALUES ('2026-03-01 at noon')"))
-	if _, err := texts.Count(context.Background(), within(-time.Hour, time.Hour)); err == nil || !strings.Contains(err.Error(), "has no time in 2026-03-01 at noon") || tasks.HintOf(err) == "" {
+	if _, err := texts.Count(context.Background(), windowOf(-time.Hour, time.Hour)); err == nil || !strings.Contains(err.Error(), "has no time in 2026-03-01 at noon") || tasks.HintOf(err) == "" {
 		t.Errorf("a text that is no time: %v", err)
 	}
 	numbers := source.NewSQL(database(t, sqldb.SQLite, "CREATE TABLE ev (happened)", "INSERT INTO ev VALUES (1772366400)"))
-	if _, err := numbers.Count(context.Background(), within(-time.Hour, time.Hour)); err == nil || !strings.Contains(err.Error(), "it is no text") {
+	if _, err := numbers.Count(context.Background(), windowOf(-time.Hour, time.Hour)); err == nil || !strings.Contains(err.Error(), "it is no text") {
 		t.Errorf("a number where texts are: %v", err)
 	}
 }
@@ -175,7 +175,7 @@ func TestRowsThatAreEqualAreEventsOfTheirOwn(t *testing.T) {
 			"INSERT INTO ev VALUES ("+written(d, t0.Add(2*time.Second))+", 'same')"))
 		ids := map[string]bool{}
 		for range 2 {
-			for _, h := range hitsOf(t, src, within(0, time.Minute)) {
+			for _, h := range hitsOf(t, src, windowOf(0, time.Minute)) {
 				ids[h.ID] = true
 			}
 		}
@@ -194,7 +194,7 @@ func TestATableThatHasChangedIsLookedAtAgain(t *testing.T) {
 	writer := open(t, at, sqldb.Options{})
 	run(t, writer, "CREATE TABLE ev (happened datetime)")
 	src := source.NewSQL(open(t, at, sqldb.Options{ReadOnly: true}))
-	q := within(0, time.Minute)
+	q := windowOf(0, time.Minute)
 	if hits := hitsOf(t, src, q); len(hits) != 0 {
 		t.Fatal(hits)
 	}

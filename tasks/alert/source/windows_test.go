@@ -83,7 +83,7 @@ func TestWindowsThatFollowOneAnotherLoseAndRepeatNoRow(t *testing.T) {
 				}
 				reading := database(t, d, "CREATE TABLE ev (id integer, happened "+kind.column(d)+")", insert(400))
 				src := source.NewSQL(reading)
-				q := within(0, 0)
+				q := windowOf(0, 0)
 				q.Type, q.IDField, q.PageSize = kind.typ, "id", 17
 				ids := inWindows(t, src, q, cuts(r, events))
 				eachOnce(t, ids, events)
@@ -155,7 +155,7 @@ func TestAQueryEndsWithWhoHasAskedForIt(t *testing.T) {
 	why := errors.New("enough")
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 300*time.Millisecond, why)
 	defer cancel()
-	q := within(0, time.Hour)
+	q := windowOf(0, time.Hour)
 	q.Text = "SELECT TIMESTAMP '2026-03-01 12:00:01' AS happened, pg_sleep(60)::text AS slept"
 	begun := time.Now()
 	if _, err := src.Search(ctx, q, func([]source.Hit) error { return nil }); !errors.Is(err, why) || time.Since(begun) > 20*time.Second {
