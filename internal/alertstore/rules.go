@@ -111,6 +111,12 @@ func (s *Store) Rules(ctx context.Context) (Set, error) {
 	return set, nil
 }
 
+// Published reports whether a set of rules has been published.
+func (s *Store) Published(ctx context.Context) (bool, error) {
+	known, err := s.rdb.HExists(ctx, rulesKey, "").Result()
+	return known, wrap(err, "look for rules")
+}
+
 // RulesOf reads some rules of the set; one that is in it no more is missing.
 func (s *Store) RulesOf(ctx context.Context, names []string) (map[string]json.RawMessage, error) {
 	out := map[string]json.RawMessage{}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"html"
 	"net"
 	netmail "net/mail"
 	"net/textproto"
@@ -36,6 +37,7 @@ type mailer struct {
 	// to, cc and bcc are as they were written; receivers are the addresses of all.
 	to, cc, bcc, receivers []string
 	replyTo                string
+	html                   bool
 }
 
 func openMail(s Spec) (Channel, error) {
@@ -59,6 +61,11 @@ func openMail(s Spec) (Channel, error) {
 	if m.hello, err = s.text("hello"); err != nil {
 		return nil, err
 	}
+	format, err := s.text("format")
+	if err != nil || format != "" && format != "html" && format != "text" {
+		return nil, errors.New("the option format is text or html")
+	}
+	m.html = format == "html"
 	for _, address := range slices.Concat(m.to, m.cc, m.bcc) {
 		a, err := netmail.ParseAddress(address)
 		if err != nil {
@@ -73,6 +80,10 @@ func openMail(s Spec) (Channel, error) {
 	}
 	return m, nil
 }
+
+// opportunistic takes TLS where the server has it, as ElastAlert does. Who stands in between can take it away, so it is for alerters of
+// rules alone.
+const opportunistic = "opportunistic"
 
 // server reads where the server is, and how it is spoken to.
 func (m *mailer) server() error {
@@ -90,6 +101,8 @@ func (m *mailer) server() error {
 		m.encrypted = false
 	case "tls":
 		m.encrypted = true
+	case opportunistic:
+		m.encrypted, m.policy = false, mail.TLSOpportunistic
 	case "none":
 		if !m.spec.Private {
 			return errors.New("tls: anybody on the way could read the mail: leave it away, or set private: true if the server is in a network of your own")
@@ -167,7 +180,14 @@ func (m *mailer) compose(message Message) (*mail.Msg, error) {
 	if message.Severity == "critical" && message.Event != Resolved && message.Event != Acknowledged {
 		msg.SetImportance(mail.ImportanceHigh)
 	}
-	msg.SetBodyString(mail.TypeTextPlain, message.withLinks(message.Text, 200_000, plainLink)+"\n")
+	if m.html {
+		text := message.withLinks(message.Text, 200_000, func(l link) string {
+			return `<p><a href="` + html.EscapeString(l.address) + `">` + l.word + "</a></p>"
+		})
+		msg.SetBodyString(mail.TypeTextHTML, text+"\n")
+	} else {
+		msg.SetBodyString(mail.TypeTextPlain, message.withLinks(message.Text, 200_000, plainLink)+"\n")
+	}
 	return msg, nil
 }
 

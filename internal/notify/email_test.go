@@ -47,6 +47,11 @@ func TestMailIsTheSameHoweverOftenItIsSent(t *testing.T) {
 	if other := mails[2].Message.Header; other.Get("Message-Id") == h.Get("Message-Id") || other.Get("References") != h.Get("References") || other.Get("Importance") == "high" {
 		t.Errorf("%v", other)
 	}
+	spec.Options = map[string]any{"format": "html"}
+	send(t, open(t, spec), m)
+	if last := s.Mails()[3]; last.Message.Header.Get("Content-Type") != "text/html; charset=UTF-8" || !strings.Contains(last.Body, `<p><a href=3D"https://stint.example.com/a/x?t=3D1">Take it</a></p>`) {
+		t.Errorf("%s", last.Raw)
+	}
 	if ch.Keyed() {
 		t.Error("no mail server promises to know a mail again")
 	}

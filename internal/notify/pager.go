@@ -17,6 +17,7 @@ type pagerDuty struct {
 	*poster
 	address string
 	token   string
+	client  string // the name of the sender
 	options map[string]string
 }
 
@@ -25,8 +26,16 @@ func openPagerDuty(s Spec) (Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pagerDuty{poster: newPoster(s), address: u.JoinPath("v2", "enqueue").String(), token: s.Token, options: map[string]string{}}
+	p := &pagerDuty{poster: newPoster(s), address: u.JoinPath("v2", "enqueue").String(), token: s.Token, client: "stint", options: map[string]string{}}
+	if client, err := s.text("client"); err != nil {
+		return nil, err
+	} else if client != "" {
+		p.client = client
+	}
 	for option := range s.Options {
+		if option == "client" {
+			continue
+		}
 		if p.options[option], err = s.text(option); err != nil {
 			return nil, err
 		}
@@ -53,7 +62,7 @@ func (p *pagerDuty) Send(ctx context.Context, m Message) error {
 		for option, value := range p.options {
 			put(payload, option, value)
 		}
-		o["payload"], o["client"] = payload, "stint"
+		o["payload"], o["client"] = payload, p.client
 		put(o, "client_url", m.ViewURL)
 		var links []object
 		for _, l := range m.links() {

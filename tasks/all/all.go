@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/alert"
 	"github.com/stint-run/stint/tasks/cleanup"
 	"github.com/stint-run/stint/tasks/dedupe"
 	"github.com/stint-run/stint/tasks/migration"
@@ -12,7 +13,8 @@ import (
 type Options struct {
 	Databases *migration.Databases
 	Retire    cleanup.Retire // forgets old jobs
-	Version   string         // of this build
+	Alert     alert.Options
+	Version   string // of this build
 }
 
 // Families lists every family that this build can carry out.
@@ -22,6 +24,7 @@ func Families(o Options) []tasks.Family {
 		migration.NewVerifier(o.Databases),
 		migration.NewCatchUp(o.Databases),
 		cleanup.New(o.Retire),
+		alert.New(o.Alert),
 	}
 	return append(families, dedupe.Families(dedupe.Options{Open: o.Databases.Open, Artifacts: o.Databases.Artifacts, Version: o.Version})...)
 }

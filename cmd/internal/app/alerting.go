@@ -21,6 +21,7 @@ import (
 	"github.com/stint-run/stint/internal/docsearch"
 	"github.com/stint-run/stint/internal/notify"
 	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/scheduler"
 	"github.com/stint-run/stint/tasks/alert"
 	"github.com/stint-run/stint/tasks/alert/evaluate"
@@ -147,6 +148,9 @@ func (x *alerting) family(dbs *migration.Databases) alert.Options {
 
 // openChannels opens the channels of the configuration. One that cannot be opened is an error: who starts a process wants to know.
 func (x *alerting) openChannels() error {
+	if len(x.channels) > 0 {
+		return nil
+	}
 	specs, err := Channels(x.app.o.Alerts.Channels, x.app.o.Log)
 	if err != nil {
 		return err
@@ -282,8 +286,13 @@ const AlertSchedule = "alerts"
 func (x *alerting) publish(ctx context.Context) (time.Duration, error) {
 	set, problems := rule.Load(x.files())
 	next, err := x.set(ctx, &set, problems)
-	if err != nil || next.Digest == x.seen {
+	if err != nil {
 		return lookAtRules, err
+	}
+	if next.Digest == x.seen {
+		if known, err := x.store.Published(ctx); known || err != nil { // else Redis has lost it
+			return lookAtRules, err
+		}
 	}
 	if err := x.store.Publish(ctx, next); err != nil {
 		return lookAtRules, err
@@ -354,17 +363,32 @@ func keysOf[V any](m map[string]V) func(yield func(string) bool) {
 	}
 }
 
+// firstTicks is the schedule by the rules as they stand in their folder when the process starts.
+func (x *alerting) firstTicks() wire.Schedule {
+	set, _ := rule.Load(x.files())
+	every := time.Minute
+	for _, r := range set.Rules {
+		every = min(every, r.RunEvery)
+	}
+	return alertTicks(x.tick(every))
+}
+
+// tick is the time between two ticks where the rules want one.
+func (x *alerting) tick(rules time.Duration) time.Duration {
+	if e := x.app.o.Alerts.Every; e > 0 {
+		return e
+	}
+	return max(rules, time.Second).Truncate(time.Millisecond)
+}
+
 // schedule makes the schedule of the ticks as close as the rules want it.
 func (x *alerting) schedule(ctx context.Context, set alertstore.Set) error {
-	_, _, err := x.app.Store.PutSchedule(ctx, alertTicks(x.every(set)), wire.OriginConfig, anyVersion)
+	_, _, err := x.app.Store.PutSchedule(ctx, alertTicks(x.every(set)), wire.OriginConfig, store.AnyVersion)
 	return err
 }
 
 // every is the time between two ticks.
 func (x *alerting) every(set alertstore.Set) time.Duration {
-	if e := x.app.o.Alerts.Every; e > 0 {
-		return e
-	}
 	rules, err := alert.Decode(set.Rules)
 	every := time.Minute
 	if err == nil {
@@ -372,7 +396,7 @@ func (x *alerting) every(set alertstore.Set) time.Duration {
 			every = min(every, r.RunEvery)
 		}
 	}
-	return max(every, time.Second).Truncate(time.Millisecond)
+	return x.tick(every)
 }
 
 func alertTicks(every time.Duration) wire.Schedule {

@@ -56,3 +56,59 @@ func TestACertificateThatIsNoneIsNamedWithItsChannel(t *testing.T) {
 		}
 	}
 }
+
+func TestTheExamplesOfTheChannelsCanBeOpened(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "alert-channels.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		file := filepath.Join(t.TempDir(), "stint.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := config.Load(config.Options{File: file, Env: config.Env{"HOME=/home/x"}})
+		if err != nil {
+			t.Errorf("%s%v", text, err)
+			continue
+		}
+		specs, err := Channels(c.Alerts.Channels, nil)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, s := range specs {
+			shown[s.Type] = true
+			if ch, err := notify.New(s); err != nil {
+				t.Error(err)
+			} else {
+				_ = ch.Close()
+			}
+		}
+	}
+	for _, name := range notify.Types() {
+		if !shown[name] && name != "ms_teams" && name != "ms_power_automate" { // as teams
+			t.Errorf("the page shows no %s", name)
+		}
+	}
+}
+
+func TestWhatIsSentAgainIsWhatThePageSays(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "alert-channels.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(page)) {
+		if cells := strings.Split(line, "|"); len(cells) == 5 && strings.HasPrefix(cells[1], " `") {
+			for _, name := range strings.Split(strings.ReplaceAll(strings.TrimSpace(cells[1]), "`", ""), ", ") {
+				want := !strings.Contains(cells[3], "**false**")
+				if got := (config.AlertChannel{Type: name}).SendAgain(); got != want {
+					t.Errorf("%s is sent again: %v; the page says %v", name, got, want)
+				}
+			}
+		}
+	}
+}

@@ -52,8 +52,11 @@ type Options struct {
 
 	Schedules    config.Schedules
 	Webhooks     config.Webhooks
-	RemoveOthers bool                   // Schedules and Webhooks are all that the fleet's configuration has
-	Limits       map[string]wire.Limits // of tenants, and of store.AnyTenant; written when a scheduler starts that has RemoveOthers
+	Alerts       config.Alerts
+	Environment  string                                    // that the rules of alerts are of
+	Tokens       func(name string) (value string, ok bool) // what @@NAME@@ in them stands for
+	RemoveOthers bool                                      // Schedules and Webhooks are all that the fleet's configuration has
+	Limits       map[string]wire.Limits                    // of tenants, and of store.AnyTenant; written when a scheduler starts that has RemoveOthers
 
 	API               api.ServerOptions
 	MaxBody           int64 // of a request, bytes; 0 is the API's default
@@ -72,6 +75,7 @@ type App struct {
 
 	telemetry *telemetry.Telemetry
 	families  []tasks.Family       // nil until they are asked for
+	alerts    *alerting            // nil until something has to do with alerts
 	scheduler *scheduler.Scheduler // nil until StartScheduler
 	admin     adminPort
 
@@ -120,8 +124,17 @@ func (a *App) StartScheduler(ctx context.Context) error {
 			return err
 		}
 	}
+	ticks := schedules(a.o.Schedules)
+	var besides []scheduler.Besides
+	if a.o.RemoveOthers && a.o.Alerts.Rules != "" {
+		x := a.alerting()
+		if err := x.openChannels(); err != nil {
+			return err
+		}
+		ticks, besides = append(ticks, x.firstTicks()), x.besides()
+	}
 	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log,
-		Schedules: schedules(a.o.Schedules), RemoveOthers: a.o.RemoveOthers, Webhooks: hooks, Telemetry: a.telemetry})
+		Schedules: ticks, RemoveOthers: a.o.RemoveOthers, Webhooks: hooks, Besides: besides, Telemetry: a.telemetry})
 	s.Start()
 	a.scheduler = s
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
@@ -132,6 +145,9 @@ func (a *App) StartScheduler(ctx context.Context) error {
 func (a *App) StartWorker(ctx context.Context) error {
 	w := worker.New(a.Redis, a.Store, worker.Options{ID: a.id, Version: a.o.Version, Labels: a.o.Labels, Queues: a.o.Queues, Concurrency: max(a.o.Concurrency, 1),
 		Heartbeat: a.o.Heartbeat, Admin: admin.Address(a.admin.listener), Families: a.Families(), Allow: func(job tasks.Job) error { return a.Allow(job, false) }, Log: a.o.Log, Telemetry: a.telemetry})
+	if err := a.alerting().openChannels(); err != nil {
+		return err
+	}
 	if err := a.startCleaning(); err != nil {
 		return err
 	}
@@ -174,7 +190,7 @@ func (a *App) Families() []tasks.Family {
 		dbs.LimitRequests(newTurns(a.Store).limiter)
 		dbs.WriteFilesTo(func() (artifact.Store, error) { return OpenArtifacts(a.o.Artifacts, a.o.Data) })
 		a.onStop("databases", func(context.Context) error { return dbs.Close() })
-		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire, Version: a.o.Version})
+		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire, Alert: a.alerting().family(dbs), Version: a.o.Version})
 	}
 	return a.families
 }

@@ -17,6 +17,8 @@ type cardinality struct {
 	base
 	keys[distinct]
 	most, least, keep int
+	// next is a time before which no key has a value that is too old or has waited long enough for min_cardinality; nanoseconds since 1970.
+	next int64
 }
 
 // distinct is the values that a key had last.
@@ -33,7 +35,7 @@ type seen struct {
 }
 
 func newCardinality(b base, o Options) *cardinality {
-	c := &cardinality{base: b, keys: newKeys[distinct](o.MaxKeys), most: math.MaxInt, least: math.MinInt}
+	c := &cardinality{base: b, keys: newKeys[distinct](o.MaxKeys), most: math.MaxInt, least: math.MinInt, next: math.MinInt64}
 	if b.rule.MaxCardinality != nil {
 		c.most, c.keep = *b.rule.MaxCardinality, *b.rule.MaxCardinality
 	}
@@ -50,6 +52,7 @@ func (c *cardinality) AddData(events []source.Hit) error {
 		value, none := c.key(e.Doc)
 		k, _ := c.see(value, none)
 		at := e.At.UnixNano()
+		c.next = min(c.next, at+int64(c.rule.Timeframe))
 		if k.state.First == nil {
 			k.state.First = &at
 		}
@@ -62,10 +65,13 @@ func (c *cardinality) AddData(events []source.Hit) error {
 			continue
 		}
 		// What is too old is found out only where it matters.
-		if c.rule.MinCardinality != nil {
-			c.lookAtAll(at, timeOf(e, c.field))
-		} else {
+		switch {
+		case c.rule.MinCardinality == nil:
 			k.state.prune(at - int64(c.rule.Timeframe))
+		case at <= c.next:
+			c.look(k, at, timeOf(e, c.field), true)
+		default:
+			c.lookAtAll(at, timeOf(e, c.field), k)
 		}
 		if c.breaks(k, at) {
 			k.state.First = nil
@@ -114,24 +120,47 @@ func (d *distinct) prune(before int64) {
 
 // breaks reports whether a key has too many or too few values at a time.
 func (c *cardinality) breaks(k *key[distinct], at int64) bool {
-	n := len(k.state.Values)
-	return n > c.most || n < c.least && k.state.First != nil && at-*k.state.First > int64(c.rule.Timeframe)
+	return len(k.state.Values) > c.most || c.lacks(k, at)
 }
 
-// lookAtAll leaves out what is too old at a time, and finds the keys that are out of bounds then.
-func (c *cardinality) lookAtAll(at int64, text string) {
-	for _, k := range c.all() {
-		k.state.prune(at - int64(c.rule.Timeframe))
-		if c.rule.MinCardinality != nil && c.breaks(k, at) {
-			k.state.First = nil
-			c.found(c.made(text, k.value, k.name == ""))
-		}
+func (c *cardinality) lacks(k *key[distinct], at int64) bool {
+	return len(k.state.Values) < c.least && k.state.First != nil && at-*k.state.First > int64(c.rule.Timeframe)
+}
+
+// look leaves out what is too old of a key at a time, and finds with min_cardinality whether it is out of bounds then; above max_cardinality
+// only where that is asked for.
+func (c *cardinality) look(k *key[distinct], at int64, text string, above bool) {
+	k.state.prune(at - int64(c.rule.Timeframe))
+	if c.rule.MinCardinality != nil && (c.lacks(k, at) || above && c.breaks(k, at)) {
+		k.state.First = nil
+		c.found(c.made(text, k.value, k.name == ""))
 	}
 }
 
-// Collect looks at each key, and forgets those that have nothing to wait for.
+// lookAtAll looks at each key. Those that have too many values, but have no part in it, are left to the end of the window.
+func (c *cardinality) lookAtAll(at int64, text string, part *key[distinct]) {
+	c.next = math.MaxInt64
+	for _, k := range c.all() {
+		c.look(k, at, text, part == nil || k == part)
+		if k.state.First != nil {
+			c.next = min(c.next, *k.state.First)
+		}
+		if len(k.state.Values) > 0 {
+			c.next = min(c.next, k.state.Values[0].At)
+		}
+	}
+	if c.next < math.MaxInt64 {
+		c.next += int64(c.rule.Timeframe)
+	}
+}
+
+// Collect looks at each key, and forgets those that have nothing to wait for; with min_cardinality, by which keys are told in the order in
+// which they came, only when there are many.
 func (c *cardinality) Collect(end time.Time) error {
-	c.lookAtAll(end.UnixNano(), TimeText(end))
+	c.lookAtAll(end.UnixNano(), TimeText(end), nil)
+	if c.rule.MinCardinality != nil && c.len() <= c.max/2 {
+		return nil
+	}
 	for _, k := range c.latest() {
 		if len(k.state.Values) == 0 && (k.state.First == nil || c.rule.MinCardinality == nil) {
 			c.remove(k)
@@ -156,6 +185,6 @@ func (c *cardinality) Save() (json.RawMessage, error) { return json.Marshal(&c.k
 
 // Restore takes the memory up again.
 func (c *cardinality) Restore(raw json.RawMessage) error {
-	c.keys = newKeys[distinct](c.max)
+	c.keys, c.next = newKeys[distinct](c.max), math.MinInt64
 	return restore(raw, &c.keys)
 }

@@ -263,12 +263,39 @@ func collect(answer map[string]any, above []any, depth int, values *[]any) {
 
 func (e *evaluation) query(w span) source.Query {
 	r := e.rule
-	q := source.Query{Index: r.Index, Text: r.Query, Filter: r.Filter, Field: r.Timestamp.Field, Type: r.Timestamp.Type, Format: r.Timestamp.Format, IDField: r.IDField,
+	q := source.Query{Index: r.Index, Text: r.Query, Filter: listed(r), Field: r.Timestamp.Field, Type: r.Timestamp.Type, Format: r.Timestamp.Format, IDField: r.IDField,
 		Start: w.start, End: w.end, Include: r.Include, PageSize: r.MaxQuerySize}
 	if r.UseStrftimeIndex {
 		q.Index = elastic.Indices(r.Index, w.start, w.end, r.SearchExtraIndex)
 	}
 	return q
+}
+
+// listed are the filters of a rule, with its list among them where the source is to compare: then it sends less. What it sends is
+// compared again.
+func listed(r *rule.Rule) []map[string]any {
+	if !r.FilterByList || len(r.CompareKey) != 1 || r.Type != rule.Blacklist && r.Type != rule.Whitelist {
+		return r.Filter
+	}
+	parts := make([]string, 0, len(r.List))
+	for _, v := range r.List {
+		text, ok := v.(string)
+		if !ok {
+			return r.Filter // a number may be one in one event and a text in another
+		}
+		if !strings.HasPrefix(text, "/") || !strings.HasSuffix(text, "/") { // else it is a regular expression
+			text = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+		}
+		parts = append(parts, r.CompareKey[0]+":"+text)
+	}
+	if len(parts) == 0 {
+		return r.Filter
+	}
+	query := strings.Join(parts, " OR ")
+	if r.Type == rule.Whitelist {
+		query = "NOT " + strings.Join(parts, " AND NOT ")
+	}
+	return append(slices.Clone(r.Filter), map[string]any{"query_string": map[string]any{"query": query}})
 }
 
 // window asks for what the rule's type wants of a window.

@@ -3,6 +3,8 @@ package replay
 import (
 	"fmt"
 	"maps"
+	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -58,12 +60,12 @@ func readTime(v any, ts rule.Timestamp) (time.Time, error) {
 		if ts.Type == "unix_ms" {
 			unit = time.Millisecond
 		}
-		n, ok := number(v)
+		n, ok := new(big.Rat).SetString(text)
 		if !ok {
 			return time.Time{}, fmt.Errorf("the time %s is not a number", text)
 		}
-		f, _ := n.Float64()
-		return time.UnixMicro(int64(f * float64(unit/time.Microsecond))).UTC(), nil
+		f, _ := n.Mul(n, big.NewRat(int64(unit/time.Microsecond), 1)).Float64()
+		return time.UnixMicro(int64(math.Round(f))).UTC(), nil
 	case "custom":
 		t, err := time.Parse(layoutOf(ts.Format), text)
 		if err != nil {

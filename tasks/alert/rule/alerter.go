@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -73,10 +74,6 @@ func (b *builder) alerter(n *yaml.Node, own entries) {
 		b.used = append(b.used, name)
 		b.mistake(n, "alert", hint, "%s", why)
 	case b.o.Channels == nil:
-		if like := nearest(name, senderNames()); like != "" && distance(name, like) <= 1 {
-			b.mistake(n, "alert", "did you mean "+like+"?", "there is no %q to send to", name)
-			return
-		}
 		b.channel(n, own)
 	default:
 		b.mistake(n, "alert", or(didYouMean(name, slices.Concat(b.o.Channels, senderNames())), "there are the channels "+strings.Join(b.o.Channels, ", ")), "there is no channel %q", name)
@@ -86,7 +83,11 @@ func (b *builder) alerter(n *yaml.Node, own entries) {
 // channel adds an entry that is a channel of the configuration.
 func (b *builder) channel(n *yaml.Node, own entries) {
 	if b.o.Channels == nil {
-		b.note(n, "alert", "", "%s is taken for a channel of the configuration", n.Value)
+		hint := ""
+		if _, sends := senderNamed(n.Value); !sends {
+			hint = didYouMean(n.Value, senderNames())
+		}
+		b.note(n, "alert", hint, "%s is taken for a channel of the configuration", n.Value)
 	}
 	a := Alerter{Channel: n.Value}
 	whole := b.options(own, func(o *Option) bool { return o.isText() }, n.Value)
@@ -146,7 +147,7 @@ func (b *builder) options(all entries, takes func(*Option) bool, sender string) 
 		e := all[name]
 		o, known := option(name)
 		switch {
-		case free(name) || !known && b.refs[name]:
+		case free(name) || !known && (b.refs[name] || b.owned(name)):
 		case !known:
 			b.mistake(e.key, "alert."+sender+"."+name, didYouMean(name, names()), "there is no option of this name")
 		case o.Standing == Refused && harmless(name, e.value):
@@ -165,13 +166,35 @@ func (b *builder) options(all entries, takes func(*Option) bool, sender string) 
 			if !ok || v == nil {
 				continue
 			}
-			if o.Secret && b.filled[e.value] == "" && e.value.Kind == yaml.ScalarNode && !e.inherited {
+			if o.Secret && name != "smtp_auth_file" && b.filled[e.value] == "" && e.value.Kind == yaml.ScalarNode && !e.inherited {
 				b.note(e.value, name, `write "@@NAME@@", or name a channel of the configuration`, "a secret stands in the file")
 			}
 			whole[name] = plainValue(b.resolve(o, v))
+			if name == "smtp_auth_file" {
+				b.login(e.value, whole)
+			}
 		}
 	}
 	return whole
+}
+
+// login reads the user and the password of a mail server from the file that a rule names.
+func (b *builder) login(n *yaml.Node, whole map[string]any) {
+	path := n.Value
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(b.of[n]), path)
+	}
+	content, err := readBounded(path)
+	if err != nil {
+		b.mistake(n, "smtp_auth_file", "or write smtp_user and smtp_password, or name a channel of the configuration", "the file cannot be read: %s", reason(err))
+		return
+	}
+	var login struct{ User, Password string }
+	if err := yaml.Unmarshal(content, &login); err != nil || login.User == "" || login.Password == "" {
+		b.mistake(n, "smtp_auth_file", "user: NAME, and password: WORD in the next line", "the file must have user and password")
+		return
+	}
+	whole["smtp_user"], whole["smtp_password"] = login.User, login.Password
 }
 
 // plainValue is a value as JSON has it, so that it is the same before and after a rule is frozen.

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -89,8 +90,11 @@ func (b *builder) read() {
 		switch {
 		case free(name):
 		case !known && b.refs[name]: // the rule's own words for its texts
+		case !known && b.owned(name):
+		case !known && e.value.Tag == "!!null" && isSender(name):
+			b.note(e.key, name, "", "does nothing: it has no value")
 		case !known:
-			hint := or(didYouMean(name, names()), "a name that begins with "+FreePrefix+" is free for what people and texts read")
+			hint := or(didYouMean(name, names()), "if it is meant, begin its name with "+FreePrefix+", or add it to own_options in "+DefaultsFile)
 			b.mistake(e.key, name, hint, "there is no option of this name")
 		case o.Standing == Refused && !harmless(name, e.value):
 			b.mistake(e.key, name, "take it away", "%s", "is not supported: "+o.Why)
@@ -108,6 +112,18 @@ func (b *builder) read() {
 			}
 		}
 	}
+}
+
+// owned reports whether own_options says that a name is meant.
+func (b *builder) owned(name string) bool {
+	e, ok := b.all["own_options"]
+	if !ok {
+		return false
+	}
+	return slices.ContainsFunc(e.value.Content, func(n *yaml.Node) bool {
+		ok, err := path.Match(plain(n).Value, name)
+		return ok && err == nil
+	})
 }
 
 // harmless is the value of a refused option that asks for nothing.

@@ -93,6 +93,7 @@ func reason(err error) string {
 
 // parse returns the mapping that a file is.
 func (l *loader) parse(path string, content []byte) (*yaml.Node, *Problem) {
+	content = quoteTokens(path, content)
 	d := yaml.NewDecoder(bytes.NewReader(content))
 	var doc, more yaml.Node
 	switch err := d.Decode(&doc); {
@@ -111,6 +112,28 @@ func (l *loader) parse(path string, content []byte) (*yaml.Node, *Problem) {
 		return nil, &Problem{File: path, Line: root.Line, Column: root.Column, Message: "options with their values are wanted", Hint: "name: value, one in each line"}
 	}
 	return root, nil
+}
+
+// bareToken is a value that is a token alone, without the quotes that YAML wants around it.
+var bareToken = regexp.MustCompile(`^(.*?[:-][ ]+)(@@[A-Za-z_][A-Za-z0-9_.-]*@@)(\s*(?:#.*)?\s*)$`)
+
+// quoteTokens puts quotes around values that are a token alone, where YAML cannot read them without. Folders whose tokens were filled in
+// before YAML was read have them so. Nothing before a token moves.
+func quoteTokens(path string, content []byte) []byte {
+	for range bytes.Count(content, []byte("@@")) / 2 {
+		err := yaml.Unmarshal(content, new(yaml.Node))
+		if err == nil || !strings.Contains(err.Error(), "cannot start any token") {
+			break
+		}
+		at := syntaxProblem(path, content, err).Line
+		lines := bytes.SplitAfter(content, []byte("\n"))
+		if at > len(lines) || !bareToken.Match(lines[at-1]) {
+			break
+		}
+		lines[at-1] = bareToken.ReplaceAll(lines[at-1], []byte(`$1"$2"$3`))
+		content = bytes.Join(lines, nil)
+	}
+	return content
 }
 
 // plain follows aliases.
@@ -138,7 +161,7 @@ func syntaxProblem(path string, content []byte, err error) *Problem {
 			case strings.Contains(indent, "\t"):
 				p.Message, p.Hint = "a tab stands in the indentation", "indent with spaces"
 			case strings.Contains(p.Message, "cannot start any token") && strings.Contains(line, "@@"):
-				p.Hint = `a value that begins with @@ needs quotes: "@@NAME@@"`
+				p.Hint = `a value that begins with a token and goes on needs quotes: "@@NAME@@..."`
 			case strings.Contains(p.Message, "cannot start any token"):
 				p.Hint = "put the value in quotes"
 			case strings.Contains(p.Message, "mapping values are not allowed"):
@@ -182,7 +205,7 @@ func isYAML(content []byte) bool {
 // variableUse is how ElastAlert lets the environment into a file; a text such as $5 is none.
 var variableUse = regexp.MustCompile(`\$\{[A-Z][A-Z0-9_]*\}|\$[A-Z][A-Z0-9_]+`)
 
-var tokenUse = regexp.MustCompile(`@@@@|@@([A-Za-z_][A-Za-z0-9_]*)@@`)
+var tokenUse = regexp.MustCompile(`@@@@|@@([A-Za-z_][A-Za-z0-9_.-]*)@@`)
 
 // adopt remembers which file the nodes are of, says which names stand twice, and fills in tokens. Each node is looked at once.
 func (l *loader) adopt(n *yaml.Node, path string) {
@@ -219,12 +242,6 @@ func (l *loader) adopt(n *yaml.Node, path string) {
 
 // fill puts the values of tokens into a scalar. What a token brings in is not looked at again.
 func (l *loader) fill(n *yaml.Node) {
-	switch use := variableUse.FindString(n.Value); {
-	case use != "" && use == n.Value:
-		l.mistake(n, "", "write \"@@"+strings.Trim(use, "${}")+"@@\"", "variables of the environment are not put in for %s", use)
-	case use != "" && strings.HasPrefix(use, "${"):
-		l.note(n, "", "write @@"+strings.Trim(use, "${}")+"@@, if it is meant", "variables of the environment are not put in for %s", use)
-	}
 	if !strings.Contains(n.Value, "@@") {
 		return
 	}
@@ -247,6 +264,23 @@ func (l *loader) fill(n *yaml.Node) {
 		return
 	}
 	l.whole[n] = true // "@@N@@" alone may be a number
+}
+
+// variables says where ElastAlert would put variables of the environment in.
+func (l *loader) variables(option string, n *yaml.Node) {
+	n = plain(n)
+	for _, c := range n.Content {
+		l.variables(option, c)
+	}
+	use := variableUse.FindString(n.Value)
+	token := "@@" + strings.Trim(use, "${}") + "@@"
+	switch {
+	case n.Kind != yaml.ScalarNode || use == "":
+	case use == n.Value:
+		l.mistake(n, option, "write "+token, "variables of the environment are not put in for %s", use)
+	case strings.HasPrefix(use, "${"):
+		l.note(n, option, "write "+token+", if it is meant", "variables of the environment are not put in for %s", use)
+	}
 }
 
 // pairs are the entries of a mapping, those that it merges (<<) behind its own.

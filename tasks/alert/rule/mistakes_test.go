@@ -71,7 +71,8 @@ var mistakes = []struct{ head, add, want string }{
 	{"any", "alert_subject: '{0}'\nalert_subject_args: [team_name]\nteam_name: core", ""},
 	{"any", "alert_text: '{{ team_name }}'\nalert_text_type: alert_text_jinja\nteam_name: core", ""},
 	{"any", "x_runbook: https://x", ""},
-	{"any", "owner: ${TEAM}", `4:8: variables of the environment are not put in for ${TEAM} (write "@@TEAM@@")`},
+	{"any", "owner: ${TEAM}", "4:8: owner: variables of the environment are not put in for ${TEAM} (write @@TEAM@@)"},
+	{"any", "es_host: ${HOST}\nfilter: [{term: {path: 'C:\\$RECYCLE'}}]", ""},
 	{"any", "escalate: []", "4:11: escalate: has no rungs (take it away, or write escalate: [{after: 10m, to: [email]}])"},
 	{"any", "escalate: [{after: 10m, to: a}, {after: 5m, to: [b]}]", "4:33: escalate[1]: comes before the rung above it (put the rungs in the order of their times)"},
 	{"any", "escalate: [{aftr: 10m, to: a, until: never, repeats: 2}]", "4:12: escalate[0]: has repeats without repeat (add repeat: 10m)\n" +
@@ -170,7 +171,6 @@ func TestWhoIsToldHasToBeKnown(t *testing.T) {
 		{"[slack, {email: {email: a@b}}]\nslack_webhook_url: '@@X@@'", []string{}, ""},
 		{"chta", []string{"chat"}, `r.yaml:3:8: alert: there is no channel "chta" (did you mean chat?)`},
 		{"slack", []string{"chat"}, "r.yaml:3:8: alert: slack needs slack_webhook_url (give it, or add a channel slack to the configuration)"},
-		{"slakc", nil, `r.yaml:3:8: alert: there is no "slakc" to send to (did you mean slack?)`},
 		{"chat", nil, ""},
 		{"[]", nil, "r.yaml:3:8: alert: nobody is told (name a channel of the configuration, or one of "},
 		{"[chat, chat]", nil, "r.yaml:3:15: alert: chat stands here twice (take it away)"},
@@ -178,7 +178,8 @@ func TestWhoIsToldHasToBeKnown(t *testing.T) {
 		{"command\ncommand: [ls]", nil, "r.yaml:3:8: alert: stint cannot send to command: a rule does not run programs on workers (use one of "},
 		{"jira\njira_server: x", nil, "r.yaml:3:8: alert: stint cannot send to jira (use one of "},
 		{"my_module.Alerter", nil, "r.yaml:3:8: alert: a module of Python cannot be loaded: my_module.Alerter (use one of "},
-		{"{email: {email: a@b, smtp_auth_file: x}}", nil, "r.yaml:3:29: smtp_auth_file: is not supported: a rule does not name files with passwords; a channel of the configuration says it: alerts.channels (take it away)"},
+		{"{email: {email: a@b, smtp_auth_file: x}}", nil, "r.yaml:3:45: smtp_auth_file: the file cannot be read: no such file or directory (or write smtp_user and smtp_password, or name a channel of the configuration)"},
+		{"{email: {email: a@b, email_from_field: x}}", nil, "r.yaml:3:29: email_from_field: is not supported: whom an alert goes to must not be written by an event (take it away)"},
 		{"{slack: {slack_webhook_url: 'https://x', slack_chanel_override: y}}", nil, "r.yaml:3:49: alert.slack.slack_chanel_override: there is no option of this name (did you mean slack_channel_override?)"},
 		{"debug\nescalate: [{after: 1m, to: [nobody]}]", []string{"chat"}, `r.yaml:4:28: escalate[0].to: there is no channel "nobody" (there are chat)`},
 	} {
@@ -202,7 +203,7 @@ func TestWhoIsToldHasToBeKnown(t *testing.T) {
 func TestWhatElastAlertHasInAnotherWayIsNoted(t *testing.T) {
 	t.Parallel()
 	_, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": heads["any"] +
-		"es_host: h\nes_password: very-secret\nnum_events: 3\nslack_msg_color: danger\njira_server: x\nslack_webhook_url: https://hook\nattach_related: true\n__praeco_full_path: x\n"})
+		"es_host: h\nes_password: very-secret\nnum_events: 3\nslack_msg_color: danger\njira_server: x\nslack_webhook_url: https://hook\nescalate: [{after: 1m, to: pager}]\nattach_related: true\n__praeco_full_path: x\n"})
 	if mistakes != "" {
 		t.Error(mistakes)
 	}
@@ -214,6 +215,32 @@ func TestWhatElastAlertHasInAnotherWayIsNoted(t *testing.T) {
 	}
 	if strings.Contains(notes, "very-secret") || strings.Contains(notes, "https://hook") || strings.Contains(notes, "praeco") {
 		t.Errorf("the notes say too much:\n%s", notes)
+	}
+}
+
+func TestTheLoginOfAMailServerIsReadFromItsFile(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"r.yaml": "type: any\nindex: a\nalert: email\nemail: a@b\nname: r\nsmtp_auth_file: login.inc\n", "login.inc": "user: me\npassword: very-secret\n"}
+	set, mistakes, notes := load(t, rule.Options{}, files)
+	if mistakes != "" || set.Options("r", 0)["smtp_user"] != "me" || set.Options("r", 0)["smtp_password"] != "very-secret" {
+		t.Errorf("%s: %v", mistakes, set.Options("r", 0))
+	}
+	frozen, err := json.Marshal(set.Rules)
+	if err != nil || strings.Contains(string(frozen)+notes, "very-secret") || !strings.Contains(string(frozen), `"secrets":["smtp_auth_file","smtp_password"]`) {
+		t.Errorf("%v: %s %s", err, frozen, notes)
+	}
+	files["login.inc"] = "user: me\n"
+	if _, mistakes, _ := load(t, rule.Options{}, files); !strings.Contains(mistakes, "the file must have user and password") {
+		t.Error(mistakes)
+	}
+}
+
+func TestWithoutAConfigurationANameIsTakenForAChannel(t *testing.T) {
+	t.Parallel()
+	set, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": "type: any\nindex: a\nalert: [slakc, slack]\n"})
+	compare(t, notes, "r.yaml:3:9: note: alert: slakc is taken for a channel of the configuration (did you mean slack?)\nr.yaml:3:16: note: alert: slack is taken for a channel of the configuration")
+	if mistakes != "" || len(set.Rules) != 1 || set.Rules[0].Alert[0].Channel != "slakc" || set.Rules[0].Alert[1].Channel != "slack" {
+		t.Errorf("%s", mistakes)
 	}
 }
 

@@ -195,6 +195,38 @@ g.inc:1:9: import: f.yaml imports this file, by way of others or itself (take on
 	}
 }
 
+func TestTokensAreFilledInWithOrWithoutQuotes(t *testing.T) {
+	t.Parallel()
+	text := "type: frequency\nindex: logs-@@ENV@@-* # of an environment\nnum_events: @@N@@ # events\ntimeframe: {minutes: \"@@N@@\"}\nalert: debug\nis_enabled: '@@ON@@'\n" +
+		"filter:\n- term: {host: \"@@N@@\"}\nalert_text: |\n  n: @@N@@\n  mail: a@@@@b\n"
+	set, mistakes, _ := load(t, rule.Options{Tokens: tokens("ENV", "prod", "N", "7", "ON", "true")}, map[string]string{"r.yaml": text})
+	if mistakes != "" {
+		t.Fatal(mistakes)
+	}
+	r := set.Rules[0]
+	if r.Index != "logs-prod-*" || r.NumEvents != 7 || r.Timeframe != 7*time.Minute || r.Text.Body != "n: 7\nmail: a@@b\n" || !reflect.DeepEqual(r.Filter, []map[string]any{{"term": map[string]any{"host": "7"}}}) {
+		t.Errorf("the rule is %+v", r)
+	}
+	_, mistakes, _ = load(t, rule.Options{Tokens: tokens("N", "very-secret")}, map[string]string{"r.yaml": text})
+	compare(t, mistakes, `r.yaml:2:8: token @@ENV@@ has no value (set it below tokens: of the configuration, or as the variable ENV)
+r.yaml:3:13: num_events: must be a whole number, not "@@N@@"
+r.yaml:4:22: timeframe: minutes: must be a number, not "@@N@@" (write {minutes: 5}, or 5m)
+r.yaml:6:13: is_enabled: must be true or false, not "@@ON@@" (write true or false)
+r.yaml:6:13: token @@ON@@ has no value (set it below tokens: of the configuration, or as the variable ON)`)
+}
+
+func TestATeamCanHaveOptionsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	good := heads["any"] + "risk: high\nmitre_tactic: [a]\nslack:\nx_y: 1\n"
+	_, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": good, "defaults.yaml": "own_options: [risk, 'mitre_*']\n"})
+	if mistakes != "" || notes != "r.yaml:6:1: note: slack: does nothing: it has no value" {
+		t.Errorf("%s\n%s", mistakes, notes)
+	}
+	_, mistakes, _ = load(t, rule.Options{}, map[string]string{"r.yaml": good})
+	compare(t, mistakes, `r.yaml:4:1: risk: there is no option of this name (if it is meant, begin its name with x_, or add it to own_options in defaults.yaml)
+r.yaml:5:1: mitre_tactic: there is no option of this name (if it is meant, begin its name with x_, or add it to own_options in defaults.yaml)`)
+}
+
 // compare shows the lines that differ; hints that are in the way are not a part of every line that is wanted.
 func compare(t *testing.T, got, want string) {
 	t.Helper()

@@ -45,6 +45,12 @@ func senderNamed(name string) (Sender, bool) {
 	return senders[i], true
 }
 
+// isSender reports whether a name is one that can, or could, be alerted.
+func isSender(name string) bool {
+	_, ok := senderNamed(name)
+	return ok || slices.ContainsFunc(refusedSenders, func(s refusedSender) bool { return s.name == name })
+}
+
 func senderNames() []string {
 	list := make([]string, len(senders))
 	for i := range senders {
@@ -154,6 +160,8 @@ var senderOptions = slices.Concat(
 		Option{Name: "rocket_chat_alert_fields", Kind: KindAny, Doc: "Fields beside it: [{title, value, short}]."})...),
 	of("discord", "discord_",
 		Option{Name: "discord_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "discord_http_proxy", Kind: KindAny, Standing: Elsewhere, Why: byProxy},
+		Option{Name: "discord_https_proxy", Kind: KindAny, Standing: Elsewhere, Why: byProxy},
 		Option{Name: "discord_emoji_title", Kind: KindString, Doc: "The emoji before the title."},
 		Option{Name: "discord_embed_color", Kind: KindInt, Doc: "Its colour: 0xE24D42."},
 		Option{Name: "discord_embed_footer", Kind: KindString, Doc: "What stands below it."},

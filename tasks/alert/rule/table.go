@@ -121,6 +121,7 @@ var ownOptions = []Option{
 	{Name: "source", Kind: KindString, Own: true, Doc: "The connection of the configuration where the events are."},
 	{Name: "query", Kind: KindString, Own: true, Doc: "What a source is asked in its own words: PromQL, or a SELECT."},
 	{Name: "id_field", Kind: KindString, Own: true, Doc: "Of a source whose events have no id: the column that is one."},
+	{Name: "own_options", Kind: KindList, Own: true, Doc: "Names that are no options and are meant, with * for anything: what a team's rules have for people and texts. Best in defaults.yaml."},
 	{Name: "severity", Kind: KindWord, Words: []string{"critical", "error", "warning", "info", "high", "medium", "low"}, Own: true, Doc: "How urgent it is, in a word; by priority, when nothing is said. high is error, medium warning, low info."},
 	{Name: "first", Kind: KindFilters, Types: on(Absence), Own: true, Doc: "What an event has to be like that another has to follow."},
 	{Name: "then", Kind: KindFilters, Types: on(Absence), Own: true, Doc: "What the one that has to follow is like."},

@@ -33,6 +33,7 @@ var elsewhereOptions = elsewhere(map[string][]string{
 	"the events that led to a match are found by its query; a message does not have them all": {"attach_related"},
 	"of a template, _data is the match":                                                       {"jinja_root_name"},
 	"texts refer to options of the rule by their names":                                       {"include_rule_params_in_matches", "include_rule_params_in_first_match_only"},
+	"an alert is kept with its matches":                                                       {"include_match_in_root"},
 	"nothing is run before realert is looked at":                                              {"run_enhancements_first"},
 })
 

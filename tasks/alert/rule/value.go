@@ -42,6 +42,7 @@ func (l *loader) shownValue(n *yaml.Node, o *Option) string {
 // map[string]any, []Field, []map[string]any, []Level. ok is false where it is not of its kind, which has been taken down then.
 func (l *loader) value(o *Option, n *yaml.Node) (v any, ok bool) {
 	before := l.mistakes
+	l.variables(o.Name, n)
 	switch o.Kind {
 	case KindString, KindWord, KindCron:
 		v = l.text(o, n)
@@ -82,6 +83,8 @@ func (l *loader) value(o *Option, n *yaml.Node) (v any, ok bool) {
 // text reads one value as a text. A number stands for what is written.
 func (l *loader) text(o *Option, n *yaml.Node) string {
 	switch {
+	case n.Kind == yaml.SequenceNode && o.Name == "index":
+		l.mistake(n, o.Name, "write them with commas: a-*,b-*", "must be a text, not a list")
 	case n.Kind != yaml.ScalarNode:
 		l.mistake(n, o.Name, "", "must be a text, not %s", l.shownValue(n, o))
 	case n.Tag == "!!null":

@@ -95,7 +95,7 @@ func TestEventsOfAFileAreASource(t *testing.T) {
 	}
 	q := windowOf(0, 5*time.Second)
 	q.Index = "logs"
-	hits := hitsOf(t, source.NewEvents(source.Events{Documents: source.DocumentsOf(events)}), q)
+	hits := searchAll(t, source.NewEvents(source.Events{Documents: source.DocumentsOf(events)}), q)
 	if len(hits) != 1 || hits[0].ID != events[0]["_id"] || hits[0].Doc["_index"] != "logs" {
 		t.Errorf("got %v", hits)
 	}

@@ -37,7 +37,7 @@ func TestSamplesOfPrometheusAreEventsWithTheirLabels(t *testing.T) {
 	}
 	src := prometheus(t, b.String()+"# EOF\n")
 	q := source.Query{Text: "load", Field: "@timestamp", Start: t0, End: t0.Add(time.Minute), Step: 15 * time.Second, Type: "iso"}
-	hits := hitsOf(t, src, q)
+	hits := searchAll(t, src, q)
 	if len(hits) != 8 {
 		t.Fatalf("%d hits", len(hits))
 	}
@@ -57,7 +57,7 @@ func TestSamplesOfPrometheusAreEventsWithTheirLabels(t *testing.T) {
 	for _, h := range hits {
 		ids[h.ID] = true
 	}
-	if again := hitsOf(t, src, q); len(ids) != 8 || again[3].ID != hits[3].ID {
+	if again := searchAll(t, src, q); len(ids) != 8 || again[3].ID != hits[3].ID {
 		t.Errorf("the ids are %v", ids)
 	}
 	ctx := context.Background()
@@ -93,7 +93,7 @@ func TestValuesThatJSONDoesNotHaveAreSaidInWords(t *testing.T) {
 	src := prometheus(t, "")
 	for query, want := range map[string][2]any{"vector(0)/0": {nil, "NaN"}, "vector(1)/0": {json.Number("1e300"), "+Inf"}, "vector(-1)/0": {json.Number("-1e300"), "-Inf"},
 		"vector(0.1)": {json.Number("0.1"), nil}} {
-		hits := hitsOf(t, src, source.Query{Text: query, Field: "@timestamp", Start: t0, End: t0.Add(15 * time.Second)})
+		hits := searchAll(t, src, source.Query{Text: query, Field: "@timestamp", Start: t0, End: t0.Add(15 * time.Second)})
 		if len(hits) != 1 || hits[0].Doc["value"] != want[0] || hits[0].Doc["value_text"] != want[1] {
 			t.Errorf("%s: %v", query, hits)
 			continue

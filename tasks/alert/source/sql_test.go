@@ -71,13 +71,13 @@ func run(t *testing.T, db *sqldb.DB, statements ...string) {
 	}
 }
 
-// windowOf is (t0+from, t0+to] of a table called ev, by its column happened.
+// window is (t0+from, t0+to] of a table called ev, by its column happened.
 func windowOf(from, to time.Duration) source.Query {
 	return source.Query{Index: "ev", Field: "happened", Type: "iso", Start: t0.Add(from), End: t0.Add(to)}
 }
 
-// hitsOf returns all hits.
-func hitsOf(t *testing.T, src source.Source, q source.Query) []source.Hit {
+// searchAll returns all hits.
+func searchAll(t *testing.T, src source.Source, q source.Query) []source.Hit {
 	t.Helper()
 	hits, _ := searched(t, src, q)
 	return hits
@@ -147,7 +147,7 @@ func TestRowsOfATableAreTheEventsOfAWindow(t *testing.T) {
 		q := windowOf(0, time.Minute)
 		q.IDField = "id"
 		var got []string
-		hits := hitsOf(t, src, q)
+		hits := searchAll(t, src, q)
 		for _, h := range hits {
 			got = append(got, h.ID)
 		}
@@ -172,7 +172,7 @@ func TestRowsOfATableAreTheEventsOfAWindow(t *testing.T) {
 		q = windowOf(0, time.Minute)
 		q.Index, q.Text = "", "SELECT host, min(happened) AS seen FROM ev WHERE n IS NOT NULL GROUP BY host -- by host;"
 		q.Field = "seen"
-		if hits := hitsOf(t, src, q); len(hits) != 1 || lower(hits[0].Doc)["host"] != "web-0" || lower(hits[0].Doc)["seen"] != "2026-03-01T12:00:00.5Z" {
+		if hits := searchAll(t, src, q); len(hits) != 1 || lower(hits[0].Doc)["host"] != "web-0" || lower(hits[0].Doc)["seen"] != "2026-03-01T12:00:00.5Z" {
 			t.Errorf("of a query: %v", hits)
 		}
 	})
@@ -234,7 +234,7 @@ func TestFiltersCountsAndMetricsOfRows(t *testing.T) {
 	}
 	q = windowOf(0, time.Hour)
 	q.Include = []string{"co*"}
-	if hits := hitsOf(t, src, q); len(hits) != 100 || len(hits[0].Doc) != 4 || hits[0].Doc["code"] != json.Number("200") || hits[0].Doc["happened"] != "2026-03-01T12:00:01Z" {
+	if hits := searchAll(t, src, q); len(hits) != 100 || len(hits[0].Doc) != 4 || hits[0].Doc["code"] != json.Number("200") || hits[0].Doc["happened"] != "2026-03-01T12:00:01Z" {
 		t.Errorf("with some fields: %v", hits[0].Doc)
 	}
 }

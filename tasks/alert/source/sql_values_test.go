@@ -56,7 +56,7 @@ func TestValuesOfEachTypeAreWhatJSONHas(t *testing.T) {
 	} {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
-			hits := hitsOf(t, source.NewSQL(database(t, d, table.make...)), windowOf(0, time.Minute))
+			hits := searchAll(t, source.NewSQL(database(t, d, table.make...)), windowOf(0, time.Minute))
 			if len(hits) != 1 {
 				t.Fatalf("%d hits", len(hits))
 			}
@@ -106,7 +106,7 @@ func TestTimesAreReadInTheFormThatTheRuleNames(t *testing.T) {
 				src := source.NewSQL(database(t, d, statements...))
 				q := windowOf(0, 30*time.Second)
 				q.Type, q.IDField = c.of, "id"
-				hits := hitsOf(t, src, q)
+				hits := searchAll(t, src, q)
 				if len(hits) != 30 || hits[0].ID != "30" || hits[29].ID != "59" || !hits[0].At.Equal(second(1)) {
 					t.Fatalf("%d hits: %+v", len(hits), hits)
 				}
@@ -175,7 +175,7 @@ func TestRowsThatAreEqualAreEventsOfTheirOwn(t *testing.T) {
 			"INSERT INTO ev VALUES ("+written(d, t0.Add(2*time.Second))+", 'same')"))
 		ids := map[string]bool{}
 		for range 2 {
-			for _, h := range hitsOf(t, src, windowOf(0, time.Minute)) {
+			for _, h := range searchAll(t, src, windowOf(0, time.Minute)) {
 				ids[h.ID] = true
 			}
 		}
@@ -195,14 +195,14 @@ func TestATableThatHasChangedIsLookedAtAgain(t *testing.T) {
 	run(t, writer, "CREATE TABLE ev (happened datetime)")
 	src := source.NewSQL(open(t, at, sqldb.Options{ReadOnly: true}))
 	q := windowOf(0, time.Minute)
-	if hits := hitsOf(t, src, q); len(hits) != 0 {
+	if hits := searchAll(t, src, q); len(hits) != 0 {
 		t.Fatal(hits)
 	}
 	run(t, writer, "DROP TABLE ev", "CREATE TABLE ev (HAPPENED datetime, more integer)", "INSERT INTO ev VALUES ('2026-03-01 12:00:05', 1)")
 	if _, err := src.Search(context.Background(), q, func([]source.Hit) error { return nil }); err == nil || tasks.IsPermanent(err) {
 		t.Errorf("the shape of before is taken for the one of now: %v", err)
 	}
-	if hits := hitsOf(t, src, q); len(hits) != 1 || hits[0].Doc["more"] != json.Number("1") {
+	if hits := searchAll(t, src, q); len(hits) != 1 || hits[0].Doc["more"] != json.Number("1") {
 		t.Errorf("got %v", hits)
 	}
 }

@@ -35,7 +35,7 @@ func inWindows(t *testing.T, src source.Source, q source.Query, ends []time.Dura
 	var ids []string
 	for i := 1; i < len(ends); i++ {
 		q.Start, q.End = t0.Add(ends[i-1]), t0.Add(ends[i])
-		hits := hitsOf(t, src, q)
+		hits := searchAll(t, src, q)
 		for _, h := range hits {
 			if h.At.Before(q.Start) || h.At.After(q.End) {
 				t.Errorf("an event of %v is in (%v, %v]", h.At, q.Start, q.End)
@@ -137,7 +137,7 @@ func TestWindowsThatFollowOneAnotherLoseAndRepeatNoSample(t *testing.T) {
 	for seed, step := range []time.Duration{time.Second, 15 * time.Second, 7 * time.Second, 2500 * time.Millisecond} {
 		q := source.Query{Text: "m", Field: "@timestamp", Step: step, Start: t0, End: t0.Add(time.Hour)}
 		var whole []string
-		for _, h := range hitsOf(t, src, q) {
+		for _, h := range searchAll(t, src, q) {
 			whole = append(whole, h.ID)
 		}
 		if len(whole) != 4*int(t0.Add(time.Hour).UnixNano()/int64(step)-t0.UnixNano()/int64(step)) {
