@@ -48,9 +48,14 @@ func (l Location) ID() string {
 // Path returns the absolute path of an SQLite file or of a folder of files, and "" for other databases.
 func (l Location) Path() string { return l.path }
 
-// IsDatabase reports whether there is an SQL database at this place: not files, not an API, not a Redis and no metrics.
+// IsDatabase reports whether there is an SQL database at this place: not files, not an API, not a Redis, and not what
+// alert rules ask alone.
 func (l Location) IsDatabase() bool {
-	return l.Dialect != Files && l.Dialect != Records && l.Dialect != Redis && l.Dialect != Metrics && l.Dialect != ""
+	switch l.Dialect {
+	case Files, Records, Redis, Metrics, Search, "":
+		return false
+	}
+	return true
 }
 
 // Scheme returns what the URL begins with: of files their form, csv, tsv, ndjson or dbf.
@@ -93,7 +98,10 @@ func ParseURL(s string) (Location, error) {
 	if scheme == metricsScheme {
 		return parseMetrics(s)
 	}
-	known := append([]string{"http", "https", metricsScheme}, redisSchemes...)
+	if slices.Contains(searchSchemes, scheme) {
+		return parseSearch(scheme, s)
+	}
+	known := slices.Concat([]string{"http", "https", metricsScheme}, searchSchemes, redisSchemes)
 	for _, d := range dialects {
 		schemes, _ := d.words().urls()
 		if slices.Contains(schemes, scheme) {

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/stint-run/stint/tasks"
@@ -52,4 +53,34 @@ func (l Location) Metrics() (base string, insecure bool) {
 		return "", false
 	}
 	return l.dsn, l.params.Get("tls") == "skip-verify"
+}
+
+// searchSchemes are those of search servers. What else their URLs say is read by who asks them.
+var searchSchemes = []string{"elasticsearch", "opensearch"}
+
+// parseSearch reads elasticsearch://USER:PASSWORD@HOST:9200,HOST2:9200/PREFIX?... as far as a place is told from others by it.
+func parseSearch(scheme, s string) (Location, error) {
+	const form = "write elasticsearch://HOST:9200 or opensearch://HOST:9200"
+	rest, ok := strings.CutPrefix(s, scheme+"://")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	// Several hosts are none to net/url: the first stands for all.
+	at := strings.LastIndexByte(rest[:end], '@')
+	hosts := strings.Split(strings.ToLower(rest[at+1:end]), ",")
+	u, err := url.Parse(scheme + "://" + rest[:at+1] + hosts[0] + rest[end:])
+	switch {
+	case err != nil:
+		return Location{}, tasks.WithHint(nil, form, "the URL of the search server cannot be read")
+	case !ok || slices.Contains(hosts, ""):
+		return Location{}, tasks.WithHint(nil, form, "the URL of the search server names no host")
+	}
+	shown := scheme + "://"
+	if u.User.Username() != "" {
+		shown += url.User(u.User.Username()).String() + "@"
+	}
+	shown += strings.Join(hosts, ",") + u.EscapedPath()
+	slices.Sort(hosts)
+	return Location{Dialect: Search, scheme: scheme, dsn: s, redacted: shown, identity: "search\n" + strings.Join(hosts, ",") + strings.TrimRight(u.Path, "/")}, nil
 }

@@ -51,3 +51,27 @@ func TestAPrometheusIsAPlaceForMetricsAndNoDatabase(t *testing.T) {
 		t.Errorf("a typo: %v", err)
 	}
 }
+
+func TestASearchServerIsAPlaceForEventsAndNoDatabase(t *testing.T) {
+	t.Parallel()
+	ids := map[string]bool{}
+	for url, want := range map[string]string{
+		"elasticsearch://me:secret@a:9200,B:9200/x?api_key=secret": "elasticsearch://me@a:9200,b:9200/x",
+		"elasticsearch://b:9200,a:9200/x/":                         "elasticsearch://b:9200,a:9200/x/",
+		"opensearch://h?token=secret":                              "opensearch://h",
+	} {
+		at, err := sqldb.ParseURL(url)
+		if err != nil || at.Redacted() != want || at.IsDatabase() || at.Dialect != sqldb.Search || strings.Contains(fmt.Sprintf("%v %#v", at, at), "secret") {
+			t.Errorf("%s: %v, %v", url, at, err)
+		}
+		ids[at.ID()] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("the places are %v", ids)
+	}
+	for _, url := range []string{"elasticsearch:", "elasticsearch:h", "opensearch://", "opensearch://a,", "elasticsearch://:se cret@h"} {
+		if _, err := sqldb.ParseURL(url); err == nil || tasks.HintOf(err) == "" || strings.Contains(err.Error(), "cret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}

@@ -15,6 +15,7 @@ const (
 	Records   Dialect = "records"   // what goes to an API or into files: targets of a Batcher only
 	Redis     Dialect = "redis"     // keeps ids, and has no rows: never opened as a DB
 	Metrics   Dialect = "metrics"   // a Prometheus: samples for alert rules, never opened as a DB
+	Search    Dialect = "search"    // Elasticsearch, OpenSearch: events for alert rules, never opened as a DB
 	Files     Dialect = "files"     // folders of files, see Tabular: sources only
 )
 

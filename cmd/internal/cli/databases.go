@@ -74,6 +74,8 @@ func (d database) open(ctx context.Context, readOnly bool) (*sqldb.DB, error) {
 		return nil, usage(tasks.WithHint(nil, "a plan writes files with to: {file: ...} and --to artifacts", "%s can only be read", d.at))
 	case d.at.Dialect == sqldb.Redis:
 		return nil, usage(tasks.WithHint(nil, "name it with ids: in a plan", "%s is a Redis, which keeps the ids of a plan and has no tables", d.at))
+	case d.at.Dialect == sqldb.Metrics, d.at.Dialect == sqldb.Search:
+		return nil, usage(tasks.WithHint(nil, "name it with source: in an alert rule", "%s is for alert rules, and has no tables", d.at))
 	case d.at.Dialect == sqldb.Records:
 		return nil, usage(tasks.WithHint(nil, "give a plan, whose stages say what is sent: to: {http: ...}", "%s is an API, which has no tables", d.at))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stint-run/stint/internal/flatfile"
 	"github.com/stint-run/stint/internal/httpsink"
 	"github.com/stint-run/stint/internal/idmap"
+	"github.com/stint-run/stint/internal/promsource"
 	"github.com/stint-run/stint/internal/sqldb"
 )
 
@@ -33,6 +34,9 @@ func examineConnection(ctx context.Context, c config.Connection, now func() time
 		return n.list
 	case sqldb.Redis:
 		n.maps(ctx, c, at)
+		return n.list
+	case sqldb.Metrics:
+		n.metrics(ctx, at, c.APIAccess)
 		return n.list
 	case sqldb.SQLite:
 		if _, err := os.Stat(at.Path()); errors.Is(err, fs.ErrNotExist) {
@@ -108,6 +112,27 @@ func (n *notes) api(ctx context.Context, at sqldb.Location, access config.APIAcc
 	default:
 		n.ok("reachable", "it answers with status %d in %s", p.Status, rounded(p.Took))
 	}
+}
+
+// metrics looks at a Prometheus: whether it answers an expression.
+func (n *notes) metrics(ctx context.Context, at sqldb.Location, access config.APIAccess) {
+	conn, err := app.PrometheusConnection(at, access)
+	if err != nil {
+		n.failed("address", err)
+		return
+	}
+	client, err := promsource.New(conn)
+	if err != nil {
+		n.failed("address", err)
+		return
+	}
+	defer client.Close()
+	begun := time.Now()
+	if err := client.Check(ctx); err != nil {
+		n.failed("reachable", err)
+		return
+	}
+	n.ok("reachable", "it answers in %s", rounded(time.Since(begun)))
 }
 
 // maps looks at a Redis that keeps the ids of plans.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/stint-run/stint/internal/docsearch"
 	"github.com/stint-run/stint/internal/document"
 	"github.com/stint-run/stint/tasks"
 )
@@ -42,6 +43,26 @@ func ReadEvents(path string, stdin io.Reader) ([]map[string]any, error) {
 	}
 	defer f.Close()
 	return readEvents(path, f)
+}
+
+// DocumentsOf makes documents of events, for NewEvents.
+func DocumentsOf(events []map[string]any) []docsearch.Document {
+	docs := make([]docsearch.Document, len(events))
+	for i, e := range events {
+		d := docsearch.Document{Source: make(map[string]any, len(e))}
+		for name, v := range e {
+			switch name {
+			case "_id":
+				d.ID = document.Text(v)
+			case "_index":
+				d.Index = document.Text(v)
+			default:
+				d.Source[name] = v
+			}
+		}
+		docs[i] = d
+	}
+	return docs
 }
 
 // eventReader reads events from JSON, and knows the line that it is at.

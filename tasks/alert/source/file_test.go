@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -83,6 +84,20 @@ func TestEventsWithoutAnIDGetOneThatIsTheSameTheNextTime(t *testing.T) {
 	}
 	if len(ids) != 3 || first[1]["_id"] != first[0]["_id"].(string)+"-2" {
 		t.Errorf("the ids are %v", ids)
+	}
+}
+
+func TestEventsOfAFileAreASource(t *testing.T) {
+	t.Parallel()
+	events, err := source.ReadEvents("-", strings.NewReader(`{"_index": "logs", "happened": "2026-03-01T12:00:01Z"}`+"\n"+`{"happened": "2026-03-01T12:00:09Z", "n": 1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := windowOf(0, 5*time.Second)
+	q.Index = "logs"
+	hits := searchAll(t, source.NewEvents(source.Events{Documents: source.DocumentsOf(events)}), q)
+	if len(hits) != 1 || hits[0].ID != events[0]["_id"] || hits[0].Doc["_index"] != "logs" {
+		t.Errorf("got %v", hits)
 	}
 }
 

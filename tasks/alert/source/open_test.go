@@ -30,7 +30,7 @@ func TestASourceIsChosenByItsConnectionAndOpenedOnce(t *testing.T) {
 	db := database(t, sqldb.SQLite, "CREATE TABLE ev (happened datetime)")
 	search := &closing{}
 	var databases, searches atomic.Int32
-	places := map[string]string{"db": "sqlite:x.db", "prom": "prometheus://h", "logs": "https://h", "files": "csv:dir", "ids": "redis://h"}
+	places := map[string]string{"db": "sqlite:x.db", "prom": "prometheus://h", "logs": "elasticsearch://h", "files": "csv:dir", "ids": "redis://h"}
 	sources := source.NewSources(source.Options{
 		Locate: func(name string) (sqldb.Location, error) {
 			if places[name] == "" {
