@@ -316,13 +316,13 @@ func (x *alerting) publish(ctx context.Context) (time.Duration, error) {
 
 // set makes the set to be published.
 func (x *alerting) set(ctx context.Context, set *rule.Set, problems rule.Problems) (alertstore.Set, error) {
-	next := alertstore.Set{Rules: map[string]json.RawMessage{}, Environment: x.app.o.Environment, At: time.Now().UTC(), By: x.app.id}
+	next := alertstore.Set{Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}, Environment: x.app.o.Environment, At: time.Now().UTC(), By: x.app.id}
 	for _, r := range set.Rules {
 		text, err := json.Marshal(r)
 		if err != nil {
 			return next, fmt.Errorf("encode rule %s: %w", r.Name, err)
 		}
-		next.Rules[r.Name] = text
+		next.Rules[r.Name], next.Heartbeats[r.Name] = text, x.watch.HeartbeatOf(r)
 	}
 	broken := map[string]bool{}
 	for _, p := range problems.Mistakes() {
@@ -340,7 +340,7 @@ func (x *alerting) set(ctx context.Context, set *rule.Set, problems rule.Problem
 		}
 		for name, r := range decoded {
 			if _, there := next.Rules[name]; !there && broken[r.File] {
-				next.Rules[name] = old.Rules[name]
+				next.Rules[name], next.Heartbeats[name] = old.Rules[name], x.watch.HeartbeatOf(r)
 			}
 		}
 	}
@@ -410,7 +410,7 @@ func (x *alerting) look(ctx context.Context) (time.Duration, error) {
 	if err := x.watch.Look(ctx, now); err != nil {
 		return lookAtEvaluation, err
 	}
-	silent, err := x.watch.Silent(ctx, now)
+	silent, _, err := x.watch.Silent(ctx, now)
 	if err != nil || len(silent) == 0 { // workers tell
 		return lookAtEvaluation, err
 	}
@@ -426,13 +426,9 @@ func (x *alerting) standsStill() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	now := time.Now().UTC()
-	silent, err := x.watch.Silent(ctx, now)
-	if err != nil || len(silent) == 0 {
+	silent, of, err := x.watch.Silent(ctx, now)
+	if err != nil || len(silent) == 0 || len(silent) < of {
 		return nil // whether Redis answers is for others to say
-	}
-	fresh, err := x.store.Fresh(ctx)
-	if err != nil || len(silent) < len(fresh) {
-		return nil
 	}
 	return []string{fmt.Sprintf("no alert rule has been evaluated for %v", silent[len(silent)-1].For.Round(time.Second))}
 }
