@@ -72,8 +72,8 @@ type Rule struct {
 	IgnoreNull        bool     `json:"ignore_null,omitempty"`
 	NumEvents         int      `json:"num_events,omitempty"`
 	AttachRelated     bool     `json:"attach_related,omitempty"` // of frequency: a match has the other events that were counted
-	Threshold         int      `json:"threshold,omitempty"`   // of flatline
-	ForgetKeys        bool     `json:"forget_keys,omitempty"` // of flatline
+	Threshold         int      `json:"threshold,omitempty"`      // of flatline
+	ForgetKeys        bool     `json:"forget_keys,omitempty"`    // of flatline
 	SpikeHeight       float64  `json:"spike_height,omitempty"`
 	SpikeType         string   `json:"spike_type,omitempty"` // up, down, both
 	ThresholdRef      *float64 `json:"threshold_ref,omitempty"`
