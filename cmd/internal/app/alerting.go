@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -139,11 +140,12 @@ func (x *alerting) family(dbs *migration.Databases) alert.Options {
 		Database: func(ctx context.Context, name string) (*sqldb.DB, error) { return dbs.Open(ctx, name, true) }})
 	return alert.Options{Store: x.store, Teller: x.teller, Source: x.sources.Open, Watch: x.watch, Metrics: a.telemetry.Metrics, Log: a.o.Log,
 		Render: func(r *rule.Rule, found evaluate.Alert) (subject, text, severity string, err error) {
-			subject, text = message.Render(r, found.Matches, message.Extra{})
+			extra := message.Extra{Options: r.Values}
+			subject, text = message.Render(r, found.Matches, extra)
 			if found.More > 0 {
 				text += fmt.Sprintf("\nand %d more matches\n", found.More)
 			}
-			return subject, text, message.Severity(r, message.Extra{}), nil
+			return subject, text, cmp.Or(r.Severity, message.Severity(r, extra)), nil
 		}}
 }
 
