@@ -135,6 +135,22 @@ func TestLucenesSyntaxIsReadAsLuceneReadsIt(t *testing.T) {
 	}
 }
 
+func TestQueriesMadeToTakeLongDoNot(t *testing.T) {
+	t.Parallel()
+	doc := docsearch.Document{Source: map[string]any{"a": strings.Repeat("a ", 40)}}
+	for _, query := range []string{`"` + strings.Repeat("a ", 30) + `b"~20`, strings.Repeat("a OR ", 5000) + "b", strings.Repeat("*a", 500) + "b", "/" + strings.Repeat("(a*)*", 50) + "b/", `/<0-999><0-999>/`} {
+		q, err := docsearch.Compile(map[string]any{"query_string": map[string]any{"query": query}})
+		if err != nil {
+			t.Errorf("%.20s: %v", query, err)
+		} else if q.Match(doc, nil, now) != strings.HasPrefix(query, "a OR") {
+			t.Errorf("%.20s does or does not match", query)
+		}
+	}
+	if err := docsearch.ParseQueryString(strings.Repeat("(", 200) + "a" + strings.Repeat(")", 200)); err == nil {
+		t.Error("200 brackets within one another are read")
+	}
+}
+
 func TestWhatIsNotKnownIsAnErrorThatNamesIt(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{
