@@ -25,6 +25,8 @@ type Set struct {
 	At          time.Time                  `json:"at"`
 	By          string                     `json:"by,omitempty"` // the process that read them
 	Problems    []string                   `json:"problems,omitempty"`
+	// Heartbeats are how long each rule may go unevaluated; 0, or a rule that is not among them: for ever.
+	Heartbeats map[string]time.Duration `json:"-"`
 }
 
 // Publish makes a set the one that is evaluated, as a whole. The state of a rule that is in it no more is kept for a week; its alerts
@@ -51,13 +53,17 @@ func (s *Store) Publish(ctx context.Context, set Set) error {
 		p.HSet(ctx, rulesKey, "", meta)
 		for name, text := range set.Rules {
 			p.HSet(ctx, rulesKey, name, []byte(text))
-			p.ZAddNX(ctx, freshKey, redis.Z{Score: float64(set.At.UnixMilli()), Member: name})
+			if beat := set.Heartbeats[name]; beat > 0 {
+				p.ZAddNX(ctx, beatsKey, redis.Z{Score: float64(set.At.Add(beat).UnixMilli()), Member: name})
+			} else {
+				p.ZRem(ctx, beatsKey, name)
+			}
 			p.Persist(ctx, stateKey(name))
 		}
 		for name := range old.Rules {
 			if _, ok := set.Rules[name]; !ok {
 				p.PExpire(ctx, stateKey(name), keepState)
-				p.ZRem(ctx, freshKey, name)
+				p.ZRem(ctx, beatsKey, name)
 			}
 		}
 		return nil
@@ -198,6 +204,8 @@ type Evaluated struct {
 	Resolved []string // keys of alerts that are over by the lights of the rule
 	// Now is the time as of which alerts are opened and told.
 	Now time.Time
+	// Heartbeat is how long the rule may go unevaluated from now on; 0: for ever.
+	Heartbeat time.Duration
 }
 
 // Commit writes what an evaluation gave, and returns the messages that are due by it. was is the version of the state that it was made
@@ -217,8 +225,8 @@ func (s *Store) Commit(ctx context.Context, was int64, e Evaluated) error {
 		c.check(key, was)
 		c.hash(key, was+1, e.Body)
 		c.hset(key, "health", health)
-		if e.Health.Error == nil {
-			c.zadd(freshKey, e.Health.At, e.Rule.Name)
+		if e.Heartbeat > 0 {
+			c.zadd(beatsKey, e.Health.At.Add(e.Heartbeat), e.Rule.Name)
 		}
 		if err := s.alerts(ctx, &c, e, silences); err != nil {
 			return err

@@ -141,10 +141,13 @@ const maxWidth = 1000
 func parseLayout(spec string) (layout, error) {
 	l := layout{fill: ' ', precision: -1}
 	wrong := fmt.Errorf("the format %q is not known", spec)
+	filled := true
 	if r, n := utf8.DecodeRuneInString(spec); n > 0 && len(spec) > n && strings.IndexByte("<>=^", spec[n]) >= 0 {
 		l.fill, l.align, spec = r, spec[n], spec[n+1:]
 	} else if spec != "" && strings.IndexByte("<>=^", spec[0]) >= 0 {
-		l.align, spec = spec[0], spec[1:]
+		l.align, spec, filled = spec[0], spec[1:], false
+	} else {
+		filled = false
 	}
 	if spec != "" && strings.IndexByte("+- ", spec[0]) >= 0 {
 		l.sign, spec = spec[0], spec[1:]
@@ -153,8 +156,11 @@ func parseLayout(spec string) (layout, error) {
 		l.alternate, spec = true, spec[1:]
 	}
 	if strings.HasPrefix(spec, "0") {
-		if spec = spec[1:]; l.align == 0 {
-			l.fill, l.align = '0', '='
+		if spec = spec[1:]; !filled {
+			l.fill = '0'
+		}
+		if l.align == 0 {
+			l.align = '='
 		}
 	}
 	number := func() (int, bool) {
@@ -177,7 +183,7 @@ func parseLayout(spec string) (layout, error) {
 			return l, wrong
 		}
 	}
-	if len(spec) == 1 && strings.IndexByte("sdnfFeEgG%xXobc", spec[0]) >= 0 {
+	if len(spec) == 1 && strings.IndexByte("sdnfFeEgG%xXob", spec[0]) >= 0 {
 		l.presentation, spec = spec[0], ""
 	}
 	if spec != "" || l.width > maxWidth || l.precision > maxWidth {
@@ -211,7 +217,8 @@ func formatValue(v any, spec string) (string, error) {
 		return "", fmt.Errorf("the format %q is for texts and numbers", spec)
 	}
 	whole, err := integer(v, n)
-	if l.presentation == 's' || err != nil && strings.IndexByte("dxXobc", l.presentation) >= 0 && l.presentation != 0 {
+	if l.presentation == 's' || err != nil && strings.IndexByte("dxXob", l.presentation) >= 0 && l.presentation != 0 ||
+		err == nil && l.precision >= 0 && strings.IndexByte("\x00dnxXob", l.presentation) >= 0 {
 		return "", fmt.Errorf("the format %q is not for this number", spec)
 	}
 	sign := ""
@@ -257,8 +264,6 @@ func (l layout) digits(n float64, whole int64, isWhole bool) (string, error) {
 			s = strings.ToUpper(s)
 		}
 		return s, nil
-	case 'c':
-		return string(rune(whole)), nil
 	case 'f', 'F':
 		s = strconv.FormatFloat(n, 'f', precision, 64)
 	case '%':
@@ -271,8 +276,10 @@ func (l layout) digits(n float64, whole int64, isWhole bool) (string, error) {
 		switch {
 		case isWhole:
 			s = strconv.FormatUint(magnitude, 10)
+		case l.presentation == 'n':
+			s = strconv.FormatFloat(n, 'g', max(precision, 1), 64)
 		case l.precision >= 0:
-			s = strconv.FormatFloat(n, 'g', max(l.precision, 1), 64)
+			s = short(n, max(l.precision, 1))
 		default:
 			s = document.Text(n)
 		}
@@ -281,6 +288,22 @@ func (l layout) digits(n float64, whole int64, isWhole bool) (string, error) {
 		s = grouped(s, l.group)
 	}
 	return s, nil
+}
+
+// short writes a float with so many digits, one of which at least is behind the point: 1.0, and 1e+02 where there is no room for it.
+func short(n float64, precision int) string {
+	s := strconv.FormatFloat(n, 'g', precision, 64)
+	if strings.ContainsAny(s, ".e") {
+		return s
+	}
+	if len(s) < precision {
+		return s + ".0"
+	}
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(n, 'e', precision-1, 64), "e")
+	if strings.Contains(mantissa, ".") {
+		mantissa = strings.TrimRight(strings.TrimRight(mantissa, "0"), ".")
+	}
+	return mantissa + "e" + exponent
 }
 
 // grouped puts a separator between each three digits before the point.

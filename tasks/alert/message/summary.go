@@ -2,7 +2,6 @@ package message
 
 import (
 	"fmt"
-	"html"
 	"sort"
 	"strconv"
 	"strings"
@@ -89,10 +88,13 @@ func markdownTable(head []string, rows [][]string) string {
 	return b.String()
 }
 
+// entities are those of Python.
+var entities = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#x27;")
+
 func htmlTable(head []string, rows [][]string) string {
 	var b strings.Builder
 	line := func(indent int, text string) { b.WriteString(strings.Repeat(" ", 4*indent) + text + "\n") }
-	cell := func(text string) string { return strings.ReplaceAll(html.EscapeString(text), "\n", "<br>") }
+	cell := func(text string) string { return strings.ReplaceAll(entities.Replace(text), "\n", "<br>") }
 	line(0, `<table frame="box" rules="all">`)
 	line(1, "<thead>")
 	line(2, "<tr>")
@@ -201,45 +203,4 @@ func tableRow(cells []string, widths []int, head bool) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
-}
-
-// wrap breaks a line at spaces and after hyphens, and where there are none, anywhere.
-func wrap(line string, most int) []string {
-	line = strings.TrimRightFunc(strings.ReplaceAll(line, "\t", "        "), unicode.IsSpace)
-	if strings.TrimSpace(line) == "" {
-		return []string{""}
-	}
-	var out []string
-	current := ""
-	for _, chunk := range chunks(line) {
-		if width(current+strings.TrimRight(chunk, " ")) <= most {
-			current += chunk
-			continue
-		}
-		if current != "" {
-			out = append(out, strings.TrimRight(current, " "))
-		}
-		for current = strings.TrimLeft(chunk, " "); width(strings.TrimRight(current, " ")) > most; {
-			r := []rune(current)
-			out = append(out, string(r[:most]))
-			current = string(r[most:])
-		}
-	}
-	if strings.TrimSpace(current) != "" {
-		out = append(out, strings.TrimRight(current, " "))
-	}
-	return out
-}
-
-// chunks are the parts of a line that are not broken if that can be helped, each with the spaces after it.
-func chunks(line string) []string {
-	var out []string
-	start := 0
-	for i := 1; i < len(line); i++ {
-		if line[i-1] == ' ' && line[i] != ' ' || line[i-1] == '-' && line[i] != ' ' && line[i] != '-' && i-start > 1 {
-			out = append(out, line[start:i])
-			start = i
-		}
-	}
-	return append(out, line[start:])
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/stint-run/stint/internal/docsearch"
+	"github.com/stint-run/stint/tasks/alert/condition"
 	"github.com/stint-run/stint/tasks/alert/replay"
 )
 
@@ -46,7 +48,7 @@ func listed(t *testing.T) map[string]bool {
 	return out
 }
 
-func TestTablesOfRuleTypesAreEqualOrTheDifferenceIsListed(t *testing.T) {
+func TestTablesAreEqualOrTheDifferenceIsListed(t *testing.T) {
 	t.Parallel()
 	files := tables(t)
 	different, known := listed(t), map[string]bool{}
@@ -61,11 +63,8 @@ func TestTablesOfRuleTypesAreEqualOrTheDifferenceIsListed(t *testing.T) {
 			continue
 		}
 		known[table.Name] = true
-		if table.Level != replay.LevelRuleType {
-			continue
-		}
 		for _, restart := range []bool{false, true} {
-			r := replay.RunRuleType(table, replay.Options{Rule: ruleOf, Restart: restart})
+			r := replay.Run(table, replay.Options{Rule: replay.Rule, Condition: condition.Options{Matches: docsearch.Match}, Restart: restart})
 			switch {
 			case !r.Equal && table.Advice == replay.AdviceSame:
 				t.Errorf("%s (restart %v) differs: %q", table.Name, restart, r.Differences)

@@ -90,7 +90,7 @@ func (b *builder) read() {
 		switch {
 		case free(name):
 		case !known && b.refs[name]: // the rule's own words for its texts
-		case !known && b.owned(name):
+		case !known && (b.owned(name) || b.kind == ""): // of a type that there is not, the options are unknown, too
 		case !known && e.value.Tag == "!!null" && isSender(name):
 			b.note(e.key, name, "", "does nothing: it has no value")
 		case !known:

@@ -107,11 +107,31 @@ func (l *loader) parse(path string, content []byte) (*yaml.Node, *Problem) {
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxProblem(path, content, err)
 	}
+	if left := maxNodes; !within(&doc, maxDepth, &left) {
+		return nil, &Problem{File: path, Line: 1, Column: 1, Message: "its aliases, or its levels, are too many", Hint: "write out what *NAME stands for"}
+	}
 	root := plain(doc.Content[0])
 	if root.Kind != yaml.MappingNode {
 		return nil, &Problem{File: path, Line: root.Line, Column: root.Column, Message: "options with their values are wanted", Hint: "name: value, one in each line"}
 	}
 	return root, nil
+}
+
+// Bounds of a file once its aliases are written out: a few lines of them can stand for more than fits into memory, or for themselves.
+const (
+	maxNodes = 200_000
+	maxDepth = 64
+)
+
+// within reports whether a node keeps to a depth and to a number of nodes.
+func within(n *yaml.Node, depth int, left *int) bool {
+	if *left--; depth == 0 || *left < 0 {
+		return false
+	}
+	if n.Kind == yaml.AliasNode {
+		return within(n.Alias, depth-1, left)
+	}
+	return !slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return !within(c, depth-1, left) })
 }
 
 // bareToken is a value that is a token alone, without the quotes that YAML wants around it.
@@ -240,9 +260,10 @@ func (l *loader) adopt(n *yaml.Node, path string) {
 	}
 }
 
-// fill puts the values of tokens into a scalar. What a token brings in is not looked at again.
+// fill puts the values of tokens into a scalar, and, as ElastAlert does, of variables. What they bring in is not looked at again.
 func (l *loader) fill(n *yaml.Node) {
-	if !strings.Contains(n.Value, "@@") {
+	l.fillVariables(n)
+	if l.filled[n] != "" || !strings.Contains(n.Value, "@@") {
 		return
 	}
 	raw := n.Value
@@ -266,20 +287,35 @@ func (l *loader) fill(n *yaml.Node) {
 	l.whole[n] = true // "@@N@@" alone may be a number
 }
 
-// variables says where ElastAlert would put variables of the environment in.
+// fillVariables puts values in for ${NAME}, and for a text that is $NAME as a whole: within one, ElastAlert would put the home of its user
+// into a regular expression that has $HOME in it. Those without a value are left, for variables to find where they matter.
+func (l *loader) fillVariables(n *yaml.Node) {
+	raw := n.Value
+	if l.o.Tokens == nil || !strings.Contains(raw, "$") {
+		return
+	}
+	n.Value = variableUse.ReplaceAllStringFunc(raw, func(use string) string {
+		if value, ok := l.o.Tokens(strings.Trim(use, "${}")); ok && (use == raw || strings.HasPrefix(use, "${")) {
+			l.filled[n], l.whole[n] = raw, use == raw
+			return value
+		}
+		return use
+	})
+}
+
+// variables says which variables of the environment have no value.
 func (l *loader) variables(option string, n *yaml.Node) {
 	n = plain(n)
 	for _, c := range n.Content {
 		l.variables(option, c)
 	}
 	use := variableUse.FindString(n.Value)
-	token := "@@" + strings.Trim(use, "${}") + "@@"
-	switch {
-	case n.Kind != yaml.ScalarNode || use == "":
+	switch name := strings.Trim(use, "${}"); {
+	case n.Kind != yaml.ScalarNode || use == "" || l.filled[n] != "":
 	case use == n.Value:
-		l.mistake(n, option, "write "+token, "variables of the environment are not put in for %s", use)
+		l.mistake(n, option, fmt.Sprintf("set it below tokens: of the configuration, or as the variable %s", name), "%s has no value", use)
 	case strings.HasPrefix(use, "${"):
-		l.note(n, option, "write "+token+", if it is meant", "variables of the environment are not put in for %s", use)
+		l.note(n, option, "", "%s has no value, and stays as it is", use)
 	}
 }
 

@@ -21,10 +21,13 @@ func (l *loader) add(p Problem) {
 	l.problems = append(l.problems, p)
 }
 
-// mistake takes down what is wrong at a node.
+// mistake takes down what is wrong at a node, the first thing alone where its file was read with a mistake there.
 func (l *loader) mistake(n *yaml.Node, option, hint, format string, args ...any) {
-	if l.reading {
+	switch {
+	case l.reading:
 		l.bad[n] = true
+	case l.bad[n]:
+		return // what follows from a mistake that was told is none
 	}
 	l.add(Problem{File: l.of[n], Line: n.Line, Column: n.Column, Option: option, Hint: hint, Message: fmt.Sprintf(format, args...)})
 }

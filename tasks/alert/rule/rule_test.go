@@ -211,8 +211,25 @@ func TestTokensAreFilledInWithOrWithoutQuotes(t *testing.T) {
 	compare(t, mistakes, `r.yaml:2:8: token @@ENV@@ has no value (set it below tokens: of the configuration, or as the variable ENV)
 r.yaml:3:13: num_events: must be a whole number, not "@@N@@"
 r.yaml:4:22: timeframe: minutes: must be a number, not "@@N@@" (write {minutes: 5}, or 5m)
-r.yaml:6:13: is_enabled: must be true or false, not "@@ON@@" (write true or false)
 r.yaml:6:13: token @@ON@@ has no value (set it below tokens: of the configuration, or as the variable ON)`)
+}
+
+func TestVariablesAreFilledInAsElastAlertDoes(t *testing.T) {
+	t.Parallel()
+	text := heads["any"] + "owner: $TEAM\ncategory: ${TEAM}-${NONE}\npriority: ${N}\nfilter: [{regexp: {a: 'x$HOME'}}]\nslack_webhook_url: ${HOOK}\n"
+	set, mistakes, _ := load(t, rule.Options{Tokens: tokens("TEAM", "core", "HOME", "/root", "N", "4")}, map[string]string{"r.yaml": text})
+	if mistakes != "" {
+		t.Fatal(mistakes)
+	}
+	r := set.Rules[0]
+	if r.Owner != "core" || r.Category != "core-${NONE}" || r.Priority != 4 || !reflect.DeepEqual(r.Filter, []map[string]any{{"regexp": map[string]any{"a": "x$HOME"}}}) {
+		t.Errorf("the rule is %+v", r)
+	}
+	_, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": strings.ReplaceAll(text, "alert: debug", "alert: slack")})
+	compare(t, mistakes, `r.yaml:4:8: owner: $TEAM has no value (set it below tokens: of the configuration, or as the variable TEAM)
+r.yaml:6:11: priority: ${N} has no value (set it below tokens: of the configuration, or as the variable N)
+r.yaml:8:20: slack_webhook_url: ${HOOK} has no value (set it below tokens: of the configuration, or as the variable HOOK)`)
+	compare(t, notes, `r.yaml:5:11: note: category: ${TEAM} has no value, and stays as it is`)
 }
 
 func TestATeamCanHaveOptionsOfItsOwn(t *testing.T) {

@@ -87,7 +87,7 @@ var refusedSenders = []refusedSender{
 
 // refusal says why a type of alert cannot be sent, and what to do; "" when nothing is known of it.
 func refusal(name string) (why, hint string) {
-	use := "use one of " + strings.Join(senderNames(), ", ") + ", or a channel of the configuration"
+	use := "name a channel of the configuration, or another sender: docs/alert-rules.md"
 	for _, s := range refusedSenders {
 		if s.name == name {
 			if s.why == "" {

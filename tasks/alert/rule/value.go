@@ -42,7 +42,9 @@ func (l *loader) shownValue(n *yaml.Node, o *Option) string {
 // map[string]any, []Field, []map[string]any, []Level. ok is false where it is not of its kind, which has been taken down then.
 func (l *loader) value(o *Option, n *yaml.Node) (v any, ok bool) {
 	before := l.mistakes
-	l.variables(o.Name, n)
+	if l.variables(o.Name, n); l.mistakes > before {
+		return nil, false
+	}
 	switch o.Kind {
 	case KindString, KindWord, KindCron:
 		v = l.text(o, n)

@@ -56,7 +56,8 @@ func (c clock) bound(t time.Time) any {
 	case Custom:
 		return strftime.Format(t.UTC(), c.format)
 	}
-	return t.UTC().Format(time.RFC3339Nano)
+	// Of a time whose milliseconds are not written Elasticsearch takes the last one for "gt", and would leave out most of a second.
+	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 // within is the query for times of (start, end]; a zero time is no bound.
