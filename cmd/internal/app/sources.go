@@ -18,19 +18,9 @@ func (a *App) prometheus(name string) (promsource.Connection, error) {
 	if err != nil {
 		return promsource.Connection{}, err
 	}
-	base, insecure := at.Metrics()
-	out := promsource.Connection{URL: base, Insecure: insecure}
-	c, ok := a.o.Connections.Get(name)
-	if !ok {
-		return out, nil
-	}
-	out.Token, out.Header, out.Proxy, out.Timeout = c.Token.Reveal(), c.Header, c.Proxy.Reveal(), c.ConnectTimeout
-	out.Headers = map[string]string{}
-	for h, value := range c.HeaderMap() {
-		out.Headers[h] = value.Reveal()
-	}
-	files, err := c.Certificates()
-	out.CA, out.Certificate, out.Key = files.CA, files.Cert, files.Key.Reveal()
+	c, _ := a.o.Connections.Get(name)
+	out, err := PrometheusConnection(at, c.APIAccess)
+	out.Timeout = c.ConnectTimeout
 	return out, err
 }
 
