@@ -97,7 +97,7 @@ func TestTheQueriesOfTheTablesFindAsManyAsTheOriginalsDid(t *testing.T) {
 						continue
 					}
 					asked++
-					got, err := src.Count(t.Context(), source.Query{Index: index, Filter: filter, Field: "@timestamp", Start: tableMoment(t, q.GT), End: moment(t, q.LTE)})
+					got, err := src.Count(t.Context(), source.Query{Index: index, Filter: filter, Field: "@timestamp", Start: tableMoment(t, q.GT), End: tableMoment(t, q.LTE)})
 					if err != nil || got != q.Hits {
 						t.Errorf("%s, %s, run %d: (%s, %s] has %d, want %d: %v", filepath.Base(file), name, n, q.GT, q.LTE, got, q.Hits, err)
 					}
