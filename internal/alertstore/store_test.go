@@ -206,7 +206,15 @@ func TestAMessageWhoseSenderDiedIsHandedOnWithWhatIsKnown(t *testing.T) {
 	if !third.Unsure || third.Tries != 1 {
 		t.Errorf("the third claim is %+v", third)
 	}
-	must(t, s.Settle(t.Context(), third, alertstore.Sent{State: wire.ToldPending, Error: "no answer", Again: at(5)}, at(2)))
+	must(t, s.Wait(t.Context(), third, at(2)))
+	third = claim(at(2), 1)[0]
+	if !third.Unsure {
+		t.Error("who puts it off has made it sure")
+	}
+	if mine, err := s.Begin(t.Context(), third); err != nil || !mine {
+		t.Errorf("the third may not: %v", err)
+	}
+	must(t, s.Settle(t.Context(), third, alertstore.Sent{State: wire.ToldPending, Error: "refused", Again: at(5)}, at(2)))
 	claim(at(4), 0)
 	if channels, next, err := s.Channels(t.Context(), at(4)); err != nil || len(channels) != 0 || !next.Equal(at(5)) {
 		t.Errorf("%v are due, the next at %v: %v", channels, next, err)
