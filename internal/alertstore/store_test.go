@@ -151,6 +151,23 @@ func TestAnAlertThatIsOverIsAnotherOneWhenItComesAgain(t *testing.T) {
 	}
 }
 
+func TestAMessageThatIsSettledLateLeavesTheNextAlertOpen(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	must(t, commit(t, s, 0, 0, []string{"a"}, nil))
+	late, err := s.Claim(t.Context(), "chat", at(0), 1, time.Hour)
+	must(t, err)
+	must(t, commit(t, s, 1, 1, nil, []string{"a"}))
+	must(t, commit(t, s, 2, 2, []string{"a"}, nil))
+	must(t, s.Settle(t.Context(), late[0], alertstore.Sent{State: wire.ToldSent}, at(2)))
+	must(t, commit(t, s, 3, 3, []string{"a"}, nil))
+	list, _, err := s.List(t.Context(), alertstore.Filter{States: []string{wire.AlertOpen}})
+	must(t, err)
+	if len(list) != 1 || list[0].Count != 2 {
+		t.Errorf("open are %+v", list)
+	}
+}
+
 func TestALadderGoesOnUntilSomebodyTakesTheAlert(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
