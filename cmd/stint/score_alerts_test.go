@@ -188,13 +188,19 @@ func (f *fleet) empty() {
 // tick has a worker do what there is to do as of a time; rules are those that may be evaluated.
 func (f *fleet) tick(at time.Time, rules ...string) {
 	f.T.Helper()
+	f.Ended(f.submit(at, rules...), time.Minute)
+}
+
+// submit is tick without waiting; it returns the job.
+func (f *fleet) submit(at time.Time, rules ...string) string {
+	f.T.Helper()
 	spec, err := json.Marshal(alert.Spec{At: &at, Rules: rules})
 	if err != nil {
 		f.T.Fatal(err)
 	}
 	id := fmt.Sprint("ale-tick-", at.UnixMilli())
 	enginetest.Submit(f.T, f.Redis.Client(), f.Store, tasks.Job{ID: id, Kind: alert.Kind, Spec: spec})
-	f.Ended(id, time.Minute)
+	return id
 }
 
 // all lists the alerts, the oldest first.
