@@ -34,6 +34,9 @@ type SignOfLife struct {
 // DefaultHeartbeat is the least time after which a rule stands still that says nothing about it.
 const DefaultHeartbeat = 5 * time.Minute
 
+// leastHeartbeat is the least that a rule may say of itself: those that were evaluated since need not be read to know that they are well.
+const leastHeartbeat = time.Minute
+
 // Silent is a rule that is not evaluated.
 type Silent struct {
 	Rule string
@@ -48,7 +51,7 @@ func (w *Watcher) Silent(ctx context.Context, now time.Time) ([]Silent, error) {
 	}
 	var suspects []string
 	for name, last := range fresh {
-		if now.Sub(last) > min(cmp.Or(w.Heartbeat, DefaultHeartbeat), DefaultHeartbeat) {
+		if now.Sub(last) > min(cmp.Or(w.Heartbeat, leastHeartbeat), leastHeartbeat) {
 			suspects = append(suspects, name)
 		}
 	}
@@ -73,9 +76,16 @@ func (w *Watcher) Silent(ctx context.Context, now time.Time) ([]Silent, error) {
 	return out, nil
 }
 
-// HeartbeatOf is how long a rule may go unevaluated: what it says itself, what the configuration says, or three times its interval.
+// HeartbeatOf is how long a rule may go unevaluated: what it says itself; what the configuration says, if that is not too short for its
+// interval; or three times its interval.
 func HeartbeatOf(own, configured, every time.Duration) time.Duration {
-	return cmp.Or(own, configured, max(3*every, DefaultHeartbeat))
+	switch {
+	case own > 0:
+		return own
+	case configured > 0:
+		return max(configured, 2*every)
+	}
+	return max(3*every, DefaultHeartbeat)
 }
 
 // Look tells that rules stand still, once until they are evaluated again, and gives the sign of life of the day.
