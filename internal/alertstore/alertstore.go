@@ -95,7 +95,7 @@ type change struct {
 	Checks [][2]string `json:"checks,omitempty"`
 	Hashes [][]any     `json:"hashes,omitempty"`
 	HSet   [][]any     `json:"hset,omitempty"`
-	HDel   [][2]string `json:"hdel,omitempty"`
+	HDel   [][3]string `json:"hdel,omitempty"`
 	ZAdd   [][]any     `json:"zadd,omitempty"`
 	ZMin   [][]any     `json:"zmin,omitempty"`
 	ZRem   [][2]string `json:"zrem,omitempty"`
@@ -126,7 +126,10 @@ func (c *change) hset(key, field string, value any) {
 	c.HSet = append(c.HSet, []any{key, field, c.value(value)})
 }
 
-func (c *change) hdel(key, field string)  { c.HDel = append(c.HDel, [2]string{key, field}) }
+// hdel removes a field while it has a value.
+func (c *change) hdel(key, field, value string) {
+	c.HDel = append(c.HDel, [3]string{key, field, value})
+}
 func (c *change) zrem(key, member string) { c.ZRem = append(c.ZRem, [2]string{key, member}) }
 func (c *change) zadd(key string, at time.Time, member string) {
 	c.ZAdd = append(c.ZAdd, []any{key, at.UnixMilli(), member})
@@ -177,7 +180,7 @@ func (s *Store) keep(c *change, k *Kept, was int64, sends []send, now time.Time)
 	current := k.Rule + "\x00" + k.Key
 	switch {
 	case k.State == wire.AlertResolved:
-		c.hdel(currentKey, current)
+		c.hdel(currentKey, current, k.ID) // a message of it may be settled when the next one is open
 		c.zrem(openKey, k.ID)
 		c.zadd(closedKey, *k.ResolvedAt, k.ID)
 		c.expire(key, s.o.Keep)

@@ -39,8 +39,8 @@ func alertKey(id string) string { return prefix + "a:" + id }
 // dueKey: sorted set, id of a message to a channel -> when it is to be sent, ms; under a lease, when that ends.
 func dueKey(channel string) string { return prefix + "due:" + channel }
 
-// messageKey: hash. body is the message as json; lease the token of who sends it; sending is set while it is being sent; tries counts.
-// It is gone when it has been settled.
+// messageKey: hash. body is the message as json; lease the token of who sends it; sending, while it is being sent, the one under which
+// that was begun; tries counts. It is gone when it has been settled.
 func messageKey(id string) string { return prefix + "m:" + id }
 
 // signKey: hash. v and body, ms: something that is told but once, such as today's sign of life, was posted.

@@ -232,8 +232,9 @@ func alertID(rule, key string, at time.Time) string {
 	return "al_" + digest(rule, key, at.UTC().Format(time.RFC3339Nano))
 }
 
+// messageID has the number first: of the messages of an alert that are due at the same moment, the first one is sent first.
 func messageID(alert string, n int, channel string) string {
-	return "am_" + digest(alert, fmt.Sprint(n), channel)
+	return fmt.Sprintf("am_%06x%s", n, digest(alert, fmt.Sprint(n), channel)[:14])
 }
 
 func digest(parts ...string) string {

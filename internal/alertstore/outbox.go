@@ -84,6 +84,8 @@ type Sent struct {
 	State string    // wire.ToldSent, ToldPending, ToldGaveUp, ToldUnknown, ToldDropped
 	Error string    // why it did not arrive
 	Again time.Time // of ToldPending: when it is sent again
+	// Untried: nobody has tried to send it; it was settled all the same.
+	Untried bool
 }
 
 // Settle notes what came of a message, on its alert first: who dies in between lets somebody settle it anew, as what stands there says.
@@ -91,7 +93,11 @@ type Sent struct {
 func (s *Store) Settle(ctx context.Context, o Outgoing, r Sent, now time.Time) error {
 	_, err := s.update(ctx, o.Alert, now, func(k *Kept) ([]send, error) {
 		if t := k.told(o.Message.ID); t != nil {
-			t.State, t.Error, t.Tries = r.State, r.Error, max(o.Tries+1, t.Tries)
+			tries := o.Tries + 1
+			if r.Untried {
+				tries = o.Tries
+			}
+			t.State, t.Error, t.Tries = r.State, r.Error, max(tries, t.Tries)
 			if r.State == wire.ToldSent {
 				t.SentAt, t.Error = &now, ""
 			}

@@ -151,6 +151,23 @@ func TestAnAlertThatIsOverIsAnotherOneWhenItComesAgain(t *testing.T) {
 	}
 }
 
+func TestAMessageThatIsSettledLateLeavesTheNextAlertOpen(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	must(t, commit(t, s, 0, 0, []string{"a"}, nil))
+	late, err := s.Claim(t.Context(), "chat", at(0), 1, time.Hour)
+	must(t, err)
+	must(t, commit(t, s, 1, 1, nil, []string{"a"}))
+	must(t, commit(t, s, 2, 2, []string{"a"}, nil))
+	must(t, s.Settle(t.Context(), late[0], alertstore.Sent{State: wire.ToldSent}, at(2)))
+	must(t, commit(t, s, 3, 3, []string{"a"}, nil))
+	list, _, err := s.List(t.Context(), alertstore.Filter{States: []string{wire.AlertOpen}})
+	must(t, err)
+	if len(list) != 1 || list[0].Count != 2 {
+		t.Errorf("open are %+v", list)
+	}
+}
+
 func TestALadderGoesOnUntilSomebodyTakesTheAlert(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -206,7 +223,15 @@ func TestAMessageWhoseSenderDiedIsHandedOnWithWhatIsKnown(t *testing.T) {
 	if !third.Unsure || third.Tries != 1 {
 		t.Errorf("the third claim is %+v", third)
 	}
-	must(t, s.Settle(t.Context(), third, alertstore.Sent{State: wire.ToldPending, Error: "no answer", Again: at(5)}, at(2)))
+	must(t, s.Wait(t.Context(), third, at(2)))
+	third = claim(at(2), 1)[0]
+	if !third.Unsure {
+		t.Error("who puts it off has made it sure")
+	}
+	if mine, err := s.Begin(t.Context(), third); err != nil || !mine {
+		t.Errorf("the third may not: %v", err)
+	}
+	must(t, s.Settle(t.Context(), third, alertstore.Sent{State: wire.ToldPending, Error: "refused", Again: at(5)}, at(2)))
 	claim(at(4), 0)
 	if channels, next, err := s.Channels(t.Context(), at(4)); err != nil || len(channels) != 0 || !next.Equal(at(5)) {
 		t.Errorf("%v are due, the next at %v: %v", channels, next, err)

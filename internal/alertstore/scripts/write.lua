@@ -5,7 +5,7 @@
 --     checks  [[key, version]]                 the field v of a hash; "" where there must be none
 --     hashes  [[key, version, body index]]     writes v and body
 --     hset    [[key, field, value index]]
---     hdel    [[key, field]]
+--     hdel    [[key, field, value]]            while the field has that value
 --     zadd    [[key, score, member]]
 --     zmin    [[key, score, member]]           as zadd, where the score is lower than the one that is there
 --     zrem    [[key, member]]
@@ -19,7 +19,7 @@ for _, x in ipairs(c.checks or {}) do
 end
 for _, x in ipairs(c.hashes or {}) do call('HSET', x[1], 'v', x[2], 'body', ARGV[x[3]]) end
 for _, x in ipairs(c.hset or {}) do call('HSET', x[1], x[2], ARGV[x[3]]) end
-for _, x in ipairs(c.hdel or {}) do call('HDEL', x[1], x[2]) end
+for _, x in ipairs(c.hdel or {}) do if call('HGET', x[1], x[2]) == x[3] then call('HDEL', x[1], x[2]) end end
 for _, x in ipairs(c.zadd or {}) do call('ZADD', x[1], string.format('%.0f', x[2]), x[3]) end
 for _, x in ipairs(c.zmin or {}) do
   local old = call('ZSCORE', x[1], x[3])

@@ -314,3 +314,19 @@ func TestAStateThatIsNotChangedIsNotChanged(t *testing.T) {
 		t.Errorf("the state was changed by an evaluation of it")
 	}
 }
+
+// An alert of one event gets as loud as its ladder says.
+func TestAnAlertIsNotOverBeforeItsLadderHasBeenClimbed(t *testing.T) {
+	t.Parallel()
+	r := anyRule(nil)
+	if got := evaluate.ResolveAfter(r); got != 5*time.Minute {
+		t.Errorf("without a ladder it is over after %v", got)
+	}
+	r.Escalate = []rule.Level{{To: []string{"chat"}}, {After: 30 * time.Minute, To: []string{"sms"}, Repeat: 10 * time.Minute, Repeats: 3}}
+	if got := evaluate.ResolveAfter(r); got != 65*time.Minute {
+		t.Errorf("with one that takes an hour it is over after %v", got)
+	}
+	if r.ResolveAfter = time.Minute; evaluate.ResolveAfter(r) != time.Minute {
+		t.Error("what the rule says does not go first")
+	}
+}

@@ -206,12 +206,20 @@ func (e *evaluation) resolve(c condition.Condition) {
 	}
 }
 
-// ResolveAfter is how long nothing must match until an alert of the rule is over, where its type cannot tell.
+// leastResolveAfter is the least that an alert stays open of which nobody says for how long.
+const leastResolveAfter = 5 * time.Minute
+
+// ResolveAfter is how long nothing must match until an alert of the rule is over, where its type cannot tell. An alert with a ladder
+// is not over before that has been climbed: it would never get louder of one event.
 func ResolveAfter(r *rule.Rule) time.Duration {
 	if r.ResolveAfter > 0 {
 		return r.ResolveAfter
 	}
-	return max(r.Timeframe, r.Realert, 2*r.RunEvery, 5*time.Minute)
+	after := max(r.Timeframe, r.Realert, 2*r.RunEvery, leastResolveAfter)
+	for _, l := range r.Escalate {
+		after = max(after, l.After+l.Repeat*time.Duration(l.Repeats)+leastResolveAfter)
+	}
+	return after
 }
 
 // bound forgets what is over, and what is too much.

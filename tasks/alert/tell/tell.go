@@ -21,6 +21,9 @@ import (
 const (
 	// sendWithin bounds one attempt.
 	sendWithin = 30 * time.Second
+	// lastMoment is how long a message that is being sent has left when its process is to stop. Cut off at once, it would be one of
+	// which nobody knows whether it arrived, with each deployment.
+	lastMoment = 700 * time.Millisecond
 	// lease is for how long nobody else sends a message that one has claimed.
 	lease = sendWithin + 15*time.Second
 	// settleWithin bounds the write of what came of it, also when the process is being stopped.
@@ -153,7 +156,7 @@ func (t *Teller) send(ctx context.Context, c Channel, o alertstore.Outgoing, now
 		state = wire.ToldUnknown
 	}
 	if state != "" {
-		return false, true, t.settle(ctx, o, alertstore.Sent{State: state, Error: unsure(state)}, now)
+		return false, true, t.settle(ctx, o, alertstore.Sent{State: state, Error: unsure(state), Untried: true}, now)
 	}
 	if c.Quiet != nil {
 		if until := c.Quiet(now); until.After(now) {
@@ -177,15 +180,33 @@ func (t *Teller) send(ctx context.Context, c Channel, o alertstore.Outgoing, now
 		o.AckURL, o.ViewURL = t.o.Links(o.Message)
 	}
 	began := time.Now()
-	sctx, cancel := context.WithTimeout(ctx, sendWithin)
+	sctx, stop := finishing(ctx)
 	sending := c.To.Send(sctx, o.Message)
-	cancel()
+	stop()
 	if sending == nil {
 		t.count(ctx, c.Name, wire.ToldSent, began)
 		return true, true, t.settle(ctx, o, alertstore.Sent{State: wire.ToldSent}, now)
 	}
 	goOn, err = t.failed(ctx, c, o, sending, now)
 	return false, goOn, err
+}
+
+// finishing returns a context for a message that is being sent.
+func finishing(ctx context.Context) (context.Context, func()) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendWithin)
+	stop := context.AfterFunc(ctx, func() {
+		moment := time.NewTimer(lastMoment)
+		defer moment.Stop()
+		select {
+		case <-moment.C:
+			cancel()
+		case <-out.Done():
+		}
+	})
+	return out, func() {
+		stop()
+		cancel()
+	}
 }
 
 func unsure(state string) string {
