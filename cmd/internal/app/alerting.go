@@ -62,7 +62,7 @@ func (a *App) alerting() *alerting {
 		return a.alerts
 	}
 	o := a.o.Alerts
-	x := &alerting{app: a, store: alertstore.New(a.Redis, alertstore.Options{Keep: o.Keep, Text: words}), channels: map[string]tell.Channel{}, inline: map[string]tell.Channel{}}
+	x := &alerting{app: a, store: alertstore.New(a.Redis, alertstore.Options{Keep: o.Keep, Text: AlertWords}), channels: map[string]tell.Channel{}, inline: map[string]tell.Channel{}}
 	x.watch = &alert.Watcher{Store: x.store, Channels: o.Watch, Heartbeat: o.Heartbeat, SignOfLife: signOfLife(o.SignOfLife)}
 	x.teller = tell.New(tell.Options{Store: x.store, Channel: x.channel, Links: x.links, Log: a.o.Log,
 		GaveUp: func(ctx context.Context, m alertstore.Outgoing, reason string, now time.Time) {
@@ -90,8 +90,18 @@ func (x *alerting) close(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// words are what is told of an alert at each of its events.
-func words(a wire.Alert, event string, at time.Time) (subject, text string) {
+// RenderAlert says what is told of what a rule has found, and how bad it is.
+func RenderAlert(r *rule.Rule, found evaluate.Alert) (subject, text, severity string, err error) {
+	extra := message.Extra{Options: r.Values}
+	subject, text = message.Render(r, found.Matches, extra)
+	if found.More > 0 {
+		text += fmt.Sprintf("\nand %d more matches\n", found.More)
+	}
+	return subject, text, cmp.Or(r.Severity, message.Severity(r, extra)), nil
+}
+
+// AlertWords are what is told of an alert at each of its events.
+func AlertWords(a wire.Alert, event string, at time.Time) (subject, text string) {
 	o := message.Open{Subject: a.Subject, Text: a.Text, For: at.Sub(a.OpenedAt), Times: int(a.Count)}
 	switch event {
 	case notify.Escalated:
@@ -139,14 +149,7 @@ func (x *alerting) family(dbs *migration.Databases) alert.Options {
 	x.sources = source.NewSources(source.Options{Locate: a.Locate, Prometheus: a.prometheus, Search: a.search,
 		Database: func(ctx context.Context, name string) (*sqldb.DB, error) { return dbs.Open(ctx, name, true) }})
 	return alert.Options{Store: x.store, Teller: x.teller, Source: x.sources.Open, Watch: x.watch, Metrics: a.telemetry.Metrics, Log: a.o.Log,
-		Render: func(r *rule.Rule, found evaluate.Alert) (subject, text, severity string, err error) {
-			extra := message.Extra{Options: r.Values}
-			subject, text = message.Render(r, found.Matches, extra)
-			if found.More > 0 {
-				text += fmt.Sprintf("\nand %d more matches\n", found.More)
-			}
-			return subject, text, cmp.Or(r.Severity, message.Severity(r, extra)), nil
-		}}
+		Render: RenderAlert}
 }
 
 // openChannels opens the channels of the configuration. One that cannot be opened is an error: who starts a process wants to know.
