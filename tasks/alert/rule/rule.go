@@ -84,7 +84,7 @@ type Rule struct {
 	Cardinality       string   `json:"cardinality_field,omitempty"`
 	MaxCardinality    *int     `json:"max_cardinality,omitempty"`
 	MinCardinality    *int     `json:"min_cardinality,omitempty"`
-	Fields            []Field  `json:"fields,omitempty"` // of new_term
+	Fields            []Field  `json:"fields,omitempty"` // of new_term; none: the parts of QueryKey, joined to one
 	TermsWindow       Duration `json:"terms_window,omitempty"`
 	WindowStep        Duration `json:"window_step,omitempty"`
 	AlertOnMissing    bool     `json:"alert_on_missing,omitempty"` // of new_term
