@@ -355,6 +355,9 @@ func (b *builder) told() {
 	if len(r.Text.SummaryFields) > 0 {
 		r.Text.SummaryType = or(b.str("summary_table_type"), "ascii")
 	}
+	if root := b.str("jinja_root_name"); root != "" {
+		r.Values = map[string]any{"jinja_root_name": root}
+	}
 	for name := range b.refs {
 		if v, ok := b.referred(name); ok {
 			if r.Values == nil {

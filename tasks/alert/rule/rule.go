@@ -160,7 +160,7 @@ type Alerter struct {
 	Channel string `json:"channel,omitempty"`
 	// Type is ElastAlert's name of what sends: slack, email, ...
 	Type string `json:"type,omitempty"`
-	// Options are ElastAlert's options of that type, as the rule has them, or as the entry itself does.
+	// Options are ElastAlert's options of that type, as the rule has them, or as the entry itself does; and texts of its own.
 	Options map[string]any `json:"options,omitempty"`
 	// Secrets are the options that are not in Options, because nobody may read them but who sends.
 	Secrets []string `json:"secrets,omitempty"`

@@ -109,6 +109,7 @@ var textOptions = []Option{
 	{Name: "alert_text_args", Kind: KindList, Doc: "Fields of the match, or options of the rule, that stand for {0}, {1}."},
 	{Name: "alert_text_kw", Kind: KindMap, Doc: "Fields of the match, each with the name that stands for it in the text."},
 	{Name: "alert_text_type", Kind: KindWord, Words: []string{"alert_text", "alert_text_only", "alert_text_jinja", "exclude_fields", "aggregation_summary_only"}, Doc: "What is told besides the text."},
+	{Name: "jinja_root_name", Kind: KindString, Doc: "Of templates: the name of the whole match; _data is one in any case."},
 	{Name: "alert_missing_value", Kind: KindString, Doc: "What stands for a field that is not there; <MISSING VALUE>."},
 	{Name: "summary_table_fields", Kind: KindList, Doc: "With aggregation: a table of how many matches have which values of these fields."},
 	{Name: "summary_table_type", Kind: KindWord, Words: []string{"ascii", "markdown"}, Doc: "How it is drawn."},

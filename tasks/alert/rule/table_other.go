@@ -30,7 +30,6 @@ var elsewhereOptions = elsewhere(map[string][]string{
 	"there is no limit to the number of pages":                                  {"max_scrolling_count", "max_scrolling", "scroll_keepalive"},
 	"steps run on workers, as many at once as they take":                        {"max_threads", "misfire_grace_time"},
 	"a type of document is not asked for any more; write a term query on _type": {"doc_type"},
-	"of a template, _data is the match":                                         {"jinja_root_name"},
 	"texts refer to options of the rule by their names":                         {"include_rule_params_in_matches", "include_rule_params_in_first_match_only"},
 	"an alert is kept with its matches":                                         {"include_match_in_root"},
 	"nothing is run before realert is looked at":                                {"run_enhancements_first"},
