@@ -117,6 +117,19 @@ func (s *Store) Rules(ctx context.Context) (Set, error) {
 	return set, nil
 }
 
+// Digest returns that of the set that is evaluated, "" when none was published.
+func (s *Store) Digest(ctx context.Context) (string, error) {
+	meta, err := s.rdb.HGet(ctx, rulesKey, "").Bytes()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	var set Set
+	if err == nil {
+		err = json.Unmarshal(meta, &set)
+	}
+	return set.Digest, wrap(err, "read rules")
+}
+
 // Published reports whether a set of rules has been published.
 func (s *Store) Published(ctx context.Context) (bool, error) {
 	known, err := s.rdb.HExists(ctx, rulesKey, "").Result()
@@ -161,6 +174,36 @@ type Health struct {
 	Error   *wire.JobError `json:"error,omitempty"`
 	Since   time.Time      `json:"since,omitzero"` // since when it fails
 	Notes   []string       `json:"notes,omitempty"`
+}
+
+// Healths reads how the evaluation of rules goes, without what they remember.
+func (s *Store) Healths(ctx context.Context, rules []string) (map[string]Health, error) {
+	cmds := make([]*redis.StringCmd, len(rules))
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, r := range rules {
+			cmds[i] = p.HGet(ctx, stateKey(r), "health")
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("read the health of rules: %w", err)
+	}
+	out := make(map[string]Health, len(rules))
+	for i, c := range cmds {
+		b, err := c.Bytes()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		var h Health
+		if err == nil {
+			err = json.Unmarshal(b, &h)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the health of rule %s: %w", rules[i], err)
+		}
+		out[rules[i]] = h
+	}
+	return out, nil
 }
 
 // States reads the states of rules.

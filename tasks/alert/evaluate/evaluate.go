@@ -263,7 +263,7 @@ func collect(answer map[string]any, above []any, depth int, values *[]any) {
 func (e *evaluation) query(w span) source.Query {
 	r := e.rule
 	q := source.Query{Index: r.Index, Text: r.Query, Filter: listed(r), Field: r.Timestamp.Field, Type: r.Timestamp.Type, Format: r.Timestamp.Format, IDField: r.IDField,
-		Start: w.start, End: w.end, Include: r.Include, PageSize: r.MaxQuerySize}
+		Start: w.start, End: w.end, Include: r.Include, PageSize: r.MaxQuerySize, Step: source.StepFor(r.RunEvery)}
 	if r.UseStrftimeIndex {
 		q.Index = elastic.Indices(r.Index, w.start, w.end, r.SearchExtraIndex)
 	}
