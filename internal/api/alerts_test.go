@@ -201,8 +201,9 @@ func TestRulesSayHowTheirEvaluationGoesAndTheFleetTellsOfIt(t *testing.T) {
 		t.Errorf("before there were any: %+v %v", f, err)
 	}
 	at := now()
-	set := alertstore.Set{Digest: "d1", At: at.Add(-time.Hour), By: "sched-1", Environment: "staging", Problems: []string{"rules/x.yaml: is wrong"}, Rules: map[string]json.RawMessage{}}
+	set := alertstore.Set{Digest: "d1", At: at.Add(-time.Hour), By: "sched-1", Environment: "staging", Problems: []string{"rules/x.yaml: is wrong"}, Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}}
 	for _, name := range []string{"fine", "fails", "still"} {
+		set.Heartbeats[name] = 5 * time.Minute
 		set.Rules[name] = json.RawMessage(`{"name":"` + name + `","type":"any","file":"` + name + `.yaml","source":"logs","run_every":60000000000}`)
 	}
 	if err := st.Publish(t.Context(), set); err != nil {
@@ -210,7 +211,7 @@ func TestRulesSayHowTheirEvaluationGoesAndTheFleetTellsOfIt(t *testing.T) {
 	}
 	due := at.Truncate(time.Minute)
 	for _, name := range []string{"fine", "fails"} {
-		if err := st.Commit(t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: name}, Body: []byte("{}"), Now: due,
+		if err := st.Commit(t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: name}, Body: []byte("{}"), Now: due, Heartbeat: 5 * time.Minute,
 			Health: alertstore.Health{At: at, Due: due.Add(map[string]time.Duration{"fine": 0, "fails": -9 * time.Minute}[name]), End: due, Hits: 7}}); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,6 @@ import (
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/scheduler"
 	"github.com/stint-run/stint/tasks/alert"
-	"github.com/stint-run/stint/tasks/alert/condition"
 	"github.com/stint-run/stint/tasks/alert/evaluate"
 	"github.com/stint-run/stint/tasks/alert/message"
 	"github.com/stint-run/stint/tasks/alert/rule"
@@ -255,11 +254,7 @@ type reworded struct {
 // Send sends the message with the texts of the channel where it is about something that was found.
 func (w *reworded) Send(ctx context.Context, m notify.Message) error {
 	if len(m.Matches) > 0 && (m.Event == notify.Opened || m.Event == notify.Repeated) {
-		found := make([]condition.Match, len(m.Matches))
-		for i := range m.Matches {
-			found[i] = m.Matches[i]
-		}
-		m.Subject, m.Text = message.Render(w.rule, found, message.Extra{Options: w.rule.Values})
+		m.Subject, m.Text = message.Render(w.rule, m.Matches, message.Extra{Options: w.rule.Values})
 	}
 	return w.Channel.Send(ctx, m)
 }
