@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -89,6 +90,21 @@ func (s *system) overtake() {
 	enginetest.Eventually(s.t, "the attempt is stale", func() bool { return s.log.Count("outcome=stale") > 0 })
 }
 
+// alarm has an alert rule evaluated that finds something, and somebody told.
+func (s *system) alarm() {
+	s.t.Helper()
+	rule := `{name: rows, type: frequency, num_events: 50, timeframe: 5m, query: "SELECT id, CAST(strftime('%s', 'now') AS INTEGER) - 90 AS at FROM t0", timestamp_field: at, timestamp_type: unix, alert: chat}`
+	if err := os.WriteFile(filepath.Join(s.rules, "rows.yaml"), []byte(rule), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if mistakes, err := s.api.PublishRules(s.t.Context()); err != nil || len(mistakes) > 0 {
+		s.t.Fatal(mistakes, err)
+	}
+	var done wire.Submitted
+	s.ask(http.MethodPost, "/v1/jobs", "", map[string]any{"kind": "alert", "spec": struct{}{}}, &done)
+	enginetest.WaitState(s.t, s.api.Store, done.ID, tasks.Succeeded)
+}
+
 func (s *system) drainAndBack(w *app.App) {
 	s.t.Helper()
 	id := w.Worker.ID()
@@ -106,6 +122,7 @@ func TestEachMetricIsInAScrapeOfARunningSystem(t *testing.T) {
 	w := s.worker()
 	enginetest.WaitState(t, s.api.Store, "first", tasks.Succeeded)
 	s.overtake()
+	s.alarm()
 	s.drainAndBack(w)
 
 	is := func(want float64) func(float64) bool { return func(v float64) bool { return v == want } }
@@ -140,6 +157,12 @@ func TestEachMetricIsInAScrapeOfARunningSystem(t *testing.T) {
 		fmt.Sprintf(`stint_worker_in_flight{version="v1",worker=%q}`, id):             is(0),
 		fmt.Sprintf(`stint_worker_heartbeat_age_seconds{version="v1",worker=%q}`, id): between(0, 1),
 		`stint_jobs{kind="migration",state="succeeded"}`:                              is(1),
+		`stint_rule_evaluations_total{outcome="done",rule="rows"}`:                    is(1),
+		`stint_alert_messages_total{channel="chat",outcome="sent"}`:                   is(1),
+		`stint_rule_failing{rule="rows"}`:                                             is(0),
+		`stint_rule_evaluation_age_seconds{rule="rows"}`:                              between(0, 60),
+		`stint_alerts{state="open"}`:                                                  is(1),
+		`stint_alerts{state="silenced"}`:                                              is(0),
 		`stint_jobs{kind="verification",state="cancelled"}`:                           is(1),
 	}
 	var series map[string]float64

@@ -35,12 +35,13 @@ type system struct {
 	url        string // of the API
 	scheduler  *app.App
 	log        *enginetest.Log
+	rules      string // the folder of alert rules
 	stopOthers []func()
 }
 
 func newSystem(t *testing.T, to telemetry.Options) *system {
 	t.Helper()
-	s := &system{t: t, to: to, queue: redistest.New(t), log: &enginetest.Log{}, databases: config.Connections{
+	s := &system{t: t, to: to, queue: redistest.New(t), log: &enginetest.Log{}, rules: t.TempDir(), databases: config.Connections{
 		{Name: "legacy", URL: config.NewURL(legacy(t, "t"))}, {Name: "cloud", URL: config.NewURL(pgtest.New(t))}}}
 	s.api, _ = s.process()
 	addr, err := s.api.StartAPI(t.Context())
@@ -60,7 +61,7 @@ func (s *system) process() (a *app.App, stop func()) {
 	s.t.Helper()
 	a, err := app.New(s.t.Context(), app.Options{Redis: config.Redis{Topology: config.Single, URL: config.NewURL(s.queue.URL())}, Connections: s.databases,
 		Log: s.log.Logger(), Version: "v1", Concurrency: 2, Heartbeat: 100 * time.Millisecond, DrainTimeout: 10 * time.Second, Sweep: 50 * time.Millisecond,
-		LostAfter: time.Second, API: api.ServerOptions{Listen: "127.0.0.1:0"}, Telemetry: s.to})
+		LostAfter: time.Second, Alerts: config.Alerts{Rules: s.rules, Source: "legacy", Channels: config.AlertChannels{{Name: "chat", Type: "debug"}}}, API: api.ServerOptions{Listen: "127.0.0.1:0"}, Telemetry: s.to})
 	if err != nil {
 		s.t.Fatal(err)
 	}
