@@ -34,6 +34,9 @@ type SignOfLife struct {
 // DefaultHeartbeat is the least time after which a rule stands still that says nothing about it.
 const DefaultHeartbeat = 5 * time.Minute
 
+// suspectAfter is when it is looked what a rule itself says: one that was evaluated since is well, whatever that is.
+const suspectAfter = 10 * time.Second
+
 // Silent is a rule that is not evaluated.
 type Silent struct {
 	Rule string
@@ -48,7 +51,7 @@ func (w *Watcher) Silent(ctx context.Context, now time.Time) ([]Silent, error) {
 	}
 	var suspects []string
 	for name, last := range fresh {
-		if now.Sub(last) > min(cmp.Or(w.Heartbeat, DefaultHeartbeat), DefaultHeartbeat) {
+		if now.Sub(last) > min(cmp.Or(w.Heartbeat, suspectAfter), suspectAfter) {
 			suspects = append(suspects, name)
 		}
 	}
