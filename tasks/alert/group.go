@@ -203,9 +203,7 @@ func (e *evaluating) found(list []evaluate.Alert) ([]alertstore.Found, error) {
 			return nil, fmt.Errorf("put the alert into words: %w", err)
 		}
 		out[i] = alertstore.Found{Key: a.Key, At: a.At, Severity: severity, Subject: subject, Text: text}
-		for _, m := range a.Matches[:min(len(a.Matches), maxKeptMatches)] {
-			out[i].Matches = append(out[i].Matches, m)
-		}
+		out[i].Matches = append(out[i].Matches, a.Matches[:min(len(a.Matches), maxKeptMatches)]...)
 	}
 	return out, nil
 }

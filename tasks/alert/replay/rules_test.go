@@ -1,7 +1,6 @@
 package replay_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -95,13 +94,4 @@ func strings(v any) []string {
 		out = append(out, x.(string))
 	}
 	return out
-}
-
-// parse reads a document.
-func parse(text string) map[string]any {
-	var doc map[string]any
-	if err := json.Unmarshal([]byte(text), &doc); err != nil {
-		panic(err)
-	}
-	return doc
 }
