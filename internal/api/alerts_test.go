@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -202,6 +203,8 @@ func TestRulesSayHowTheirEvaluationGoesAndTheFleetTellsOfIt(t *testing.T) {
 	}
 	at := now()
 	set := alertstore.Set{Digest: "d1", At: at.Add(-time.Hour), By: "sched-1", Environment: "staging", Problems: []string{"rules/x.yaml: is wrong"}, Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}}
+	set.Rules["quick"] = json.RawMessage(`{"name":"quick","type":"any","source":"logs","run_every":1000000000,"heartbeat":30000000000}`)
+	set.Heartbeats["quick"] = 30 * time.Second
 	for _, name := range []string{"fine", "fails", "still"} {
 		set.Heartbeats[name] = 5 * time.Minute
 		set.Rules[name] = json.RawMessage(`{"name":"` + name + `","type":"any","file":"` + name + `.yaml","source":"logs","run_every":60000000000}`)
@@ -210,6 +213,9 @@ func TestRulesSayHowTheirEvaluationGoesAndTheFleetTellsOfIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	due := at.Truncate(time.Minute)
+	if err := st.Commit(t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: "quick"}, Body: []byte("{}"), Health: alertstore.Health{At: at.Add(-time.Minute), Due: at.Add(-time.Minute)}, Now: due, Heartbeat: 30 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"fine", "fails"} {
 		if err := st.Commit(t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: name}, Body: []byte("{}"), Now: due, Heartbeat: 5 * time.Minute,
 			Health: alertstore.Health{At: at, Due: due.Add(map[string]time.Duration{"fine": 0, "fails": -9 * time.Minute}[name]), End: due, Hits: 7}}); err != nil {
@@ -221,27 +227,30 @@ func TestRulesSayHowTheirEvaluationGoesAndTheFleetTellsOfIt(t *testing.T) {
 	}
 	found(t, st, "other", 0, "x", "a", "b")
 	got := as[wire.AlertRules](t, h.send("GET", s.at("/v1/alerts/rules"), nil))
-	if len(got.Rules) != 3 || got.Digest != "d1" || got.Environment != "staging" || got.PublishedBy != "sched-1" || len(got.Problems) != 1 {
+	if len(got.Rules) != 4 || got.Digest != "d1" || got.Environment != "staging" || got.PublishedBy != "sched-1" || len(got.Problems) != 1 {
 		t.Fatalf("%+v", got)
 	}
-	fails, fine, still := got.Rules[0], got.Rules[1], got.Rules[2]
+	fails, fine, quick, still := got.Rules[0], got.Rules[1], got.Rules[2], got.Rules[3]
 	if fine.Lag > 60_000 || fine.Hits != 7 || fine.Silent || fine.Error != nil || fine.EvaluatedAt == nil || fine.Source != "logs" || fine.RunEvery != 60_000 {
 		t.Errorf("%+v", fine)
 	}
 	if fails.Error == nil || fails.Error.Hint != "wake it" || fails.FailingFor < 480_000 || fails.Lag < 8*60_000 || fails.Lag > 10*60_000 {
 		t.Errorf("%+v", fails)
 	}
+	if !quick.Silent {
+		t.Errorf("a rule with a heartbeat of its own: %+v", quick)
+	}
 	if !still.Silent || still.EvaluatedAt != nil {
 		t.Errorf("%+v", still)
 	}
 	f, err := a.Fleet(t.Context())
-	if err != nil || len(f.Rules) != 3 || f.Alerts[wire.AlertOpen] != 2 || f.Alerts[wire.AlertAcknowledged] != 0 || len(f.Alerts) != 3 {
+	if err != nil || len(f.Rules) != 4 || f.Alerts[wire.AlertOpen] != 2 || f.Alerts[wire.AlertAcknowledged] != 0 || len(f.Alerts) != 3 {
 		t.Fatalf("%+v %v", f, err)
 	}
 	if r := f.Rules[0]; r.Name != "fails" || !r.Failing || r.Lag < 8*time.Minute {
 		t.Errorf("%+v", r)
 	}
-	if r := f.Rules[2]; r.Name != "still" || r.Age < time.Hour || r.Failing {
+	if r := f.Rules[3]; r.Name != "still" || r.Age < time.Hour || r.Failing {
 		t.Errorf("%+v", r)
 	}
 }
@@ -306,6 +315,11 @@ func TestALinkTakesAnAlertOnceAndOnlyByItsButton(t *testing.T) {
 		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "form-action 'self'") || got.header.Get("Referrer-Policy") != "no-referrer" ||
 			got.header.Get("Cache-Control") != "no-store" || got.header.Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("headers: %v", got.header)
+		}
+		_, style, _ := strings.Cut(page, "<style>")
+		style, _, _ = strings.Cut(style, "</style>")
+		if sum := sha256.Sum256([]byte(style)); style == "" || !strings.Contains(csp, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") {
+			t.Errorf("a browser would not take the style: %s", csp)
 		}
 		h.send("HEAD", s.at(path), nil)
 	}

@@ -92,7 +92,7 @@ func (a *API) envelope(mux *http.ServeMux) http.Handler {
 		switch err := guard.Check(r); {
 		case err != nil:
 			if from := host(r.RemoteAddr); a.strangers.allow(from, strangersPerSecond) {
-				a.note(r.Context(), wire.AuditEntry{By: "unknown", From: from, Action: "cross-site", Target: r.URL.Path, Status: http.StatusForbidden})
+				a.note(r.Context(), wire.AuditEntry{By: "unknown", From: from, Action: "cross-site", Target: loggedPath(r), Status: http.StatusForbidden})
 			}
 			a.write(w, r, refused(http.StatusForbidden, "send it from a program, or from a page of this server", "a page of another site sent this request"))
 		case pattern == "":

@@ -161,17 +161,21 @@ func TestAnswersHaveTheFormThatTheDocumentSays(t *testing.T) {
 	h.job("job-1", "acme")
 	h.beat(wire.Worker{ID: "w1", Version: "1", Queues: []string{"default"}, Labels: map[string]string{"a": "b"}, Protocol: 1})
 	secret := bearer(h.token(wire.NewToken{Role: "admin", Tenants: nil}))
-	a := h.api()
+	st, with := h.alerts()
+	alarm := found(t, st, "disk", 0, "disk", "db-7")[0].ID
+	a := h.api(with)
 	s := h.start(a, ServerOptions{})
 	for _, w := range []struct{ method, path, body string }{
 		{"POST", "/v1/jobs", `{"kind":"test","spec":{"stages":[1]},"labels":{"a":"b"},"policy":{"on_failure":"skip"}}`}, {"POST", "/v1/jobs/{id}/pause", ""}, {"POST", "/v1/workers/undrain", `{"all":true}`},
 		{"PUT", "/v1/tenants/{id}/limits", `{"running_jobs":1,"steps_per_second":2}`}, {"PUT", "/v1/kinds/{id}/maintenance", `{"reason":"x"}`}, {"POST", "/v1/tokens", `{"name":"n","role":"viewer"}`},
 		{"GET", "/v1/jobs", ""}, {"GET", "/v1/jobs/{id}", ""}, {"GET", "/v1/jobs/{id}/report", ""}, {"GET", "/v1/jobs/{id}/events", ""}, {"GET", "/v1/workers", ""}, {"GET", "/v1/workers/{id}", ""},
 		{"GET", "/v1/workers/{id}/drained", ""}, {"GET", "/v1/queues", ""}, {"GET", "/v1/queues/{id}", ""}, {"GET", "/v1/tenants", ""}, {"GET", "/v1/kinds", ""}, {"GET", "/v1/tokens", ""}, {"GET", "/v1/audit", ""},
+		{"GET", "/v1/alerts", ""}, {"GET", "/v1/alerts/{id}", ""}, {"GET", "/v1/alerts/rules", ""}, {"POST", "/v1/alerts/silences", `{"rule":"disk","for":"1h"}`}, {"GET", "/v1/alerts/silences", ""},
+		{"POST", "/v1/alerts/{id}/ack", `{"for":"1h"}`}, {"POST", "/v1/alerts/{id}/release", ""}, {"POST", "/v1/alerts/{id}/resolve", `{"by":"ann"}`}, {"POST", "/v1/alerts/{id}/silence", `{"for":"1h"}`},
 		{"GET", "/v1/about", ""}, {"GET", "/livez", ""}, {"GET", "/readyz", ""}, {"DELETE", "/v1/tokens/{id}", ""},
 	} {
 		id := "job-1"
-		for part, other := range map[string]string{"workers": "w1", "queues": "default", "kinds": "test", "tenants": "acme"} {
+		for part, other := range map[string]string{"workers": "w1", "queues": "default", "kinds": "test", "tenants": "acme", "alerts": alarm} {
 			if strings.HasPrefix(w.path, "/v1/"+part) {
 				id = other
 			}
