@@ -14,7 +14,7 @@ type Connection struct {
 	Name string `key:"name" jsonschema:"required"`
 	// URL is sqlite:, postgres://, postgresql://, mysql:// or mariadb://; to read from, firebird:// or sqlserver://, and files by csv:, tsv:, ndjson: or dbf:;
 	// an API by https:// or http://; for the ids of plans a Redis by redis://, rediss:// or unix://; for alert rules a Prometheus by
-	// prometheus://.
+	// prometheus://, or a search server by elasticsearch:// or opensearch://.
 	URL URL `key:"url"`
 	// Password goes into URL; "" means the one in the URL.
 	Password Secret `key:"password"`
@@ -108,6 +108,8 @@ func (c Connection) check(k *checker) {
 		c.APIAccess.check(k, part, !c.Password.IsZero() || c.URL.hasPassword(), scheme == "https")
 	case metricsSchemes[scheme]:
 		c.checkMetrics(k, part, form)
+	case searchSchemes[scheme]:
+		c.checkSearch(k, part, form)
 	default: // a file
 		if len(c.URL.Reveal()) == len(scheme)+1 {
 			k.add(key, "write "+form, "names no path")
@@ -119,7 +121,7 @@ func (c Connection) check(k *checker) {
 			k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
 		}
 	}
-	if !apiSchemes[scheme] && !metricsSchemes[scheme] {
+	if !apiSchemes[scheme] && !metricsSchemes[scheme] && !searchSchemes[scheme] {
 		c.forAPIs(k, part)
 	}
 	if slices.Contains(c.Tenants, "*") {
@@ -138,8 +140,42 @@ var connectionSchemes = map[string]string{
 	"firebird": "firebird://HOST/PATH", "sqlserver": "sqlserver://HOST?database=DATABASE",
 	"csv": "csv:DIR", "tsv": "tsv:DIR", "ndjson": "ndjson:DIR", "dbf": "dbf:DIR",
 	"http": "http://HOST/BASE", "https": "https://HOST/BASE",
-	"prometheus": "prometheus://HOST:9090/PREFIX",
-	"redis":      "redis://HOST:6379/0", "rediss": "rediss://HOST:6379/0", "unix": "unix:///PATH",
+	"prometheus":    "prometheus://HOST:9090/PREFIX",
+	"elasticsearch": "elasticsearch://HOST:9200", "opensearch": "opensearch://HOST:9200",
+	"redis": "redis://HOST:6379/0", "rediss": "rediss://HOST:6379/0", "unix": "unix:///PATH",
+}
+
+// searchSchemes are those of search servers, which alerts ask; what a URL of them can say is the business of who asks.
+var searchSchemes = map[string]bool{"elasticsearch": true, "opensearch": true}
+
+// checkSearch looks at a search server. It has what APIs have besides OAuth.
+func (c Connection) checkSearch(k *checker, part func(string) string, form string) {
+	u, err := url.Parse(c.URL.Reveal())
+	if err != nil || u.Opaque != "" || u.Host == "" || u.Fragment != "" {
+		k.add(part("url"), "write "+form, "%s is no address of a search server", c.URL)
+		return
+	}
+	if c.Schema != "" {
+		k.add(part("schema"), "remove it", "only PostgreSQL has schemas")
+	}
+	query := u.Query()
+	credentials := 0
+	for _, has := range []bool{u.User != nil, query.Has("api_key"), query.Has("token"), !c.Token.IsZero()} {
+		if has {
+			credentials++
+		}
+	}
+	if credentials > 1 {
+		k.add(part("url"), "leave all but one away", "has more than one of a user, api_key and token")
+	}
+	if !c.Password.IsZero() && u.User == nil {
+		k.add(part("password"), "write "+strings.Replace(form, "://", "://USER@", 1), "has no user to go with")
+	}
+	if !c.TokenURL.IsZero() {
+		k.add(part("token_url"), "set token", "search servers have none")
+		return
+	}
+	c.APIAccess.check(k, part, false, query.Get("tls") == "true")
 }
 
 // redisSchemes are those of a Redis, which keeps the ids of plans with ids:.

@@ -68,20 +68,22 @@ func TestASchemaThatCannotCountIsRefused(t *testing.T) {
 func TestEachFormOfAConnectionIsTakenAndOthersAreNot(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"sqlite:x.db", "postgres://h/x", "mysql://h/x", "csv:dir", "tsv:dir?encoding=cp1252", "ndjson:dir", "dbf:dir", "http://h/x", "HTTPS://h/x",
-		"redis://h", "rediss://u@h:6379/1?addr=h2:1", "unix:///run/redis.sock",
+		"redis://h", "rediss://u@h:6379/1?addr=h2:1", "unix:///run/redis.sock", "elasticsearch://h", "opensearch://u@h:9200,h2:9200/x?tls=true",
 		"prometheus://h", "prometheus://h:9090/prom?tls=true"} {
 		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "'}]\n"})
 		load(t, config.Options{File: file})
 	}
 	for url, want := range map[string]string{
-		"oracle://h/x":         `no connection is made by the scheme "oracle" (write one of csv:DIR, `,
-		"csv:":                 "names no path (write csv:DIR)",
-		"https://h?a=":         "is no address of an API (write https://HOST/BASE)",
-		"redis:1":              "is no address of a Redis (write redis://HOST:6379/0)",
-		"unix:":                "is no address of a Redis (write unix:///PATH)",
-		"http:h":               "is no address of an API (write http://HOST/BASE)",
-		"prometheus:h":         "is no address of a Prometheus (write prometheus://HOST:9090/PREFIX)",
-		"prometheus://h?tls=1": "has parameters that are not known",
+		"oracle://h/x":             `no connection is made by the scheme "oracle" (write one of csv:DIR, `,
+		"csv:":                     "names no path (write csv:DIR)",
+		"https://h?a=":             "is no address of an API (write https://HOST/BASE)",
+		"redis:1":                  "is no address of a Redis (write redis://HOST:6379/0)",
+		"unix:":                    "is no address of a Redis (write unix:///PATH)",
+		"elasticsearch:h":          "is no address of a search server (write elasticsearch://HOST:9200)",
+		"opensearch://u@h?token=t": "has more than one of a user, api_key and token (leave all but one away)",
+		"http:h":                   "is no address of an API (write http://HOST/BASE)",
+		"prometheus:h":             "is no address of a Prometheus (write prometheus://HOST:9090/PREFIX)",
+		"prometheus://h?tls=1":     "has parameters that are not known",
 	} {
 		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: '" + url + "'}]\n"})
 		if got := problems(t, config.Options{File: file}); !strings.HasPrefix(got, "stint.yaml:1:30: connections.c.url: ") || !strings.Contains(got, want) {
@@ -157,6 +159,28 @@ func TestAPrometheusIsReachedAsAnAPIIs(t *testing.T) {
 		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, " + text + "}]\n"})
 		if got := problems(t, config.Options{File: file}); !strings.Contains(got, want) {
 			t.Errorf("%s: got %swant %s", text, got, want)
+		}
+	}
+}
+
+func TestTheSecretsOfASearchServerAreHidden(t *testing.T) {
+	t.Parallel()
+	file := write(t, map[string]string{"stint.yaml": "connections:\n  - {name: logs, url: 'elasticsearch://stint@a:9200,b:9200/x?tls=true', password: env:PW}\n  - {name: other, url: 'opensearch://h?api_key=hidden'}\n  - {name: key, url: 'elasticsearch://h', header: Authorization, token: env:PW}\n"})
+	loaded, _ := load(t, config.Options{File: file, Env: config.Env{"PW=p@ss"}})
+	for i, want := range []struct{ shown, whole string }{
+		{"elasticsearch://stint@a:9200,b:9200/x?tls=[redacted]", "elasticsearch://stint:p%40ss@a:9200,b:9200/x?tls=true"}, {"opensearch://h?api_key=[redacted]", "opensearch://h?api_key=hidden"}, {"elasticsearch://h", "elasticsearch://h"},
+	} {
+		if c := loaded.Connections[i]; c.URL.String() != want.shown || c.DSN() != want.whole {
+			t.Errorf("shown is %s, and whole it is %s", c.URL, c.DSN())
+		}
+	}
+	for parts, want := range map[string]string{
+		"password: env:PW": "connections.c.password: has no user to go with (write elasticsearch://USER@HOST:9200)", "schema: x": "connections.c.schema: only PostgreSQL has schemas (remove it)",
+		"token_url: 'https://h/t'": "connections.c.token_url: search servers have none (set token)", "ca: x.pem": "has no certificates",
+	} {
+		file := write(t, map[string]string{"stint.yaml": "connections: [{name: c, url: 'elasticsearch://h', " + parts + "}]\n"})
+		if got := problems(t, config.Options{File: file, Env: config.Env{"PW=x"}}); !strings.Contains(got, want) {
+			t.Errorf("%s: got %swant %s", parts, got, want)
 		}
 	}
 }

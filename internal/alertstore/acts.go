@@ -198,19 +198,31 @@ func (s *Store) Trim(ctx context.Context, now time.Time) error {
 	return wrap(err, "forget old alerts")
 }
 
-// Fresh returns when each rule of the set was last evaluated, by a clock; one that never was, when it was published.
-func (s *Store) Fresh(ctx context.Context) (map[string]time.Time, error) {
-	list, err := s.rdb.ZRangeWithScores(ctx, freshKey, 0, -1).Result()
+// Overdue is a rule that has not been evaluated in time.
+type Overdue struct {
+	Rule string
+	By   time.Time // when it should have been, at the latest
+}
+
+// Overdue lists the rules that have not been evaluated within their heartbeat, the one that has been for longest first, and returns how
+// many rules have one.
+func (s *Store) Overdue(ctx context.Context, now time.Time) (list []Overdue, of int, err error) {
+	var late *redis.ZSliceCmd
+	var all *redis.IntCmd
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		late = p.ZRangeByScoreWithScores(ctx, beatsKey, &redis.ZRangeBy{Min: "-inf", Max: "(" + strconv.FormatInt(now.UnixMilli(), 10)})
+		all = p.ZCard(ctx, beatsKey)
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read when rules were evaluated: %w", err)
+		return nil, 0, fmt.Errorf("look for rules that are not evaluated: %w", err)
 	}
-	out := make(map[string]time.Time, len(list))
-	for _, z := range list {
+	for _, z := range late.Val() {
 		if name, ok := z.Member.(string); ok {
-			out[name] = time.UnixMilli(int64(z.Score)).UTC()
+			list = append(list, Overdue{name, time.UnixMilli(int64(z.Score)).UTC()})
 		}
 	}
-	return out, nil
+	return list, int(all.Val()), nil
 }
 
 // SilenceRules keeps the alerts of rules from being told until a time: those that are open, and those that come.

@@ -13,8 +13,8 @@ const (
 	// rulesKey: hash, name of a rule -> the rule as json. The set that is evaluated, replaced as a whole. The field "" says of it when,
 	// by whom and out of which files it was made.
 	rulesKey = prefix + "rules"
-	// freshKey: sorted set, name of a rule -> when it was last evaluated, ms of a clock; of a new rule, when it was published.
-	freshKey = prefix + "fresh"
+	// beatsKey: sorted set, name of a rule with a heartbeat -> by when it has to be evaluated again, ms of a clock.
+	beatsKey = prefix + "beats"
 	// currentKey: hash, "<rule>\0<key>" -> id of the alert that is not over.
 	currentKey = prefix + "current"
 	// openKey: sorted set, id of an alert that is not over -> opened, ms.

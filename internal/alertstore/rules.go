@@ -25,6 +25,8 @@ type Set struct {
 	At          time.Time                  `json:"at"`
 	By          string                     `json:"by,omitempty"` // the process that read them
 	Problems    []string                   `json:"problems,omitempty"`
+	// Heartbeats are how long each rule may go unevaluated; 0, or a rule that is not among them: for ever.
+	Heartbeats map[string]time.Duration `json:"-"`
 }
 
 // Publish makes a set the one that is evaluated, as a whole. The state of a rule that is in it no more is kept for a week; its alerts
@@ -51,13 +53,17 @@ func (s *Store) Publish(ctx context.Context, set Set) error {
 		p.HSet(ctx, rulesKey, "", meta)
 		for name, text := range set.Rules {
 			p.HSet(ctx, rulesKey, name, []byte(text))
-			p.ZAddNX(ctx, freshKey, redis.Z{Score: float64(set.At.UnixMilli()), Member: name})
+			if beat := set.Heartbeats[name]; beat > 0 {
+				p.ZAddNX(ctx, beatsKey, redis.Z{Score: float64(set.At.Add(beat).UnixMilli()), Member: name})
+			} else {
+				p.ZRem(ctx, beatsKey, name)
+			}
 			p.Persist(ctx, stateKey(name))
 		}
 		for name := range old.Rules {
 			if _, ok := set.Rules[name]; !ok {
 				p.PExpire(ctx, stateKey(name), keepState)
-				p.ZRem(ctx, freshKey, name)
+				p.ZRem(ctx, beatsKey, name)
 			}
 		}
 		return nil
@@ -111,6 +117,19 @@ func (s *Store) Rules(ctx context.Context) (Set, error) {
 	return set, nil
 }
 
+// Digest returns that of the set that is evaluated, "" when none was published.
+func (s *Store) Digest(ctx context.Context) (string, error) {
+	meta, err := s.rdb.HGet(ctx, rulesKey, "").Bytes()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	var set Set
+	if err == nil {
+		err = json.Unmarshal(meta, &set)
+	}
+	return set.Digest, wrap(err, "read rules")
+}
+
 // Published reports whether a set of rules has been published.
 func (s *Store) Published(ctx context.Context) (bool, error) {
 	known, err := s.rdb.HExists(ctx, rulesKey, "").Result()
@@ -157,6 +176,36 @@ type Health struct {
 	Notes   []string       `json:"notes,omitempty"`
 }
 
+// Healths reads how the evaluation of rules goes, without what they remember.
+func (s *Store) Healths(ctx context.Context, rules []string) (map[string]Health, error) {
+	cmds := make([]*redis.StringCmd, len(rules))
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, r := range rules {
+			cmds[i] = p.HGet(ctx, stateKey(r), "health")
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("read the health of rules: %w", err)
+	}
+	out := make(map[string]Health, len(rules))
+	for i, c := range cmds {
+		b, err := c.Bytes()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		var h Health
+		if err == nil {
+			err = json.Unmarshal(b, &h)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the health of rule %s: %w", rules[i], err)
+		}
+		out[rules[i]] = h
+	}
+	return out, nil
+}
+
 // States reads the states of rules.
 func (s *Store) States(ctx context.Context, rules []string) (map[string]State, error) {
 	cmds := make([]*redis.SliceCmd, len(rules))
@@ -198,6 +247,8 @@ type Evaluated struct {
 	Resolved []string // keys of alerts that are over by the lights of the rule
 	// Now is the time as of which alerts are opened and told.
 	Now time.Time
+	// Heartbeat is how long the rule may go unevaluated from now on; 0: for ever.
+	Heartbeat time.Duration
 }
 
 // Commit writes what an evaluation gave, and returns the messages that are due by it. was is the version of the state that it was made
@@ -217,8 +268,8 @@ func (s *Store) Commit(ctx context.Context, was int64, e Evaluated) error {
 		c.check(key, was)
 		c.hash(key, was+1, e.Body)
 		c.hset(key, "health", health)
-		if e.Health.Error == nil {
-			c.zadd(freshKey, e.Health.At, e.Rule.Name)
+		if e.Heartbeat > 0 {
+			c.zadd(beatsKey, e.Health.At.Add(e.Heartbeat), e.Rule.Name)
 		}
 		if err := s.alerts(ctx, &c, e, silences); err != nil {
 			return err

@@ -310,9 +310,10 @@ func TestASetOfRulesIsReplacedAsAWhole(t *testing.T) {
 	s := newStore(t)
 	publish := func(m int, names ...string) {
 		t.Helper()
-		set := alertstore.Set{Rules: map[string]json.RawMessage{}, Digest: fmt.Sprint(names), At: at(m), By: "one"}
+		set := alertstore.Set{Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}, Digest: fmt.Sprint(names), At: at(m), By: "one"}
 		for _, n := range names {
 			set.Rules[n] = json.RawMessage(`{"name": "` + n + `"}`)
+			set.Heartbeats[n] = 5 * time.Minute
 		}
 		must(t, s.Publish(t.Context(), set))
 	}
@@ -324,10 +325,11 @@ func TestASetOfRulesIsReplacedAsAWhole(t *testing.T) {
 	if len(set.Rules) != 2 || set.Rules["disk"] != nil || set.Digest != "[load new]" || !set.At.Equal(at(2)) {
 		t.Errorf("the set is %+v", set)
 	}
-	fresh, err := s.Fresh(t.Context())
-	must(t, err)
-	if len(fresh) != 2 || !fresh["load"].Equal(at(0)) || !fresh["new"].Equal(at(2)) {
-		t.Errorf("fresh are %v", fresh)
+	if late, of, err := s.Overdue(t.Context(), at(5)); err != nil || len(late) != 0 || of != 2 {
+		t.Errorf("%v of %d are overdue, %v", late, of, err)
+	}
+	if late, of, err := s.Overdue(t.Context(), at(6)); err != nil || len(late) != 1 || late[0].Rule != "load" || !late[0].By.Equal(at(5)) || of != 2 {
+		t.Errorf("%v of %d are overdue, %v", late, of, err)
 	}
 	list, _, err := s.List(t.Context(), alertstore.Filter{})
 	must(t, err)

@@ -91,27 +91,21 @@ func phrase(text, words []string, slop int, lastIsPrefix bool) bool {
 		}
 		return text[at] == words[i]
 	}
-	// place puts the words from the i-th on, when those before it lie shifted by low to high.
-	var place func(i, low, high int, used map[int]bool) bool
-	place = func(i, low, high int, used map[int]bool) bool {
-		if i == len(words) {
-			return true
-		}
-		for at := max(0, high-slop+i); at < len(text) && at-i <= low+slop; at++ {
-			if used[at] || !same(at, i) {
-				continue
+	// The words fit where each stands at most slop places after its own, counted from the same start. Equal words take the first
+	// place that is free, which leaves the later ones to those after them.
+	for start := 1 - len(words) - slop; start < len(text); start++ {
+		used := map[int]bool{}
+		for i := range words {
+			at := max(0, start+i)
+			for at < len(text) && at <= start+i+slop && (used[at] || !same(at, i)) {
+				at++
 			}
-			used[at] = true
-			if place(i+1, min(low, at-i), max(high, at-i), used) {
+			if at >= len(text) || at > start+i+slop {
+				break
+			}
+			if used[at] = true; i == len(words)-1 {
 				return true
 			}
-			delete(used, at)
-		}
-		return false
-	}
-	for at := range text {
-		if same(at, 0) && place(1, at, at, map[int]bool{at: true}) {
-			return true
 		}
 	}
 	return false

@@ -16,6 +16,7 @@
 //     calls Text is its words alone.
 //   - A text that looks like a date (at least year, month and day) is one where it is compared with dates. A number that is compared
 //     with a date is milliseconds since 1970. Times count in milliseconds, as in the type date; what is finer is cut off.
+//   - What is missing at the end of a date is its last moment for gt and lte: lte 10:00:00 includes 10:00:00.999, lte 10:00:00.000 does not.
 //   - 5, 5.0 and "5" are the same term; an address matches the networks that it lies in.
 //   - A field of objects in lists has the values of all of them; nested looks at one object at a time.
 //   - Sorting, terms and cardinality take the whole text. Percentiles are exact: linear between the middles of neighbours, which is

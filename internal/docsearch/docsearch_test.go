@@ -62,6 +62,7 @@ func TestQueriesMatchWhatElasticsearchMatches(t *testing.T) {
 		{`{"range": {"@timestamp": {"gte": "now-31m", "lt": "now"}}}`, true}, {`{"range": {"@timestamp": {"gte": "now-29m"}}}`, false}, {`{"range": {"@timestamp": {"gte": "now/d", "lte": "now/d"}}}`, true},
 		{`{"range": {"@timestamp": {"gte": "2026-02-28||+1d/d"}}}`, true}, {`{"range": {"@timestamp": {"lt": "2026-02-28||+1d/d"}}}`, false},
 		{`{"range": {"@timestamp": {"lte": "2026-03-01"}}}`, true}, {`{"range": {"@timestamp": {"lt": "2026-03-01"}}}`, false}, {`{"range": {"@timestamp": {"gt": "2026-03-01"}}}`, false},
+		{`{"range": {"@timestamp": {"lte": "2026-03-01T11:30:00Z"}}}`, true}, {`{"range": {"@timestamp": {"lte": "2026-03-01T11:30:00.000Z"}}}`, false}, {`{"range": {"@timestamp": {"gt": "2026-03-01T11:30:00Z"}}}`, false},
 		{`{"range": {"@timestamp": {"gte": 1772364600250, "lte": 1772364600250}}}`, true}, {`{"range": {"@timestamp": {"gte": "1772364600", "format": "epoch_second", "lt": "1772364601"}}}`, true},
 		{`{"range": {"@timestamp": {"gte": "01/03/2026", "lte": "01/03/2026", "format": "dd/MM/yyyy||yyyy"}}}`, true}, {`{"range": {"@timestamp": {"gte": "2026-03-01T13:00", "time_zone": "+02:00"}}}`, true},
 		{`{"range": {"ts": {"gt": "2026-03-01T11:30:00.249Z", "lt": "now"}}}`, true}, {`{"range": {"ts": {"gt": 1772364600250}}}`, false},
@@ -131,6 +132,22 @@ func TestLucenesSyntaxIsReadAsLuceneReadsIt(t *testing.T) {
 		if err := docsearch.ParseQueryString(query); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", query, err, want)
 		}
+	}
+}
+
+func TestQueriesMadeToTakeLongDoNot(t *testing.T) {
+	t.Parallel()
+	doc := docsearch.Document{Source: map[string]any{"a": strings.Repeat("a ", 40)}}
+	for _, query := range []string{`"` + strings.Repeat("a ", 30) + `b"~20`, strings.Repeat("a OR ", 5000) + "b", strings.Repeat("*a", 500) + "b", "/" + strings.Repeat("(a*)*", 50) + "b/", `/<0-999><0-999>/`} {
+		q, err := docsearch.Compile(map[string]any{"query_string": map[string]any{"query": query}})
+		if err != nil {
+			t.Errorf("%.20s: %v", query, err)
+		} else if q.Match(doc, nil, now) != strings.HasPrefix(query, "a OR") {
+			t.Errorf("%.20s does or does not match", query)
+		}
+	}
+	if err := docsearch.ParseQueryString(strings.Repeat("(", 200) + "a" + strings.Repeat(")", 200)); err == nil {
+		t.Error("200 brackets within one another are read")
 	}
 }
 
@@ -301,4 +318,21 @@ func TestAMappingSaysWhatAFieldIs(t *testing.T) {
 	if err != nil || q.Match(doc, m, now) {
 		t.Errorf("a text is found by what is none of its words: %v", err)
 	}
+}
+
+func FuzzAnyQueryStringIsReadOrRefused(f *testing.F) {
+	for _, q := range []string{`a AND (b OR -c) f:[1 TO 2} "x y"~2 /r[0-9]+/ g:>=5 h*^2 _exists_:k \\: ~`, `((`, `f:(a`, `"`, `/[/`, `*:*`, `a~0.5`, `f:{* TO *]`, `\u12`} {
+		f.Add(q)
+	}
+	doc := docsearch.Document{Source: map[string]any{"a": "some text", "n": json.Number("5"), "f": []any{"x", true}}}
+	f.Fuzz(func(t *testing.T, query string) {
+		for _, kind := range []string{"query_string", "simple_query_string"} {
+			q, err := docsearch.Compile(map[string]any{kind: map[string]any{"query": query}})
+			if err == nil {
+				q.Match(doc, nil, now)
+			} else if kind == "query_string" && docsearch.ParseQueryString(query) == nil {
+				t.Errorf("%q is read by itself, and not in a query: %v", query, err)
+			}
+		}
+	})
 }

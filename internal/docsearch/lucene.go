@@ -246,6 +246,7 @@ func (p *lucenePhrase) value(fields []string) (node, error) {
 		if n.keep = p.keep; n.edits < 0 {
 			n.edits = p.edits
 		}
+		n.edits = min(n.edits, 2) // as many as Lucene takes
 	}
 	return n, p.boost()
 }
@@ -448,7 +449,7 @@ func (p *lucenePhrase) tilde() (fuzzy bool, n int, err error) {
 	if !ok || f > 0 && f < 1 {
 		return true, -1, nil
 	}
-	return true, int(f), nil
+	return true, int(min(f, 1000)), nil
 }
 
 // boost takes ^2, which changes no match.

@@ -149,7 +149,7 @@ func numeric(text string) (string, error) {
 	low, high, ok := strings.Cut(text, "-")
 	from, err1 := strconv.Atoi(low)
 	to, err2 := strconv.Atoi(high)
-	if !ok || err1 != nil || err2 != nil || to < from || to-from > 10_000 {
+	if !ok || err1 != nil || err2 != nil || to < from || to-from > 1000 {
 		return "", fmt.Errorf("no interval: %q", text)
 	}
 	words := make([]string, 0, to-from+1)

@@ -8,6 +8,7 @@ package elastic
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,8 +37,11 @@ const (
 type Options struct {
 	// Headers go with each request.
 	Headers map[string]string
-	// TLS is used instead of what the address says of certificates.
-	TLS *tls.Config
+	// CA are certificates in PEM that the servers' are checked against, instead of those of the address; Cert and Key, in PEM, are shown
+	// to the servers.
+	CA, Cert, Key string
+	// Proxy is the address of a proxy; "" is none.
+	Proxy string
 }
 
 // Client is a search server. It may be used by many at the same time.
@@ -60,18 +64,29 @@ func New(a Address, o Options) (*Client, error) {
 		a.Timeout = defaultTimeout
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil
 	transport.MaxIdleConnsPerHost = 16
-	transport.TLSClientConfig = o.TLS
-	if o.TLS == nil && (a.CA != "" || a.Insecure) {
-		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.Insecure} //nolint:gosec // who sets insecure=true means it
-		if a.CA != "" {
-			pool := x509.NewCertPool()
-			if !pool.AppendCertsFromPEM([]byte(a.CA)) {
-				return nil, tasks.WithHint(nil, "name a file in PEM form", "the certificates of the search server have none in them")
-			}
-			transport.TLSClientConfig.RootCAs = pool
+	transport.Proxy = nil
+	if o.Proxy != "" {
+		proxy, err := url.Parse(o.Proxy)
+		if err != nil || proxy.Host == "" {
+			return nil, tasks.WithHint(nil, "write http://HOST:3128", "the proxy of the search server is no address")
 		}
+		transport.Proxy = http.ProxyURL(proxy)
+	}
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.Insecure} //nolint:gosec // who sets insecure=true means it
+	if ca := cmp.Or(o.CA, a.CA); ca != "" {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM([]byte(ca)) {
+			return nil, tasks.WithHint(nil, "name a file in PEM form", "the certificates of the search server have none in them")
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	if o.Cert != "" {
+		pair, err := tls.X509KeyPair([]byte(o.Cert), []byte(o.Key))
+		if err != nil {
+			return nil, tasks.WithHint(err, "certificate and key are files in PEM form and belong together", "the certificate for the search server cannot be used")
+		}
+		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
 	return &Client{address: a, options: o, http: &http.Client{Transport: transport}}, nil
 }

@@ -22,7 +22,7 @@ type Request struct {
 	PostFilter map[string]any // leaves hits out, not aggregations
 	Aggs       map[string]any
 	Source     []string // fields of a hit; none means all
-	// Time is the field that hits are ordered by; Unmapped is its type where an index does not know it: date or long.
+	// Time is the field that hits are ordered by, "" is none; Unmapped is its type where an index does not know it: date or long.
 	Time, Unmapped string
 	// PageSize is the most hits of one page; 0 is 1,000, and more than MaxPage is MaxPage.
 	PageSize int
@@ -126,11 +126,17 @@ func (r *Request) body(size int) map[string]any {
 
 // order writes what hits are ordered by, and then by what tells those of the same time apart; "" is nothing.
 func (r *Request) order(then string) []any {
-	by := map[string]any{"order": "asc"}
-	if r.Unmapped != "" {
-		by["unmapped_type"] = r.Unmapped
+	var order []any
+	if r.Time != "" {
+		by := map[string]any{"order": "asc"}
+		if r.Unmapped != "" {
+			by["unmapped_type"] = r.Unmapped
+		}
+		order = append(order, map[string]any{r.Time: by})
 	}
-	order := []any{map[string]any{r.Time: by}}
+	if then == "" && order == nil {
+		then = "_doc"
+	}
 	if then != "" {
 		order = append(order, map[string]any{then: "asc"})
 	}

@@ -413,10 +413,14 @@ func TestShoutrrrSendsThroughItsServices(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault              notifytest.Fault
 		permanent, unknown bool
-	}{"wrong": {notifytest.Fault{Status: 403}, true, false}, "broken": {notifytest.Fault{Status: 500}, false, false}, "silent": {notifytest.Fault{Hang: true}, false, true}} {
+	}{"wrong": {notifytest.Fault{Status: 403}, true, false}, "broken": {notifytest.Fault{Status: 500}, false, false}, "silent": {notifytest.Fault{Hang: true}, false, true}, "cut": {notifytest.Fault{Cut: true}, false, true}} {
 		in.Fail(c.fault)
 		if e := refused(t, ch); e.Permanent != c.permanent || e.Unknown != c.unknown {
 			t.Errorf("%s: %+v %v", name, e, e)
 		}
+	}
+	nobody := open(t, notify.Spec{Type: "shoutrrr", URL: "generic://127.0.0.1:443/" + token + "?disabletls=yes"})
+	if e := refused(t, nobody); e.Permanent || e.Unknown {
+		t.Errorf("nobody is there: %+v %v", e, e)
 	}
 }

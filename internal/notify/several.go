@@ -1,9 +1,11 @@
 package notify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -86,4 +88,40 @@ func outcome(of int, failed []failure) error {
 	}
 	all.Err = errors.New(text)
 	return &all
+}
+
+// All makes one channel of several. It is Keyed if all of them are. Closing it closes them.
+func All(channels ...Channel) Channel {
+	if len(channels) == 1 {
+		return channels[0]
+	}
+	return &all{channels: channels}
+}
+
+type all struct {
+	channels []Channel
+	told     told
+}
+
+// Send sends a message to all of them, whatever becomes of the others.
+func (a *all) Send(ctx context.Context, m Message) error {
+	numbers := make([]string, len(a.channels))
+	for i := range numbers {
+		numbers[i] = "receiver " + strconv.Itoa(i+1)
+	}
+	return a.told.each(m.ID, numbers, func(to string) error { return a.channels[slices.Index(numbers, to)].Send(ctx, m) })
+}
+
+// Keyed reports whether all of them take a message with the same id twice for one.
+func (a *all) Keyed() bool {
+	return !slices.ContainsFunc(a.channels, func(c Channel) bool { return !c.Keyed() })
+}
+
+// Close closes all of them.
+func (a *all) Close() error {
+	var errs []error
+	for _, c := range a.channels {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -96,22 +96,24 @@ func (c *shoutrrr) send(text string, params *types.Params) (err error) {
 	return service.Send(text, params)
 }
 
-// status is that of an answer, which is in the text of the library's errors alone.
-var status = regexp.MustCompile(`\b([345]\d\d)\b`)
+// The library's errors say in words alone what the answer was, or that there was none. A port is no status.
+var (
+	status   = regexp.MustCompile(`(?:^|[^:\d.])([345]\d\d)\b`)
+	noAnswer = regexp.MustCompile(`EOF|deadline exceeded|connection reset|[Tt]imeout`)
+)
 
 func (c *shoutrrr) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{}
-	text := err.Error()
+	text := hide(err.Error(), c.secrets)
+	e := &Error{Unknown: noAnswer.MatchString(text) && !strings.Contains(text, "dial ")}
 	if ue, ok := errors.AsType[*url.Error](err); ok {
-		text = ue.Err.Error()
-		e.Unknown = ue.Timeout()
-	} else if found := status.FindString(hide(text, c.secrets)); found != "" {
-		code, _ := strconv.Atoi(found)
+		text = hide(ue.Err.Error(), c.secrets)
+	} else if found := status.FindStringSubmatch(text); found != nil && !e.Unknown {
+		code, _ := strconv.Atoi(found[1])
 		e.Permanent = code >= 300 && code < 500 && code != 408 && code != 409 && code != 425 && code != 429
 	}
-	e.Err = errors.New(cut(hide(text, c.secrets), quoteOfAnswer))
+	e.Err = errors.New(cut(text, quoteOfAnswer))
 	return e
 }

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/stint-run/stint/client/wire"
@@ -78,7 +79,13 @@ type Metrics interface {
 }
 
 // Family evaluates and tells.
-type Family struct{ o Options }
+type Family struct {
+	o Options
+
+	mu     sync.Mutex
+	digest string // of the set that was read last
+	set    map[string]*rule.Rule
+}
 
 // New makes the family. With the zero Options it can check a spec and nothing else.
 func New(o Options) *Family {
@@ -86,7 +93,7 @@ func New(o Options) *Family {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Family{o}
+	return &Family{o: o}
 }
 
 // Kind returns the family's word.
@@ -181,14 +188,14 @@ func (f *Family) splitRules(ctx context.Context, spec Spec, at time.Time, after 
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	states, err := f.o.Store.States(ctx, names)
+	healths, err := f.o.Store.Healths(ctx, names)
 	if err != nil {
 		return nil, nil, err
 	}
 	groups := map[string][]string{}
 	for _, name := range names {
 		r := rules[name]
-		if next := (&evaluate.State{Due: states[name].Health.Due}).NextDue(r, at); next.After(at) {
+		if next := (&evaluate.State{Due: healths[name].Due}).NextDue(r, at); next.After(at) {
 			continue
 		}
 		key := together(r)
@@ -213,23 +220,34 @@ func (f *Family) splitRules(ctx context.Context, spec Spec, at time.Time, after 
 	return steps, nil, nil
 }
 
-// rules reads the set of rules, or some of it.
+// rules reads the set of rules, or some of it. A set that has not changed is not read again. The rules are everybody's, and not changed.
 func (f *Family) rules(ctx context.Context, only []string) (map[string]*rule.Rule, error) {
-	var texts map[string]json.RawMessage
-	if len(only) > 0 {
-		some, err := f.o.Store.RulesOf(ctx, only)
-		if err != nil {
-			return nil, err
-		}
-		texts = some
-	} else {
+	digest, err := f.o.Store.Digest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if digest == "" || digest != f.digest {
 		set, err := f.o.Store.Rules(ctx)
 		if err != nil {
 			return nil, err
 		}
-		texts = set.Rules
+		if f.set, err = Decode(set.Rules); err != nil {
+			return nil, err
+		}
+		f.digest = set.Digest
 	}
-	return Decode(texts)
+	if len(only) == 0 {
+		return f.set, nil
+	}
+	some := make(map[string]*rule.Rule, len(only))
+	for _, name := range only {
+		if r := f.set[name]; r != nil {
+			some[name] = r
+		}
+	}
+	return some, nil
 }
 
 // Decode reads rules as they were published.

@@ -296,9 +296,9 @@ func TestGroupsAreAsLargeAsAStepMayBe(t *testing.T) {
 		t.Error("pages have other steps")
 	}
 	h.tick(at(1))
-	fresh, err := h.store.Fresh(t.Context())
-	if err != nil || len(fresh) != 250 {
-		t.Errorf("%d rules are fresh: %v", len(fresh), err)
+	late, of, err := h.watch.Silent(t.Context(), at(2))
+	if err != nil || len(late) != 0 || of != 250 {
+		t.Errorf("%d of %d rules stand still: %v", len(late), of, err)
 	}
 	list, _, err := h.store.List(t.Context(), alertstore.Filter{Limit: 1000})
 	if err != nil || len(list) != 500 {

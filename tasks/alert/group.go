@@ -152,7 +152,7 @@ func (e *evaluating) window(ctx context.Context, before evaluate.State, now, at 
 	old := e.state.Health
 	h := alertstore.Health{At: clockOr(at), Due: out.State.Due, End: out.State.End, Took: time.Since(began).Milliseconds(), Hits: out.Hits, Late: old.Late + out.Late,
 		Matches: int64(len(out.Matches)), Alerts: old.Alerts + int64(len(found)), Notes: out.Notes}
-	err = e.f.o.Store.Commit(ctx, e.state.Version, alertstore.Evaluated{Rule: e.kept(), Body: body, Health: h, Alerts: found, Resolved: out.Resolved, Now: now})
+	err = e.f.o.Store.Commit(ctx, e.state.Version, alertstore.Evaluated{Rule: e.kept(), Body: body, Health: h, Alerts: found, Resolved: out.Resolved, Now: now, Heartbeat: e.f.heartbeat(e.rule)})
 	switch {
 	case errors.Is(err, alertstore.ErrSuperseded):
 		return nil, nil
@@ -165,6 +165,14 @@ func (e *evaluating) window(ctx context.Context, before evaluate.State, now, at 
 		m.RuleEvaluated(ctx, e.rule.Name, time.Since(began), at.Sub(now), out.Hits, h.Matches, int64(len(found)))
 	}
 	return &out.State, nil
+}
+
+// heartbeat is how long a rule may go unevaluated.
+func (f *Family) heartbeat(r *rule.Rule) time.Duration {
+	if f.o.Watch == nil {
+		return 0
+	}
+	return f.o.Watch.HeartbeatOf(r)
 }
 
 // clockOr is when something was evaluated, by a clock; a tick that plays another time goes by that.

@@ -146,13 +146,13 @@ func newHouse(t *testing.T, events []docsearch.Document, rules ...*rule.Rule) *h
 
 func (h *house) publish(now time.Time, rules ...*rule.Rule) {
 	h.t.Helper()
-	set := alertstore.Set{Rules: map[string]json.RawMessage{}, At: now}
+	set := alertstore.Set{Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}, At: now}
 	for _, r := range rules {
 		text, err := json.Marshal(r)
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		set.Rules[r.Name] = text
+		set.Rules[r.Name], set.Heartbeats[r.Name] = text, h.watch.HeartbeatOf(r)
 	}
 	if err := h.store.Publish(h.t.Context(), set); err != nil {
 		h.t.Fatal(err)
@@ -167,7 +167,7 @@ func (h *house) since(now time.Time, rules ...*rule.Rule) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		if err := h.store.Commit(h.t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: r.Name}, Body: body, Health: alertstore.Health{At: now, Due: now}, Now: now}); err != nil {
+		if err := h.store.Commit(h.t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: r.Name}, Body: body, Health: alertstore.Health{At: now, Due: now}, Now: now, Heartbeat: h.watch.HeartbeatOf(r)}); err != nil {
 			h.t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stint-run/stint/internal/alertstore"
 	"github.com/stint-run/stint/internal/notify"
+	"github.com/stint-run/stint/tasks/alert/rule"
 )
 
 // Watcher looks whether rules are evaluated. Both a tick and each scheduler ask it, the latter without any worker or queue: when
@@ -34,63 +35,52 @@ type SignOfLife struct {
 // DefaultHeartbeat is the least time after which a rule stands still that says nothing about it.
 const DefaultHeartbeat = 5 * time.Minute
 
-// leastHeartbeat is the least that a rule may say of itself: those that were evaluated since need not be read to know that they are well.
-const leastHeartbeat = time.Minute
-
 // Silent is a rule that is not evaluated.
 type Silent struct {
 	Rule string
 	For  time.Duration
 }
 
-// Silent lists the rules that have not been evaluated within their heartbeat, those that have been for longest first.
-func (w *Watcher) Silent(ctx context.Context, now time.Time) ([]Silent, error) {
-	fresh, err := w.Store.Fresh(ctx)
-	if err != nil {
-		return nil, err
+// Silent lists the rules that have not been evaluated within their heartbeat, those that have been for longest first, and returns how
+// many rules have one.
+func (w *Watcher) Silent(ctx context.Context, now time.Time) (list []Silent, of int, err error) {
+	late, of, err := w.Store.Overdue(ctx, now)
+	if err != nil || len(late) == 0 {
+		return nil, of, err
 	}
-	var suspects []string
-	for name, last := range fresh {
-		if now.Sub(last) > min(cmp.Or(w.Heartbeat, leastHeartbeat), leastHeartbeat) {
-			suspects = append(suspects, name)
+	names := make([]string, len(late))
+	for i, o := range late {
+		names[i] = o.Rule
+	}
+	states, err := w.Store.States(ctx, names)
+	if err != nil {
+		return nil, of, err
+	}
+	for _, o := range late {
+		since := states[o.Rule].Health.At
+		if since.IsZero() { // it never was
+			since = o.By
 		}
+		list = append(list, Silent{o.Rule, now.Sub(since)})
 	}
-	if len(suspects) == 0 {
-		return nil, nil
-	}
-	texts, err := w.Store.RulesOf(ctx, suspects)
-	if err != nil {
-		return nil, err
-	}
-	rules, err := Decode(texts)
-	if err != nil {
-		return nil, err
-	}
-	var out []Silent
-	for name, r := range rules {
-		if still := now.Sub(fresh[name]); still > HeartbeatOf(r.Heartbeat, w.Heartbeat, r.RunEvery+r.QueryDelay) && r.LimitExecution == "" {
-			out = append(out, Silent{name, still})
-		}
-	}
-	slices.SortFunc(out, func(a, b Silent) int { return cmp.Or(cmp.Compare(b.For, a.For), cmp.Compare(a.Rule, b.Rule)) })
-	return out, nil
+	return list, of, nil
 }
 
 // HeartbeatOf is how long a rule may go unevaluated: what it says itself; what the configuration says, if that is not too short for its
-// interval; or three times its interval.
-func HeartbeatOf(own, configured, every time.Duration) time.Duration {
-	switch {
-	case own > 0:
-		return own
-	case configured > 0:
-		return max(configured, 2*every)
+// interval; or three times its interval. 0: it is evaluated at some times of the day only, and says nothing.
+func (w *Watcher) HeartbeatOf(r *rule.Rule) time.Duration {
+	if r.LimitExecution != "" && r.Heartbeat == 0 {
+		return 0
 	}
-	return max(3*every, DefaultHeartbeat)
+	if r.Heartbeat == 0 && w.Heartbeat > 0 {
+		return max(w.Heartbeat, 2*r.RunEvery)
+	}
+	return cmp.Or(r.Heartbeat, max(3*r.RunEvery, DefaultHeartbeat))
 }
 
 // Look tells that rules stand still, once until they are evaluated again, and gives the sign of life of the day.
 func (w *Watcher) Look(ctx context.Context, now time.Time) error {
-	silent, err := w.Silent(ctx, now)
+	silent, of, err := w.Silent(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -118,11 +108,11 @@ func (w *Watcher) Look(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	return w.signOfLife(ctx, now, len(silent))
+	return w.signOfLife(ctx, now, len(silent), of)
 }
 
 // signOfLife is not given while a rule stands still: that it is missing is the message.
-func (w *Watcher) signOfLife(ctx context.Context, now time.Time, silent int) error {
+func (w *Watcher) signOfLife(ctx context.Context, now time.Time, silent, of int) error {
 	if len(w.SignOfLife.Channels) == 0 || silent > 0 {
 		return nil
 	}
@@ -130,12 +120,8 @@ func (w *Watcher) signOfLife(ctx context.Context, now time.Time, silent int) err
 	if since := time.Duration(day.Hour())*time.Hour + time.Duration(day.Minute())*time.Minute; since < w.SignOfLife.At {
 		return nil
 	}
-	fresh, err := w.Store.Fresh(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = w.Store.Post(ctx, "sign of life "+day.Format(time.DateOnly), now, w.SignOfLife.Channels, notify.Message{Event: notify.Opened, Severity: "info",
-		Subject: fmt.Sprintf("stint: %d alert rules are evaluated", len(fresh)), Text: "This comes once a day. When it does not, look why."})
+	_, err := w.Store.Post(ctx, "sign of life "+day.Format(time.DateOnly), now, w.SignOfLife.Channels, notify.Message{Event: notify.Opened, Severity: "info",
+		Subject: fmt.Sprintf("stint: %d alert rules are evaluated", of), Text: "This comes once a day. When it does not, look why."})
 	return err
 }
 

@@ -52,7 +52,8 @@ func TestTheConfigurationsHeartbeatIsNotTooShortForARule(t *testing.T) {
 		{0, 10 * time.Minute, time.Hour, 2 * time.Hour},
 		{90 * time.Second, 10 * time.Minute, time.Hour, 90 * time.Second},
 	} {
-		if got := alert.HeartbeatOf(c.own, c.configured, c.every); got != c.want {
+		w := alert.Watcher{Heartbeat: c.configured}
+		if got := w.HeartbeatOf(&rule.Rule{Heartbeat: c.own, RunEvery: c.every}); got != c.want {
 			t.Errorf("%v of %v, every %v: %v, want %v", c.own, c.configured, c.every, got, c.want)
 		}
 	}

@@ -132,6 +132,9 @@ func (d *Databases) connect(name string, readOnly bool) (*sqldb.DB, error) {
 	if at.Dialect == sqldb.Redis {
 		return nil, tasks.Permanent(tasks.WithHint(nil, "name it with ids: in a plan", "the connection %s is a Redis, which keeps the ids of a plan and nothing else", name))
 	}
+	if at.Dialect == sqldb.Metrics || at.Dialect == sqldb.Search {
+		return nil, tasks.Permanent(tasks.WithHint(nil, "name it with source: in an alert rule", "the connection %s is for alert rules, and has no tables", name))
+	}
 	db, err := sqldb.Open(d.life, at, o)
 	if err != nil || readOnly {
 		return db, err

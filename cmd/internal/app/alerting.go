@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,11 +140,12 @@ func (x *alerting) family(dbs *migration.Databases) alert.Options {
 		Database: func(ctx context.Context, name string) (*sqldb.DB, error) { return dbs.Open(ctx, name, true) }})
 	return alert.Options{Store: x.store, Teller: x.teller, Source: x.sources.Open, Watch: x.watch, Metrics: a.telemetry.Metrics, Log: a.o.Log,
 		Render: func(r *rule.Rule, found evaluate.Alert) (subject, text, severity string, err error) {
-			subject, text = message.Render(r, found.Matches, message.Extra{})
+			extra := message.Extra{Options: r.Values}
+			subject, text = message.Render(r, found.Matches, extra)
 			if found.More > 0 {
 				text += fmt.Sprintf("\nand %d more matches\n", found.More)
 			}
-			return subject, text, message.Severity(r, message.Extra{}), nil
+			return subject, text, cmp.Or(r.Severity, message.Severity(r, extra)), nil
 		}}
 }
 
@@ -161,25 +164,13 @@ func (x *alerting) openChannels() error {
 		if err != nil {
 			return err
 		}
-		x.channels[s.Name] = tell.Channel{Name: s.Name, To: to, Again: c.SendAgain(), PerMinute: c.PerMinute, Quiet: quiet(c.Quiet)}
+		quiet, err := notify.ParseQuiet(c.Quiet.From, c.Quiet.To, c.Quiet.Zone, c.Quiet.Days)
+		if err != nil {
+			return fmt.Errorf("channel %s: quiet hours: %w", s.Name, err)
+		}
+		x.channels[s.Name] = tell.Channel{Name: s.Name, To: to, Again: c.SendAgain(), PerMinute: c.PerMinute, Quiet: quiet.Until}
 	}
 	return nil
-}
-
-// quiet makes a function of quiet hours; nil for none.
-func quiet(q config.QuietHours) func(time.Time) time.Time {
-	if q.From == "" || q.To == "" {
-		return nil
-	}
-	zone, err := time.LoadLocation(q.Zone)
-	if err != nil {
-		zone = time.UTC
-	}
-	h := tell.Hours{From: sinceMidnight(q.From), To: sinceMidnight(q.To), Zone: zone}
-	for _, d := range q.Days {
-		h.Days = append(h.Days, time.Weekday(slices.Index([]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, d)))
-	}
-	return h.Until
 }
 
 // channel finds a channel by the name that messages have: one of the configuration, or one that a rule describes, whose secrets are in
@@ -211,18 +202,40 @@ func (x *alerting) channel(_ context.Context, name string) (tell.Channel, bool, 
 	if r == nil || i >= len(r.Alert) || options == nil {
 		return tell.Channel{}, false, nil
 	}
-	spec, again, err := alert.ChannelSpec(r.Alert[i].Type, options)
+	c, err := x.described(name, r.Alert[i].Type, options)
 	if err != nil {
 		return tell.Channel{}, false, err
 	}
-	spec.Name, spec.Log = name, x.app.o.Log
-	to, err := notify.New(spec)
-	if err != nil {
-		return tell.Channel{}, false, err
-	}
-	c := tell.Channel{Name: name, To: to, Again: again}
 	x.inline[name] = c
 	return c, true, nil
+}
+
+// described opens the channel that a rule describes. It may lead to several places.
+func (x *alerting) described(name, kind string, options map[string]any) (tell.Channel, error) {
+	specs, err := notify.FromAlerter(kind, options, os.ReadFile)
+	if err != nil {
+		return tell.Channel{}, err
+	}
+	c := tell.Channel{Name: name}
+	var places []notify.Channel
+	for _, s := range specs {
+		s.Log = x.app.o.Log
+		to, err := notify.New(s)
+		if err != nil {
+			return tell.Channel{}, errors.Join(append([]error{err}, closeAll(places)...)...)
+		}
+		places = append(places, to)
+		c.Again = config.AlertChannel{Type: s.Type}.SendAgain()
+	}
+	c.To = notify.All(places...)
+	return c, nil
+}
+
+func closeAll(list []notify.Channel) (errs []error) {
+	for _, c := range list {
+		errs = append(errs, c.Close())
+	}
+	return errs
 }
 
 // files says where this process' rules are.
@@ -316,13 +329,13 @@ func (x *alerting) publish(ctx context.Context) (time.Duration, error) {
 
 // set makes the set to be published.
 func (x *alerting) set(ctx context.Context, set *rule.Set, problems rule.Problems) (alertstore.Set, error) {
-	next := alertstore.Set{Rules: map[string]json.RawMessage{}, Environment: x.app.o.Environment, At: time.Now().UTC(), By: x.app.id}
+	next := alertstore.Set{Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}, Environment: x.app.o.Environment, At: time.Now().UTC(), By: x.app.id}
 	for _, r := range set.Rules {
 		text, err := json.Marshal(r)
 		if err != nil {
 			return next, fmt.Errorf("encode rule %s: %w", r.Name, err)
 		}
-		next.Rules[r.Name] = text
+		next.Rules[r.Name], next.Heartbeats[r.Name] = text, x.watch.HeartbeatOf(r)
 	}
 	broken := map[string]bool{}
 	for _, p := range problems.Mistakes() {
@@ -340,7 +353,7 @@ func (x *alerting) set(ctx context.Context, set *rule.Set, problems rule.Problem
 		}
 		for name, r := range decoded {
 			if _, there := next.Rules[name]; !there && broken[r.File] {
-				next.Rules[name] = old.Rules[name]
+				next.Rules[name], next.Heartbeats[name] = old.Rules[name], x.watch.HeartbeatOf(r)
 			}
 		}
 	}
@@ -410,7 +423,7 @@ func (x *alerting) look(ctx context.Context) (time.Duration, error) {
 	if err := x.watch.Look(ctx, now); err != nil {
 		return lookAtEvaluation, err
 	}
-	silent, err := x.watch.Silent(ctx, now)
+	silent, _, err := x.watch.Silent(ctx, now)
 	if err != nil || len(silent) == 0 { // workers tell
 		return lookAtEvaluation, err
 	}
@@ -426,13 +439,9 @@ func (x *alerting) standsStill() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	now := time.Now().UTC()
-	silent, err := x.watch.Silent(ctx, now)
-	if err != nil || len(silent) == 0 {
+	silent, of, err := x.watch.Silent(ctx, now)
+	if err != nil || len(silent) == 0 || len(silent) < of {
 		return nil // whether Redis answers is for others to say
-	}
-	fresh, err := x.store.Fresh(ctx)
-	if err != nil || len(silent) < len(fresh) {
-		return nil
 	}
 	return []string{fmt.Sprintf("no alert rule has been evaluated for %v", silent[len(silent)-1].For.Round(time.Second))}
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/elastic"
 	"github.com/stint-run/stint/internal/flatfile"
 	"github.com/stint-run/stint/internal/httpsink"
 	"github.com/stint-run/stint/internal/idmap"
@@ -20,6 +22,10 @@ import (
 // examineConnection opens a database of the configuration and looks at it. It writes nothing.
 func examineConnection(ctx context.Context, c config.Connection, now func() time.Time) []Finding {
 	n := &notes{subject: "connection " + c.Name}
+	if slices.Contains(elastic.Schemes, c.URL.Scheme()) {
+		n.search(ctx, c)
+		return n.list
+	}
 	at, err := sqldb.ParseURL(c.DSN())
 	if err != nil {
 		n.failed("address", err)
@@ -71,6 +77,22 @@ func examineConnection(ctx context.Context, c config.Connection, now func() time
 		n.failed("reachable", err)
 	}
 	return n.list
+}
+
+// search asks a search server what it is.
+func (n *notes) search(ctx context.Context, c config.Connection) {
+	client, err := app.SearchServer(c)
+	if err != nil {
+		n.failed("address", err)
+		return
+	}
+	defer client.Close()
+	about, err := client.About(ctx)
+	if err != nil {
+		n.failed("reachable", err)
+		return
+	}
+	n.ok("reachable", "%s answers", about)
 }
 
 // files looks into a folder of files, and reads what it has to to know their tables.

@@ -22,6 +22,7 @@ import (
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/cmd/internal/doctor"
 	"github.com/stint-run/stint/config"
+	"github.com/stint-run/stint/internal/elastictest"
 	"github.com/stint-run/stint/internal/enginetest"
 	"github.com/stint-run/stint/internal/localredis"
 	"github.com/stint-run/stint/internal/pgtest"
@@ -318,6 +319,24 @@ func TestFoldersOfFilesAPIsAndRedisesOfIDsAreLookedAt(t *testing.T) {
 	found.want(t, "connection crm", "reachable", doctor.OK, "it answers with status 200")
 	found.want(t, "connection stranger", "credentials", doctor.Warning, "it answers with status 401")
 	found.want(t, "connection away", "reachable", doctor.Problem, "the API does not answer")
+}
+
+func TestSearchServersAreAskedWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	s, err := elastictest.Start(elastictest.Options{APIKey: "a2V5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	at := config.NewURL(strings.Replace(s.URL(), "http://", "elasticsearch://", 1))
+	key := config.APIAccess{Header: "Authorization", Token: config.NewSecret("ApiKey a2V5")}
+	e := &examined{t: t, now: time.Now, config: &config.Config{Data: t.TempDir(), Connections: config.Connections{
+		{Name: "logs", URL: at, APIAccess: key}, {Name: "stranger", URL: at}, {Name: "away", URL: config.NewURL("opensearch://127.0.0.1:1")},
+	}}}
+	found := e.find()
+	found.want(t, "connection logs", "reachable", doctor.OK, "elasticsearch 8.17.0 answers")
+	found.want(t, "connection stranger", "reachable", doctor.Problem, "does not let us in")
+	found.want(t, "connection away", "reachable", doctor.Problem, "cannot be asked")
 }
 
 func TestEveryConnectionIsOpened(t *testing.T) {

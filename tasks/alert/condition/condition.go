@@ -16,7 +16,7 @@ type Match = map[string]any
 
 // Condition is one rule's type at work. It belongs to one goroutine.
 type Condition interface {
-	// AddData takes new events, in the order of their times as the source gave them; each event once.
+	// AddData takes new events, in the order of their times as the source gave them; each event once. Prepare has been called for them.
 	AddData(events []source.Hit) error
 	// AddCount takes how many events there were in a window that ends at that time.
 	AddCount(end time.Time, n int64) error
@@ -32,7 +32,8 @@ type Condition interface {
 	// Quiet returns whether the key of an alert, "" where the rule has none, is well at the end of the last window by the type's own
 	// lights (a flatline that is one no more, a metric within its bounds), and whether the type can tell.
 	Quiet(key string) (well, known bool)
-	// Save returns the memory, which is bounded; Restore takes it up again. Restore of nil begins anew.
+	// Save returns the memory, which is bounded; Restore takes it up again. Restore of nil begins anew. Matches that nobody has asked for
+	// are not part of it. A type that has to forget keys for the sake of the bound has a method Forgotten() int that says how many.
 	Save() (json.RawMessage, error)
 	Restore(json.RawMessage) error
 }

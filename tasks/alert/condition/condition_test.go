@@ -306,3 +306,19 @@ func TestFlatlineOfTermsHasTheKeyInItsMatch(t *testing.T) {
 		{end(60), nil},
 	})
 }
+
+func TestPrepareJoinsKeysOfSeveralPartsAndLeavesTheDocumentsOfOthersAlone(t *testing.T) {
+	t.Parallel()
+	r := rule.Rule{QueryKey: []string{"h.n", "s"}, Aggregation: rule.Aggregation{Key: []string{"s", "x"}}}
+	shared := event(0, `"h": {"n": "a"}, "s": 1.0, "x": [true, null]`)
+	hits := []source.Hit{shared, event(1, `"s": null`)}
+	condition.Prepare(&r, hits)
+	for i, want := range []string{`'@timestamp':0,'h':{'n':'a'},'h.n,s':'a, 1.0','s':1.0,'s,x':'1.0, [True, None]','x':[true,null]`, `'@timestamp':1,'h.n,s':'None, None','s':null,'s,x':'None, None'`} {
+		if got := text(t, hits[i].Doc); got != want {
+			t.Errorf("event %d is %s", i, got)
+		}
+	}
+	if len(shared.Doc) != 4 {
+		t.Errorf("the document that others read has changed: %v", shared.Doc)
+	}
+}

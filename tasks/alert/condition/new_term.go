@@ -152,7 +152,7 @@ func (c *newTerm) look(i int, e source.Hit) (isNew, missing bool) {
 		list = []any{v}
 	}
 	for _, v := range list {
-		if c.see(i, termOf(v), e.At) {
+		if v != nil && c.see(i, termOf(v), e.At) {
 			isNew = true
 		}
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/stint-run/stint/internal/docsearch"
 	"github.com/stint-run/stint/internal/document"
-	"github.com/stint-run/stint/internal/due"
 	"github.com/stint-run/stint/internal/elastic"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/alert/condition"
@@ -147,7 +146,7 @@ func (e *evaluation) limited(end time.Time) (bool, error) {
 	if e.rule.LimitExecution == "" {
 		return false, nil
 	}
-	limit, err := due.Parse(e.rule.LimitExecution, 0, "", 0)
+	limit, err := rule.ParseCron(e.rule.LimitExecution)
 	if err != nil {
 		return false, tasks.Permanent(tasks.WithHint(err, "limit_execution is a cron expression of five fields", "the rule's limit_execution cannot be read"))
 	}
@@ -264,7 +263,7 @@ func collect(answer map[string]any, above []any, depth int, values *[]any) {
 func (e *evaluation) query(w span) source.Query {
 	r := e.rule
 	q := source.Query{Index: r.Index, Text: r.Query, Filter: listed(r), Field: r.Timestamp.Field, Type: r.Timestamp.Type, Format: r.Timestamp.Format, IDField: r.IDField,
-		Start: w.start, End: w.end, Include: r.Include, PageSize: r.MaxQuerySize}
+		Start: w.start, End: w.end, Include: r.Include, PageSize: r.MaxQuerySize, Step: source.StepFor(r.RunEvery)}
 	if r.UseStrftimeIndex {
 		q.Index = elastic.Indices(r.Index, w.start, w.end, r.SearchExtraIndex)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stint-run/stint/internal/document"
-	"github.com/stint-run/stint/internal/due"
 	"github.com/stint-run/stint/tasks/alert/condition"
 	"github.com/stint-run/stint/tasks/alert/rule"
 )
@@ -161,7 +160,7 @@ func (e *evaluation) group(m condition.Match) error {
 func (e *evaluation) groupAt(m condition.Match) (time.Time, error) {
 	a := e.rule.Aggregation
 	if a.Schedule != "" {
-		r, err := due.Parse(a.Schedule, 0, "", 0)
+		r, err := rule.ParseCron(a.Schedule)
 		if err != nil {
 			return time.Time{}, err
 		}

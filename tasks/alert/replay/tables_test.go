@@ -21,7 +21,7 @@ func table(t *testing.T, rule, events, steps, rest string) *replay.Table {
 }
 
 func run(t *replay.Table) replay.Result {
-	return replay.RunRuleType(t, replay.Options{Rule: ruleOf})
+	return replay.RunRuleType(t, replay.Options{Rule: replay.Rule})
 }
 
 func TestATableSaysWhereAndHowItDiffers(t *testing.T) {

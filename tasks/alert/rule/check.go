@@ -148,7 +148,7 @@ func (b *builder) asked() {
 func (b *builder) windows() {
 	r := b.rule
 	for _, name := range []string{"timeframe", "run_every", "buffer_time", "bucket_interval", "terms_window_size", "window_step_size"} {
-		if d, ok := b.values[name].(time.Duration); ok && d <= 0 {
+		if d, ok := b.values[name].(time.Duration); ok && d <= 0 && !b.isBad(b.place(name)) {
 			b.mistake(b.place(name), name, "", "must be more than 0")
 		}
 	}

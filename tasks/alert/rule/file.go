@@ -107,11 +107,31 @@ func (l *loader) parse(path string, content []byte) (*yaml.Node, *Problem) {
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxProblem(path, content, err)
 	}
+	if left := maxNodes; !within(&doc, maxDepth, &left) {
+		return nil, &Problem{File: path, Line: 1, Column: 1, Message: "its aliases, or its levels, are too many", Hint: "write out what *NAME stands for"}
+	}
 	root := plain(doc.Content[0])
 	if root.Kind != yaml.MappingNode {
 		return nil, &Problem{File: path, Line: root.Line, Column: root.Column, Message: "options with their values are wanted", Hint: "name: value, one in each line"}
 	}
 	return root, nil
+}
+
+// Bounds of a file once its aliases are written out: a few lines of them can stand for more than fits into memory, or for themselves.
+const (
+	maxNodes = 200_000
+	maxDepth = 64
+)
+
+// within reports whether a node keeps to a depth and to a number of nodes.
+func within(n *yaml.Node, depth int, left *int) bool {
+	if *left--; depth == 0 || *left < 0 {
+		return false
+	}
+	if n.Kind == yaml.AliasNode {
+		return within(n.Alias, depth-1, left)
+	}
+	return !slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return !within(c, depth-1, left) })
 }
 
 // bareToken is a value that is a token alone, without the quotes that YAML wants around it.

@@ -217,7 +217,7 @@ r.yaml:6:13: token @@ON@@ has no value (set it below tokens: of the configuratio
 func TestVariablesAreFilledInAsElastAlertDoes(t *testing.T) {
 	t.Parallel()
 	text := heads["any"] + "owner: $TEAM\ncategory: ${TEAM}-${NONE}\npriority: ${N}\nfilter: [{regexp: {a: 'x$HOME'}}]\nslack_webhook_url: ${HOOK}\n"
-	set, mistakes, notes := load(t, rule.Options{Tokens: tokens("TEAM", "core", "HOME", "/root", "N", "4")}, map[string]string{"r.yaml": text})
+	set, mistakes, _ := load(t, rule.Options{Tokens: tokens("TEAM", "core", "HOME", "/root", "N", "4")}, map[string]string{"r.yaml": text})
 	if mistakes != "" {
 		t.Fatal(mistakes)
 	}
@@ -225,7 +225,7 @@ func TestVariablesAreFilledInAsElastAlertDoes(t *testing.T) {
 	if r.Owner != "core" || r.Category != "core-${NONE}" || r.Priority != 4 || !reflect.DeepEqual(r.Filter, []map[string]any{{"regexp": map[string]any{"a": "x$HOME"}}}) {
 		t.Errorf("the rule is %+v", r)
 	}
-	_, mistakes, notes = load(t, rule.Options{}, map[string]string{"r.yaml": strings.ReplaceAll(text, "alert: debug", "alert: slack")})
+	_, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": strings.ReplaceAll(text, "alert: debug", "alert: slack")})
 	compare(t, mistakes, `r.yaml:4:8: owner: $TEAM has no value (set it below tokens: of the configuration, or as the variable TEAM)
 r.yaml:6:11: priority: ${N} has no value (set it below tokens: of the configuration, or as the variable N)
 r.yaml:8:20: slack_webhook_url: ${HOOK} has no value (set it below tokens: of the configuration, or as the variable HOOK)`)

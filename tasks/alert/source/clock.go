@@ -56,8 +56,11 @@ func (c clock) bound(t time.Time) any {
 	case Custom:
 		return strftime.Format(t.UTC(), c.format)
 	}
-	// Of a time whose milliseconds are not written Elasticsearch takes the last one for "gt", and would leave out most of a second.
-	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	// Always with a fraction: without one, servers take the last moment of the second for gt and lte.
+	if t.Nanosecond()%1e6 != 0 {
+		return t.UTC().Format("2006-01-02T15:04:05.000000000Z")
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
 // within is the query for times of (start, end]; a zero time is no bound.

@@ -206,8 +206,13 @@ func TestAMessageIsSentAgainWhenItsReceiverWantsIt(t *testing.T) {
 func TestInQuietHoursNothingIsToldAndAfterwardsWhatStillIsSo(t *testing.T) {
 	t.Parallel()
 	chat := &receiver{}
-	hours := tell.Hours{From: 11 * time.Hour, To: 13 * time.Hour, Zone: time.UTC}
-	d := newDesk(t, tell.Channel{Name: "chat", To: chat, Quiet: hours.Until})
+	quiet := func(now time.Time) time.Time { // up to one o'clock
+		if now.Before(at(time.Hour)) {
+			return at(time.Hour)
+		}
+		return time.Time{}
+	}
+	d := newDesk(t, tell.Channel{Name: "chat", To: chat, Quiet: quiet})
 	d.finds(zero, []string{"a", "b"}, nil, "chat")
 	d.tells(at(time.Second))
 	d.finds(at(10*time.Minute), nil, []string{"b"}, "chat")
