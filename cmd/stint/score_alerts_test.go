@@ -419,7 +419,7 @@ func TestScoreAlertsThroughKills(t *testing.T) {
 	stop := ship(t, search, list, own())
 	way := newGate(t, search.URL())
 	in, channels := newInboxes(t, own())
-	f := newFleet(t, writeRules(t, n, realert), channels, "http://"+way.address, base)
+	f := newFleet(t, writeRules(t, n, realert), channels, "elasticsearch://"+way.address, base)
 	f.begin()
 	end := base.Add(length)
 	f.disturb(random, end.Add(-away-2*time.Second))
@@ -432,7 +432,7 @@ func TestScoreAlertsThroughKills(t *testing.T) {
 	<-back.C
 	way.open()
 	opened := time.Now()
-	f.evaluated(time.Minute, end)
+	f.evaluated(time.Minute+length, end)
 	caughtUp := time.Since(opened)
 	f.empty()
 	stop()
