@@ -22,7 +22,9 @@ type Outgoing struct {
 	Tries   int // attempts that were begun before
 	// Unsure: the last one to send it died, or lost its lease, after it had begun.
 	Unsure bool
-	lease  string
+
+	lease   string
+	claimed time.Time // by a clock
 }
 
 // Channels returns the channels that have messages which are due, and when the next one of the others has one; zero for never.
@@ -50,7 +52,7 @@ func (s *Store) Claim(ctx context.Context, channel string, now time.Time, limit 
 	}
 	var out []Outgoing
 	for ; len(list) >= 4; list = list[4:] {
-		o := Outgoing{Channel: channel, Unsure: list[3] != "", lease: token}
+		o := Outgoing{Channel: channel, Unsure: list[3] != "", lease: token, claimed: time.Now()}
 		o.Tries, _ = strconv.Atoi(list[2])
 		if err := decode([]byte(list[1]), &o.Message); err != nil {
 			return nil, fmt.Errorf("read message %s: %w", list[0], err)
@@ -60,22 +62,23 @@ func (s *Store) Claim(ctx context.Context, channel string, now time.Time, limit 
 	return out, nil
 }
 
-func (s *Store) settle(ctx context.Context, o Outgoing, what string, at time.Time) (bool, error) {
-	mine, err := settleScript.Run(ctx, s.rdb, []string{messageKey(o.ID), dueKey(o.Channel), channelsKey}, o.lease, o.ID, what, at.UnixMilli(), o.Channel).Int()
+func (s *Store) settle(ctx context.Context, o Outgoing, what string, ms int64) (bool, error) {
+	mine, err := settleScript.Run(ctx, s.rdb, []string{messageKey(o.ID), dueKey(o.Channel), channelsKey}, o.lease, o.ID, what, ms, o.Channel).Int()
 	if err != nil {
 		return false, fmt.Errorf("settle a message: %w", err)
 	}
 	return mine == 1, nil
 }
 
-// Begin notes that a message is being sent from now on; false: the lease is somebody else's, and it must not be.
+// Begin notes that a message is being sent from now on, and makes the lease as long again as it was when it was claimed, however many
+// others were sent before; false: the lease is somebody else's, and it must not be.
 func (s *Store) Begin(ctx context.Context, o Outgoing) (bool, error) {
-	return s.settle(ctx, o, "begin", time.Time{})
+	return s.settle(ctx, o, "begin", time.Since(o.claimed).Truncate(time.Second).Milliseconds())
 }
 
 // Wait puts a message off that was not begun. It does not count as an attempt.
 func (s *Store) Wait(ctx context.Context, o Outgoing, until time.Time) error {
-	_, err := s.settle(ctx, o, "again", until)
+	_, err := s.settle(ctx, o, "again", until.UnixMilli())
 	return err
 }
 
@@ -111,7 +114,7 @@ func (s *Store) Settle(ctx context.Context, o Outgoing, r Sent, now time.Time) e
 	if r.State == wire.ToldPending {
 		what = "again"
 	}
-	_, err = s.settle(ctx, o, what, r.Again)
+	_, err = s.settle(ctx, o, what, r.Again.UnixMilli())
 	return err
 }
 

@@ -98,8 +98,10 @@ func (t *Teller) All(ctx context.Context, now time.Time) (int, error) {
 // would hold for the next one, too.
 func (t *Teller) Channel(ctx context.Context, name string, now time.Time) (int, error) {
 	c, ok, err := t.o.Channel(ctx, name)
-	sent := 0
+	began, asked, sent := time.Now(), now, 0
 	for {
+		// A receiver that is slow may take minutes for all; leases and rates go by the time that it is then.
+		now = asked.Add(time.Since(began).Truncate(time.Second))
 		list, claimed := t.o.Store.Claim(ctx, name, now, together, lease)
 		if claimed != nil || len(list) == 0 {
 			return sent, claimed

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/alertstore"
 	"github.com/stint-run/stint/internal/notify"
@@ -67,6 +69,7 @@ func (r *receiver) subjects() string {
 // desk is an outbox and who sends from it.
 type desk struct {
 	t        *testing.T
+	rdb      *redis.Client
 	store    *alertstore.Store
 	teller   *tell.Teller
 	channels map[string]tell.Channel
@@ -76,7 +79,8 @@ type desk struct {
 
 func newDesk(t *testing.T, channels ...tell.Channel) *desk {
 	t.Helper()
-	d := &desk{t: t, store: alertstore.New(redistest.New(t).Client(), alertstore.Options{}), channels: map[string]tell.Channel{}}
+	rdb := redistest.New(t).Client()
+	d := &desk{t: t, rdb: rdb, store: alertstore.New(rdb, alertstore.Options{}), channels: map[string]tell.Channel{}}
 	for _, c := range channels {
 		d.channels[c.Name] = c
 	}
@@ -363,4 +367,40 @@ func TestWhatIsOvertakenIsNotTold(t *testing.T) {
 	d.tells(at(time.Minute))
 	d.want(chat.subjects(), "a")
 	d.want(d.told(), "a chat opened dropped 1")
+}
+
+// slow is a receiver that takes its time for the first message, and looks at the lease of the second while it gets that.
+type slow struct {
+	receiver
+	look func()
+}
+
+func (s *slow) Send(ctx context.Context, m notify.Message) error {
+	if m.Subject == "a" {
+		long := time.NewTimer(1100 * time.Millisecond)
+		<-long.C
+	} else {
+		s.look()
+	}
+	return s.receiver.Send(ctx, m)
+}
+
+// What was claimed together is sent one after the other: the last one's lease would be over before its turn.
+func TestALeaseCountsFromWhenAMessageIsBegun(t *testing.T) {
+	t.Parallel()
+	to := &slow{}
+	d := newDesk(t, tell.Channel{Name: "slow", To: to})
+	d.finds(zero, []string{"a", "b"}, nil, "slow")
+	to.look = func() {
+		leases, err := d.rdb.ZRangeWithScores(t.Context(), "stint:{alerts}:due:slow", 0, -1).Result()
+		if err != nil || len(leases) != 1 {
+			t.Errorf("%v, %v", leases, err)
+			return
+		}
+		if end := time.UnixMilli(int64(leases[0].Score)); end.Sub(at(46*time.Second)) < time.Second {
+			t.Errorf("the lease of the second ends at %v, as if it had been begun with the first", end.UTC())
+		}
+	}
+	d.tells(at(time.Second))
+	d.want(to.subjects(), "a b")
 }
