@@ -209,3 +209,39 @@ func (s *Store) Allow(ctx context.Context, channel string, now time.Time, perMin
 	}
 	return now, nil
 }
+
+// restsFor is how long it is remembered that a channel has failed.
+const restsFor = 24 * time.Hour
+
+// Resting returns until when nothing is to be sent to a channel, and how many messages to it have failed in a row; the zero time and 0
+// where the last one did not.
+func (s *Store) Resting(ctx context.Context, channel string) (until time.Time, failures int, err error) {
+	v, err := s.rdb.HMGet(ctx, restKey(channel), "until", "failures").Result()
+	if err != nil {
+		return until, 0, fmt.Errorf("look whether a channel rests: %w", err)
+	}
+	text, ok := v[0].(string)
+	if !ok {
+		return until, 0, nil
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return until, 0, fmt.Errorf("look whether a channel rests: %w", err)
+	}
+	text, _ = v[1].(string)
+	failures, _ = strconv.Atoi(text)
+	return time.UnixMilli(ms).UTC(), failures, nil
+}
+
+// Rest has nothing sent to a channel until a time, because so many messages in a row have failed; 0 failures end that.
+func (s *Store) Rest(ctx context.Context, channel string, until time.Time, failures int) error {
+	if failures == 0 {
+		return wrap(s.rdb.Del(ctx, restKey(channel)).Err(), "end the rest of a channel")
+	}
+	_, err := s.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.HSet(ctx, restKey(channel), "until", until.UnixMilli(), "failures", failures)
+		p.PExpire(ctx, restKey(channel), restsFor)
+		return nil
+	})
+	return wrap(err, "let a channel rest")
+}

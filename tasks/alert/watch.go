@@ -132,6 +132,6 @@ func (w *Watcher) GaveUp(ctx context.Context, o alertstore.Outgoing, reason stri
 		return nil
 	}
 	_, err := w.Store.Post(ctx, "channel "+o.Channel+" "+now.Format("2006-01-02T15"), now, others, notify.Message{Event: notify.Opened, Severity: "error",
-		Subject: "stint: the channel " + o.Channel + " takes no messages", Text: "A message did not arrive and is given up: " + o.Subject + "\n" + reason})
+		Subject: "stint: the channel " + o.Channel + " takes no messages", Text: "A message did not arrive, or nobody has said so, and is not sent again: " + o.Subject + "\n" + reason})
 	return err
 }

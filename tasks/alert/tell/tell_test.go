@@ -31,6 +31,7 @@ type receiver struct {
 	mu      sync.Mutex
 	got     []string // subjects
 	answers []error  // of the next ones; then it takes all
+	refuses string   // the subject of one that it does not take, for now
 	hold    chan struct{}
 	began   chan struct{}
 }
@@ -41,6 +42,9 @@ func (r *receiver) Send(ctx context.Context, m notify.Message) error {
 	var err error
 	if len(r.answers) > 0 {
 		err, r.answers = r.answers[0], r.answers[1:]
+	}
+	if r.refuses != "" && m.Subject == r.refuses {
+		err = errors.New("not this one")
 	}
 	hold, began := r.hold, r.began
 	r.mu.Unlock()
@@ -191,20 +195,51 @@ func TestAChannelThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
 
 func TestAMessageIsSentAgainWhenItsReceiverWantsIt(t *testing.T) {
 	t.Parallel()
-	chat := &receiver{answers: []error{&notify.Error{Err: errors.New("too many"), After: 90 * time.Second}, errors.New("refused")}}
+	chat := &receiver{answers: []error{&notify.Error{Err: errors.New("too many"), After: 90 * time.Second}}}
 	d := newDesk(t, tell.Channel{Name: "chat", To: chat})
 	d.finds(zero, []string{"a", "b"}, nil, "chat")
-	d.tells(at(time.Second)) // the first fails; the second is not tried: it would fare no better
+	d.tells(at(time.Second))
+	d.tells(at(90 * time.Second)) // it has asked all of them for patience
 	d.want(chat.subjects(), "a")
-	d.tells(at(2 * time.Second)) // now it is, and fails by itself
-	d.want(chat.subjects(), "a b")
-	d.tells(at(time.Minute))
-	d.want(chat.subjects(), "a b b")
-	d.tells(at(90 * time.Second))
-	d.want(chat.subjects(), "a b b")
 	d.tells(at(91 * time.Second))
-	d.want(chat.subjects(), "a b b a")
-	d.want(d.told(), "a chat opened sent 2, b chat opened sent 2")
+	d.want(chat.subjects(), "a b a")
+	d.want(d.told(), "a chat opened sent 2, b chat opened sent 1")
+}
+
+// Each attempt at a receiver that does not answer costs a tick its patience: there is one at a time, and they become rare.
+func TestAChannelThatFailsRestsWhicheverMessageItWas(t *testing.T) {
+	t.Parallel()
+	chat := &receiver{}
+	for range 6 {
+		chat.answers = append(chat.answers, errors.New("no answer"))
+	}
+	d := newDesk(t, tell.Channel{Name: "chat", To: chat})
+	d.finds(zero, []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"}, nil, "chat")
+	var when []int
+	for s := range 400 {
+		before := len(chat.got)
+		d.tells(at(time.Duration(s+1) * time.Second))
+		if len(chat.got) > before && len(chat.answers) > 0 {
+			when = append(when, s)
+		}
+	}
+	if want := []int{0, 2, 12, 42, 102}; !slices.Equal(when, want) {
+		t.Errorf("it was tried at %v, want %v", when, want)
+	}
+	if got := d.told(); strings.Count(got, "sent") != 11 {
+		t.Error(got)
+	}
+}
+
+func TestAMessageThatFailsByItselfHoldsUpTheOthersForAMoment(t *testing.T) {
+	t.Parallel()
+	chat := &receiver{refuses: "a"}
+	d := newDesk(t, tell.Channel{Name: "chat", To: chat})
+	d.finds(zero, []string{"a", "b", "c"}, nil, "chat")
+	d.tells(at(time.Second))
+	d.want(chat.subjects(), "a")
+	d.tells(at(3 * time.Second))
+	d.want(chat.subjects(), "a b c a")
 }
 
 func TestInQuietHoursNothingIsToldAndAfterwardsWhatStillIsSo(t *testing.T) {
