@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,6 +89,7 @@ type fleet struct {
 	rules  map[string]*rule.Rule
 	crew   []*rig.Process
 	kills  int
+	drains int
 }
 
 // newFleet makes a rig with a folder of rules. Each of them remembers that it was evaluated up to a time, so that windows begin there.
@@ -133,7 +135,7 @@ func (f *fleet) begin() {
 	}
 }
 
-// disturb kills processes at random moments, and starts others in their place, until a time.
+// disturb kills processes at random moments, or lets them drain, and starts others in their place, until a time.
 func (f *fleet) disturb(random *rand.Rand, until time.Time) {
 	for {
 		moment := time.NewTimer(time.Duration(150+random.IntN(900)) * time.Millisecond)
@@ -142,10 +144,21 @@ func (f *fleet) disturb(random *rand.Rand, until time.Time) {
 			return
 		}
 		i := random.IntN(len(f.crew))
-		f.crew[i].Kill()
-		command, _, _ := strings.Cut(f.crew[i].Name, "-")
+		old := f.crew[i]
+		command, _, _ := strings.Cut(old.Name, "-")
 		f.crew[i] = f.Start(command)
-		f.kills++
+		if random.IntN(4) > 0 {
+			old.Kill()
+			f.kills++
+			continue
+		}
+		f.drains++
+		if err := old.Signal(syscall.SIGTERM); err != nil {
+			f.T.Error(err)
+		}
+		if code := old.Wait(30 * time.Second); code != 0 {
+			f.T.Errorf("%s, which was drained, ended with %d", old.Name, code)
+		}
 	}
 }
 
@@ -445,8 +458,8 @@ func TestScoreAlertsThroughKills(t *testing.T) {
 		t.Errorf("matches of events that come late\n%v\nnot\n%v", gotLate, wantLate)
 	}
 	told := f.messages(in)
-	score(t, "%d rules, %d windows, %d events: %d alerts equal to those of an undisturbed evaluation %v, through %d kills and %v without the source, caught up %v after it was back; %s",
-		n, windows, len(list), len(wantAlerts), !t.Failed(), f.kills, away, caughtUp.Round(time.Millisecond), told)
+	score(t, "%d rules, %d windows, %d events: %d alerts equal to those of an undisturbed evaluation %v, through %d kills, %d drains and %v without the source, caught up %v after it was back; %s",
+		n, windows, len(list), len(wantAlerts), !t.Failed(), f.kills, f.drains, away, caughtUp.Round(time.Millisecond), told)
 }
 
 // unequal says what is in one list of texts and not in the other.
