@@ -415,7 +415,7 @@ func (f *fleet) messages(in *inboxes) string {
 // receiver has got each message once.
 func TestScoreAlertsThroughKills(t *testing.T) {
 	t.Parallel()
-	n, length, away, realert := size(rows, 26, 200), 17*time.Second, 4*time.Second, 2*time.Second
+	n, length, away, realert := size(rows, 26, 200), 15*time.Second, 3*time.Second, 2*time.Second
 	if *long {
 		length, away, realert = 10*time.Minute, time.Minute, 15*time.Second
 	}
@@ -437,7 +437,7 @@ func TestScoreAlertsThroughKills(t *testing.T) {
 	end := base.Add(length)
 	f.disturb(random, end.Add(-away-2*time.Second))
 	way.close()
-	f.Until(away, "rules say that their source is away", func(ctx context.Context) (bool, error) {
+	f.Until(time.Minute, "rules say that their source is away", func(ctx context.Context) (bool, error) {
 		states, err := f.alerts.States(ctx, []string{"rule 001"})
 		return states["rule 001"].Health.Error != nil, err
 	})
