@@ -365,7 +365,7 @@ func (f *fleet) messages(in *inboxes) string {
 		told := map[string]int64{}
 		for _, x := range a.Told {
 			states[x.State]++
-			if x.Event == notify.Opened || x.Event == notify.Repeated {
+			if (x.Event == notify.Opened || x.Event == notify.Repeated) && x.State != wire.ToldDropped {
 				told[x.Channel]++
 			}
 			id := x.Message

@@ -24,6 +24,9 @@ const (
 	maxText    = 32 << 10
 )
 
+// byRule is who ends an alert that is over by the lights of its rule.
+const byRule = "rule"
+
 // Kept is an alert as it is kept: what is shown of it, and what is not.
 type Kept struct {
 	wire.Alert

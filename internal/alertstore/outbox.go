@@ -22,6 +22,8 @@ type Outgoing struct {
 	Tries   int // attempts that were begun before
 	// Unsure: the last one to send it died, or lost its lease, after it had begun.
 	Unsure bool
+	// PutOff: its channel was not to be told at the time of the message. What is over when it may be is no news any more.
+	PutOff bool
 
 	lease   string
 	claimed time.Time // by a clock
@@ -150,7 +152,8 @@ func (s *Store) Withdraw(ctx context.Context, name string) error {
 
 // Overtaken looks whether a message is still to be sent. It is not, and what came of it is returned, when it was settled on its alert
 // and whoever did that died, when the alert is over or somebody has taken it, or when the end of an alert would be told to who never
-// heard of it.
+// heard of it. Who is told each time that a rule's alert comes hears of those, too, that were over before anybody could say so: after an
+// outage there are hours of them.
 func (s *Store) Overtaken(ctx context.Context, o Outgoing) (string, error) {
 	if o.Alert == "" {
 		return "", nil
@@ -175,6 +178,8 @@ func (s *Store) Overtaken(ctx context.Context, o Outgoing) (string, error) {
 		return wire.ToldDropped, nil
 	case o.Event == notify.Resolved:
 		return "", nil
+	case k.State == wire.AlertResolved && k.ResolvedBy == byRule && k.tellsEach(o) && !o.PutOff:
+		return "", nil
 	case k.State == wire.AlertResolved, k.State == wire.AlertSilenced, k.State == wire.AlertAcknowledged && !k.tellsTaken(o):
 		return wire.ToldDropped, nil
 	}
@@ -184,6 +189,11 @@ func (s *Store) Overtaken(ctx context.Context, o Outgoing) (string, error) {
 // tellsTaken reports whether a channel is told of an alert although somebody has taken it.
 func (k *Kept) tellsTaken(o Outgoing) bool {
 	return slices.ContainsFunc(k.Ladder, func(l wire.AlertLevel) bool { return l.Until == "resolved" && slices.Contains(l.To, o.Channel) })
+}
+
+// tellsEach reports whether a channel is told each time that the rule's alert comes.
+func (k *Kept) tellsEach(o Outgoing) bool {
+	return slices.ContainsFunc(k.Ladder, func(l wire.AlertLevel) bool { return l.Each && slices.Contains(l.To, o.Channel) })
 }
 
 func wrap(err error, what string) error {

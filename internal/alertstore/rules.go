@@ -337,7 +337,7 @@ func (s *Store) alerts(ctx context.Context, c *change, e Evaluated, silences []w
 	}
 	for _, key := range e.Resolved {
 		if l := at[key]; l != nil && l.k.State != wire.AlertResolved {
-			l.sends = append(l.sends, l.k.resolve(e.Now, "rule", "the rule matches no more")...)
+			l.sends = append(l.sends, l.k.resolve(e.Now, byRule, "the rule matches no more")...)
 			order = append(order, key)
 		}
 	}

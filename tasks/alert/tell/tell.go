@@ -168,6 +168,7 @@ func (t *Teller) putBack(ctx context.Context, list []alertstore.Outgoing, now ti
 
 // send makes one attempt at a message. goOn reports whether the next one of the channel is worth one.
 func (t *Teller) send(ctx context.Context, c Channel, o alertstore.Outgoing, now time.Time) (arrived, goOn bool, err error) {
+	o.PutOff = c.Quiet != nil && c.Quiet(o.At).After(o.At)
 	state, err := t.o.Store.Overtaken(ctx, o)
 	if err != nil {
 		return false, false, err

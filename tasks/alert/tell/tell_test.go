@@ -102,7 +102,7 @@ func newDesk(t *testing.T, channels ...tell.Channel) *desk {
 // finds opens an alert for each key, whose messages go to the channels.
 func (d *desk) finds(now time.Time, keys []string, over []string, channels ...string) {
 	d.t.Helper()
-	e := alertstore.Evaluated{Rule: alertstore.Rule{Name: "disk", Ladder: []wire.AlertLevel{{To: channels}}, TellEnd: true}, Body: []byte("{}"), Health: alertstore.Health{At: now, Due: now}, Now: now, Resolved: over}
+	e := alertstore.Evaluated{Rule: alertstore.Rule{Name: "disk", Ladder: []wire.AlertLevel{{To: channels, Each: true}}, TellEnd: true}, Body: []byte("{}"), Health: alertstore.Health{At: now, Due: now}, Now: now, Resolved: over}
 	for i, k := range keys { // each in an evaluation of its own, so that one is due before the other
 		e.Now = now.Add(time.Duration(i) * time.Millisecond)
 		e.Alerts = []alertstore.Found{{Key: k, At: e.Now, Subject: k}}
