@@ -415,9 +415,10 @@ func (f *fleet) messages(in *inboxes) string {
 // receiver has got each message once.
 func TestScoreAlertsThroughKills(t *testing.T) {
 	t.Parallel()
-	n, length, away, realert := size(rows, 26, 200), 15*time.Second, 3*time.Second, 2*time.Second
+	n, length, away, realert, pace := size(rows, 26, 200), 15*time.Second, 3*time.Second, 2*time.Second, 90*time.Millisecond
 	if *long {
-		length, away, realert = 10*time.Minute, time.Minute, 15*time.Second
+		// The store keeps 10,000 alerts, and of each 100 messages; the double looks at each event for each query.
+		length, away, realert, pace = 10*time.Minute, time.Minute, 45*time.Second, 180*time.Millisecond
 	}
 	random := moments(t)
 	own := func() *rand.Rand { return rand.New(rand.NewPCG(random.Uint64(), random.Uint64())) }
@@ -428,7 +429,7 @@ func TestScoreAlertsThroughKills(t *testing.T) {
 	t.Cleanup(search.Close)
 	rig.Build(t)
 	base := time.Now().UTC().Truncate(time.Second).Add(2 * time.Second)
-	list := logs(own(), base, length)
+	list := logs(own(), base, length, pace)
 	stop := ship(t, search, list, own())
 	way := newGate(t, search.URL())
 	in, channels := newInboxes(t, own())
