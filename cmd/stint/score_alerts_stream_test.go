@@ -29,8 +29,8 @@ type event struct {
 }
 
 // logs are the events of a time, made by a random source: requests of users to hosts, with errors that come in waves, in logs; and in
-// late the same sort of events, of which each other one can be searched up to a second after its time.
-func logs(random *rand.Rand, base time.Time, length time.Duration) []event {
+// late the same sort of events, of which each other one can be searched up to a second after its time. They are pace apart at most.
+func logs(random *rand.Rand, base time.Time, length, pace time.Duration) []event {
 	var out []event
 	add := func(index string, at time.Time, late time.Duration, fields map[string]any) {
 		fields["@timestamp"] = at.UTC().Format("2006-01-02T15:04:05.000Z07:00")
@@ -43,7 +43,7 @@ func logs(random *rand.Rand, base time.Time, length time.Duration) []event {
 	}
 	number := func(n int) json.Number { return json.Number(fmt.Sprint(n)) }
 	for at := base.Add(-10 * time.Second); at.Before(base.Add(length)); {
-		at = at.Add(time.Duration(5+random.IntN(90)) * time.Millisecond) // never two at the same millisecond
+		at = at.Add(5*time.Millisecond + time.Duration(random.Int64N(pace.Milliseconds()))*time.Millisecond) // never two at the same millisecond
 		host := fmt.Sprint("h", random.IntN(4))
 		phase := int(at.Unix()/4) % 3 // of 4 seconds each
 		if host == "h1" && phase == 0 {

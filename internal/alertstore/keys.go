@@ -46,6 +46,10 @@ func messageKey(id string) string { return prefix + "m:" + id }
 // signKey: hash. v and body, ms: something that is told but once, such as today's sign of life, was posted.
 func signKey(name string) string { return prefix + "sign:" + name }
 
+// restKey: hash. until, ms: nothing is sent to a channel before; failures: how many messages in a row have failed. It expires restsFor
+// after it was written.
+func restKey(channel string) string { return prefix + "rest:" + channel }
+
 // rateKey: number. How many messages a channel had in a minute; expires soon after it.
 func rateKey(channel string, minute time.Time) string {
 	return prefix + "rate:" + channel + ":" + strconv.FormatInt(minute.Unix(), 10)

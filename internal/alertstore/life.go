@@ -24,6 +24,9 @@ const (
 	maxText    = 32 << 10
 )
 
+// byRule is who ends an alert that is over by the lights of its rule.
+const byRule = "rule"
+
 // Kept is an alert as it is kept: what is shown of it, and what is not.
 type Kept struct {
 	wire.Alert
@@ -280,7 +283,7 @@ func (e Evaluated) move(at map[string]*life, silences []wire.AlertSilence) []*li
 	}
 	for _, key := range e.Resolved {
 		if l := at[key]; l != nil && l.k.State != wire.AlertResolved {
-			l.sends = append(l.sends, l.k.resolve(e.Now, "rule", "the rule matches no more")...)
+			l.sends = append(l.sends, l.k.resolve(e.Now, byRule, "the rule matches no more")...)
 			order = append(order, key)
 		}
 	}

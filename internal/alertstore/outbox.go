@@ -22,7 +22,11 @@ type Outgoing struct {
 	Tries   int // attempts that were begun before
 	// Unsure: the last one to send it died, or lost its lease, after it had begun.
 	Unsure bool
-	lease  string
+	// PutOff: its channel was not to be told at the time of the message. What is over when it may be is no news any more.
+	PutOff bool
+
+	lease   string
+	claimed time.Time // by a clock
 }
 
 // Channels returns the channels that have messages which are due, and when the next one of the others has one; zero for never.
@@ -50,7 +54,7 @@ func (s *Store) Claim(ctx context.Context, channel string, now time.Time, limit 
 	}
 	var out []Outgoing
 	for ; len(list) >= 4; list = list[4:] {
-		o := Outgoing{Channel: channel, Unsure: list[3] != "", lease: token}
+		o := Outgoing{Channel: channel, Unsure: list[3] != "", lease: token, claimed: time.Now()}
 		o.Tries, _ = strconv.Atoi(list[2])
 		if err := decode([]byte(list[1]), &o.Message); err != nil {
 			return nil, fmt.Errorf("read message %s: %w", list[0], err)
@@ -60,22 +64,23 @@ func (s *Store) Claim(ctx context.Context, channel string, now time.Time, limit 
 	return out, nil
 }
 
-func (s *Store) settle(ctx context.Context, o Outgoing, what string, at time.Time) (bool, error) {
-	mine, err := settleScript.Run(ctx, s.rdb, []string{messageKey(o.ID), dueKey(o.Channel), channelsKey}, o.lease, o.ID, what, at.UnixMilli(), o.Channel).Int()
+func (s *Store) settle(ctx context.Context, o Outgoing, what string, ms int64) (bool, error) {
+	mine, err := settleScript.Run(ctx, s.rdb, []string{messageKey(o.ID), dueKey(o.Channel), channelsKey}, o.lease, o.ID, what, ms, o.Channel).Int()
 	if err != nil {
 		return false, fmt.Errorf("settle a message: %w", err)
 	}
 	return mine == 1, nil
 }
 
-// Begin notes that a message is being sent from now on; false: the lease is somebody else's, and it must not be.
+// Begin notes that a message is being sent from now on, and makes the lease as long again as it was when it was claimed, however many
+// others were sent before; false: the lease is somebody else's, and it must not be.
 func (s *Store) Begin(ctx context.Context, o Outgoing) (bool, error) {
-	return s.settle(ctx, o, "begin", time.Time{})
+	return s.settle(ctx, o, "begin", time.Since(o.claimed).Truncate(time.Second).Milliseconds())
 }
 
 // Wait puts a message off that was not begun. It does not count as an attempt.
 func (s *Store) Wait(ctx context.Context, o Outgoing, until time.Time) error {
-	_, err := s.settle(ctx, o, "again", until)
+	_, err := s.settle(ctx, o, "again", until.UnixMilli())
 	return err
 }
 
@@ -111,7 +116,7 @@ func (s *Store) Settle(ctx context.Context, o Outgoing, r Sent, now time.Time) e
 	if r.State == wire.ToldPending {
 		what = "again"
 	}
-	_, err = s.settle(ctx, o, what, r.Again)
+	_, err = s.settle(ctx, o, what, r.Again.UnixMilli())
 	return err
 }
 
@@ -147,7 +152,8 @@ func (s *Store) Withdraw(ctx context.Context, name string) error {
 
 // Overtaken looks whether a message is still to be sent. It is not, and what came of it is returned, when it was settled on its alert
 // and whoever did that died, when the alert is over or somebody has taken it, or when the end of an alert would be told to who never
-// heard of it.
+// heard of it. Who is told each time that a rule's alert comes hears of those, too, that were over before anybody could say so: after an
+// outage there are hours of them.
 func (s *Store) Overtaken(ctx context.Context, o Outgoing) (string, error) {
 	if o.Alert == "" {
 		return "", nil
@@ -172,6 +178,8 @@ func (s *Store) Overtaken(ctx context.Context, o Outgoing) (string, error) {
 		return wire.ToldDropped, nil
 	case o.Event == notify.Resolved:
 		return "", nil
+	case k.State == wire.AlertResolved && k.ResolvedBy == byRule && k.tellsEach(o) && !o.PutOff:
+		return "", nil
 	case k.State == wire.AlertResolved, k.State == wire.AlertSilenced, k.State == wire.AlertAcknowledged && !k.tellsTaken(o):
 		return wire.ToldDropped, nil
 	}
@@ -181,6 +189,11 @@ func (s *Store) Overtaken(ctx context.Context, o Outgoing) (string, error) {
 // tellsTaken reports whether a channel is told of an alert although somebody has taken it.
 func (k *Kept) tellsTaken(o Outgoing) bool {
 	return slices.ContainsFunc(k.Ladder, func(l wire.AlertLevel) bool { return l.Until == "resolved" && slices.Contains(l.To, o.Channel) })
+}
+
+// tellsEach reports whether a channel is told each time that the rule's alert comes.
+func (k *Kept) tellsEach(o Outgoing) bool {
+	return slices.ContainsFunc(k.Ladder, func(l wire.AlertLevel) bool { return l.Each && slices.Contains(l.To, o.Channel) })
 }
 
 func wrap(err error, what string) error {
@@ -205,4 +218,40 @@ func (s *Store) Allow(ctx context.Context, channel string, now time.Time, perMin
 		return now.Truncate(time.Minute).Add(time.Minute), nil
 	}
 	return now, nil
+}
+
+// restsFor is how long it is remembered that a channel has failed.
+const restsFor = 24 * time.Hour
+
+// Resting returns until when nothing is to be sent to a channel, and how many messages to it have failed in a row; the zero time and 0
+// where the last one did not.
+func (s *Store) Resting(ctx context.Context, channel string) (until time.Time, failures int, err error) {
+	v, err := s.rdb.HMGet(ctx, restKey(channel), "until", "failures").Result()
+	if err != nil {
+		return until, 0, fmt.Errorf("look whether a channel rests: %w", err)
+	}
+	text, ok := v[0].(string)
+	if !ok {
+		return until, 0, nil
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return until, 0, fmt.Errorf("look whether a channel rests: %w", err)
+	}
+	text, _ = v[1].(string)
+	failures, _ = strconv.Atoi(text)
+	return time.UnixMilli(ms).UTC(), failures, nil
+}
+
+// Rest has nothing sent to a channel until a time, because so many messages in a row have failed; 0 failures end that.
+func (s *Store) Rest(ctx context.Context, channel string, until time.Time, failures int) error {
+	if failures == 0 {
+		return wrap(s.rdb.Del(ctx, restKey(channel)).Err(), "end the rest of a channel")
+	}
+	_, err := s.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.HSet(ctx, restKey(channel), "until", until.UnixMilli(), "failures", failures)
+		p.PExpire(ctx, restKey(channel), restsFor)
+		return nil
+	})
+	return wrap(err, "let a channel rest")
 }

@@ -285,6 +285,47 @@ func TestWhatIsOvertakenIsNotSent(t *testing.T) {
 	}
 }
 
+// A window that is evaluated late may find an alert that began and ended long ago: it is news all the same.
+func TestWhoIsToldEachTimeHearsOfWhatIsOverByItself(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		each   bool
+		person bool
+		want   string
+	}{
+		{"each time", true, false, "chat:opened:a chat:repeated:a"},
+		{"each time, and somebody has ended it", true, true, ""},
+		{"by a ladder", false, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			each := alertstore.Rule{Name: "disk", Ladder: []wire.AlertLevel{{To: []string{"chat"}, Each: c.each}}}
+			write := func(was int64, found, over []string) {
+				t.Helper()
+				e := alertstore.Evaluated{Rule: each, Body: []byte("{}"), Health: alertstore.Health{At: at(60), Due: at(int(was))}, Resolved: over, Now: at(int(was))}
+				for _, k := range found {
+					e.Alerts = append(e.Alerts, alertstore.Found{Key: k, At: e.Now})
+				}
+				must(t, s.Commit(t.Context(), was, e))
+			}
+			write(0, []string{"a"}, nil)
+			write(1, []string{"a"}, nil)
+			if c.person {
+				list, _, err := s.List(t.Context(), alertstore.Filter{})
+				must(t, err)
+				_, err = s.Resolve(t.Context(), list[0].ID, at(2), "ann", "")
+				must(t, err)
+			}
+			write(2, nil, []string{"a"})
+			if got := deliver(t, s, at(60)); got != c.want {
+				t.Errorf("told %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestALinkTakesAnAlertOnce(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

@@ -167,7 +167,7 @@ func (h *house) since(now time.Time, rules ...*rule.Rule) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		if err := h.store.Commit(h.t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: r.Name}, Body: body, Health: alertstore.Health{At: now, Due: now}, Now: now}); err != nil {
+		if err := h.store.Commit(h.t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: r.Name}, Body: body, Health: alertstore.Health{At: now, Due: now}, Now: now, Heartbeat: h.watch.HeartbeatOf(r)}); err != nil {
 			h.t.Fatal(err)
 		}
 	}

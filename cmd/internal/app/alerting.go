@@ -9,9 +9,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -371,24 +373,12 @@ func (x *alerting) set(ctx context.Context, set *rule.Set, problems rule.Problem
 		}
 		next.Rules[r.Name], next.Heartbeats[r.Name] = text, x.watch.HeartbeatOf(r)
 	}
-	broken := map[string]bool{}
 	for _, p := range problems.Mistakes() {
 		next.Problems = append(next.Problems, p.String())
-		broken[p.File] = true
 	}
-	if len(broken) > 0 {
-		old, err := x.store.Rules(ctx)
-		if err != nil {
+	if len(next.Problems) > 0 {
+		if err := x.keepOld(ctx, &next, set); err != nil {
 			return next, err
-		}
-		decoded, err := alert.Decode(old.Rules)
-		if err != nil {
-			return next, err
-		}
-		for name, r := range decoded {
-			if _, there := next.Rules[name]; !there && broken[r.File] {
-				next.Rules[name], next.Heartbeats[name] = old.Rules[name], x.watch.HeartbeatOf(r)
-			}
 		}
 	}
 	sum := sha256.New()
@@ -398,6 +388,35 @@ func (x *alerting) set(ctx context.Context, set *rule.Set, problems rule.Problem
 	fmt.Fprint(sum, next.Problems)
 	next.Digest = hex.EncodeToString(sum.Sum(nil)[:8])
 	return next, nil
+}
+
+// keepOld puts into a set the published rules that are not in it because of a mistake, whether that is in their own file or in one that
+// they take something from. A rule is gone when its file is, or has another one in it, or says that it is not enabled.
+func (x *alerting) keepOld(ctx context.Context, next *alertstore.Set, read *rule.Set) error {
+	old, err := x.store.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	decoded, err := alert.Decode(old.Rules)
+	if err != nil {
+		return err
+	}
+	good := map[string]bool{}
+	for _, r := range read.Rules {
+		good[r.File] = true
+	}
+	dir := x.app.o.Alerts.Rules
+	_, noFolder := os.Stat(dir)
+	for name, r := range decoded {
+		if _, there := next.Rules[name]; there || good[r.File] || slices.Contains(read.Disabled, name) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(r.File))); noFolder == nil && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		next.Rules[name], next.Heartbeats[name] = old.Rules[name], x.watch.HeartbeatOf(r)
+	}
+	return nil
 }
 
 func keysOf[V any](m map[string]V) func(yield func(string) bool) {

@@ -1,7 +1,7 @@
 -- settle.lua: what becomes of a message under a lease.
 -- KEYS: 1 the message, 2 due of its channel, 3 channels
--- ARGV: 1 token of the lease, 2 id, 3 what: begin (it is being sent now), again (it is to be sent at ARGV[4]), gone (it is settled),
---   4 ms, 5 the channel
+-- ARGV: 1 token of the lease, 2 id, 3 what: begin (it is being sent now; the lease lasts ARGV[4] longer), again (it is to be sent at
+--   ARGV[4]), gone (it is settled), 4 ms, 5 the channel
 -- Returns 1; 0 when the lease is somebody else's.
 -- The field sending holds the lease under which it was begun: who puts it off without having begun does not know what came of the one
 -- who had, and leaves that as it was.
@@ -10,9 +10,8 @@ if call('HGET', KEYS[1], 'lease') ~= ARGV[1] then return 0 end
 if ARGV[3] == 'begin' then
   call('HSET', KEYS[1], 'sending', ARGV[1])
   call('HINCRBY', KEYS[1], 'tries', 1)
-  return 1
-end
-if ARGV[3] == 'again' then
+  call('ZINCRBY', KEYS[2], ARGV[4], ARGV[2])
+elseif ARGV[3] == 'again' then
   if call('HGET', KEYS[1], 'sending') == ARGV[1] then call('HDEL', KEYS[1], 'sending') end
   call('HDEL', KEYS[1], 'lease')
   call('ZADD', KEYS[2], ARGV[4], ARGV[2])

@@ -34,6 +34,10 @@ const (
 	giveUpAfter = 24 * time.Hour
 )
 
+// longestRest is how long a channel rests at most that fails and does not say for how long: when it is well again, it is not to be silent
+// for long.
+const longestRest = time.Minute
+
 // waits are those between attempts at a message; the last one holds for all that follow.
 var waits = []time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
 
@@ -47,6 +51,8 @@ type Channel struct {
 	PerMinute int
 	// Quiet says until when nobody wants to hear anything; nil and the zero time: it may be told now. The end of an alert waits as well.
 	Quiet func(now time.Time) time.Time
+
+	failures int // messages in a row that have failed, before
 }
 
 // Options are what a Teller needs.
@@ -56,7 +62,7 @@ type Options struct {
 	Channel func(ctx context.Context, name string) (c Channel, ok bool, err error)
 	// Links are put into a message when it is sent: where it can be taken, and where it is shown; either may be "".
 	Links func(m notify.Message) (ack, view string)
-	// GaveUp is called for a message that did not arrive and is tried no more.
+	// GaveUp is called for a message that did not arrive, or of which that is not known because nobody answered, and is tried no more.
 	GaveUp func(ctx context.Context, o alertstore.Outgoing, err string, now time.Time)
 	// Sent is called with what came of each attempt, for metrics; nil is none.
 	Sent func(ctx context.Context, channel, state string, took time.Duration)
@@ -95,11 +101,19 @@ func (t *Teller) All(ctx context.Context, now time.Time) (int, error) {
 }
 
 // Channel sends what is due to one channel, in the order in which it is due, until nothing is, or one message has failed in a way that
-// would hold for the next one, too.
+// would hold for the next one, too. Then the channel rests: a receiver that does not answer costs each tick its patience otherwise, and
+// one that asks for patience asks all of them for it.
 func (t *Teller) Channel(ctx context.Context, name string, now time.Time) (int, error) {
+	rests, failures, err := t.o.Store.Resting(ctx, name)
+	if err != nil || rests.After(now) {
+		return 0, err
+	}
 	c, ok, err := t.o.Channel(ctx, name)
-	sent := 0
+	c.failures = failures
+	began, asked, sent := time.Now(), now, 0
 	for {
+		// A receiver that is slow may take minutes for all; leases and rates go by the time that it is then.
+		now = asked.Add(time.Since(began).Truncate(time.Second))
 		list, claimed := t.o.Store.Claim(ctx, name, now, together, lease)
 		if claimed != nil || len(list) == 0 {
 			return sent, claimed
@@ -116,7 +130,9 @@ func (t *Teller) Channel(ctx context.Context, name string, now time.Time) (int, 
 				arrived, goOn, claimed = t.send(ctx, c, o, now)
 			}
 			if arrived {
-				sent++
+				if sent++; c.failures > 0 && claimed == nil {
+					c.failures, claimed = 0, t.o.Store.Rest(ctx, name, now, 0)
+				}
 			}
 			if claimed != nil {
 				return sent, claimed
@@ -135,19 +151,24 @@ func unknownChannel(name string, err error) error {
 	return fmt.Errorf("this configuration has no channel %s", name)
 }
 
-// putBack gives up the leases of messages that were not begun.
+// putBack gives up the leases of messages that were not begun. The oldest stays the first.
 func (t *Teller) putBack(ctx context.Context, list []alertstore.Outgoing, now time.Time) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
 	var errs []error
 	for _, o := range list {
-		errs = append(errs, t.o.Store.Wait(ctx, o, now))
+		due := now
+		if o.At.Before(now) {
+			due = o.At
+		}
+		errs = append(errs, t.o.Store.Wait(ctx, o, due))
 	}
 	return errors.Join(errs...)
 }
 
 // send makes one attempt at a message. goOn reports whether the next one of the channel is worth one.
 func (t *Teller) send(ctx context.Context, c Channel, o alertstore.Outgoing, now time.Time) (arrived, goOn bool, err error) {
+	o.PutOff = c.Quiet != nil && c.Quiet(o.At).After(o.At)
 	state, err := t.o.Store.Overtaken(ctx, o)
 	if err != nil {
 		return false, false, err
@@ -245,10 +266,14 @@ func (t *Teller) failed(ctx context.Context, c Channel, o alertstore.Outgoing, c
 	if err := t.settle(ctx, o, r, now); err != nil {
 		return false, err
 	}
-	if r.State == wire.ToldGaveUp && t.o.GaveUp != nil {
+	if r.State != wire.ToldPending && t.o.GaveUp != nil {
 		t.o.GaveUp(ctx, o, cause.Error(), now)
 	}
-	return e.Permanent, nil // what failed for a reason of its own says nothing about the next one
+	if e.Permanent || c.To == nil || ctx.Err() != nil {
+		return e.Permanent, nil // what failed for a reason of its own says nothing about the next one
+	}
+	rest := max(e.After, min(longestRest, waits[min(c.failures, len(waits)-1)]))
+	return false, t.o.Store.Rest(ctx, c.Name, now.Add(rest), c.failures+1)
 }
 
 func (t *Teller) settle(ctx context.Context, o alertstore.Outgoing, r alertstore.Sent, now time.Time) error {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/alertstore"
 	"github.com/stint-run/stint/internal/notify"
@@ -29,6 +31,7 @@ type receiver struct {
 	mu      sync.Mutex
 	got     []string // subjects
 	answers []error  // of the next ones; then it takes all
+	refuses string   // the subject of one that it does not take, for now
 	hold    chan struct{}
 	began   chan struct{}
 }
@@ -39,6 +42,9 @@ func (r *receiver) Send(ctx context.Context, m notify.Message) error {
 	var err error
 	if len(r.answers) > 0 {
 		err, r.answers = r.answers[0], r.answers[1:]
+	}
+	if r.refuses != "" && m.Subject == r.refuses {
+		err = errors.New("not this one")
 	}
 	hold, began := r.hold, r.began
 	r.mu.Unlock()
@@ -67,6 +73,7 @@ func (r *receiver) subjects() string {
 // desk is an outbox and who sends from it.
 type desk struct {
 	t        *testing.T
+	rdb      *redis.Client
 	store    *alertstore.Store
 	teller   *tell.Teller
 	channels map[string]tell.Channel
@@ -76,7 +83,8 @@ type desk struct {
 
 func newDesk(t *testing.T, channels ...tell.Channel) *desk {
 	t.Helper()
-	d := &desk{t: t, store: alertstore.New(redistest.New(t).Client(), alertstore.Options{}), channels: map[string]tell.Channel{}}
+	rdb := redistest.New(t).Client()
+	d := &desk{t: t, rdb: rdb, store: alertstore.New(rdb, alertstore.Options{}), channels: map[string]tell.Channel{}}
 	for _, c := range channels {
 		d.channels[c.Name] = c
 	}
@@ -94,7 +102,7 @@ func newDesk(t *testing.T, channels ...tell.Channel) *desk {
 // finds opens an alert for each key, whose messages go to the channels.
 func (d *desk) finds(now time.Time, keys []string, over []string, channels ...string) {
 	d.t.Helper()
-	e := alertstore.Evaluated{Rule: alertstore.Rule{Name: "disk", Ladder: []wire.AlertLevel{{To: channels}}, TellEnd: true}, Body: []byte("{}"), Health: alertstore.Health{At: now, Due: now}, Now: now, Resolved: over}
+	e := alertstore.Evaluated{Rule: alertstore.Rule{Name: "disk", Ladder: []wire.AlertLevel{{To: channels, Each: true}}, TellEnd: true}, Body: []byte("{}"), Health: alertstore.Health{At: now, Due: now}, Now: now, Resolved: over}
 	for i, k := range keys { // each in an evaluation of its own, so that one is due before the other
 		e.Now = now.Add(time.Duration(i) * time.Millisecond)
 		e.Alerts = []alertstore.Found{{Key: k, At: e.Now, Subject: k}}
@@ -187,20 +195,51 @@ func TestAChannelThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
 
 func TestAMessageIsSentAgainWhenItsReceiverWantsIt(t *testing.T) {
 	t.Parallel()
-	chat := &receiver{answers: []error{&notify.Error{Err: errors.New("too many"), After: 90 * time.Second}, errors.New("refused")}}
+	chat := &receiver{answers: []error{&notify.Error{Err: errors.New("too many"), After: 90 * time.Second}}}
 	d := newDesk(t, tell.Channel{Name: "chat", To: chat})
 	d.finds(zero, []string{"a", "b"}, nil, "chat")
-	d.tells(at(time.Second)) // the first fails; the second is not tried: it would fare no better
+	d.tells(at(time.Second))
+	d.tells(at(90 * time.Second)) // it has asked all of them for patience
 	d.want(chat.subjects(), "a")
-	d.tells(at(2 * time.Second)) // now it is, and fails by itself
-	d.want(chat.subjects(), "a b")
-	d.tells(at(time.Minute))
-	d.want(chat.subjects(), "a b b")
-	d.tells(at(90 * time.Second))
-	d.want(chat.subjects(), "a b b")
 	d.tells(at(91 * time.Second))
-	d.want(chat.subjects(), "a b b a")
-	d.want(d.told(), "a chat opened sent 2, b chat opened sent 2")
+	d.want(chat.subjects(), "a b a")
+	d.want(d.told(), "a chat opened sent 2, b chat opened sent 1")
+}
+
+// Each attempt at a receiver that does not answer costs a tick its patience: there is one at a time, and they become rare.
+func TestAChannelThatFailsRestsWhicheverMessageItWas(t *testing.T) {
+	t.Parallel()
+	chat := &receiver{}
+	for range 6 {
+		chat.answers = append(chat.answers, errors.New("no answer"))
+	}
+	d := newDesk(t, tell.Channel{Name: "chat", To: chat})
+	d.finds(zero, []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"}, nil, "chat")
+	var when []int
+	for s := range 400 {
+		before := len(chat.got)
+		d.tells(at(time.Duration(s+1) * time.Second))
+		if len(chat.got) > before && len(chat.answers) > 0 {
+			when = append(when, s)
+		}
+	}
+	if want := []int{0, 2, 12, 42, 102}; !slices.Equal(when, want) {
+		t.Errorf("it was tried at %v, want %v", when, want)
+	}
+	if got := d.told(); strings.Count(got, "sent") != 11 {
+		t.Error(got)
+	}
+}
+
+func TestAMessageThatFailsByItselfHoldsUpTheOthersForAMoment(t *testing.T) {
+	t.Parallel()
+	chat := &receiver{refuses: "a"}
+	d := newDesk(t, tell.Channel{Name: "chat", To: chat})
+	d.finds(zero, []string{"a", "b", "c"}, nil, "chat")
+	d.tells(at(time.Second))
+	d.want(chat.subjects(), "a")
+	d.tells(at(3 * time.Second))
+	d.want(chat.subjects(), "a b c a")
 }
 
 func TestInQuietHoursNothingIsToldAndAfterwardsWhatStillIsSo(t *testing.T) {
@@ -361,4 +400,40 @@ func TestWhatIsOvertakenIsNotTold(t *testing.T) {
 	d.tells(at(time.Minute))
 	d.want(chat.subjects(), "a")
 	d.want(d.told(), "a chat opened dropped 1")
+}
+
+// slow is a receiver that takes its time for the first message, and looks at the lease of the second while it gets that.
+type slow struct {
+	receiver
+	look func()
+}
+
+func (s *slow) Send(ctx context.Context, m notify.Message) error {
+	if m.Subject == "a" {
+		long := time.NewTimer(1100 * time.Millisecond)
+		<-long.C
+	} else {
+		s.look()
+	}
+	return s.receiver.Send(ctx, m)
+}
+
+// What was claimed together is sent one after the other: the last one's lease would be over before its turn.
+func TestALeaseCountsFromWhenAMessageIsBegun(t *testing.T) {
+	t.Parallel()
+	to := &slow{}
+	d := newDesk(t, tell.Channel{Name: "slow", To: to})
+	d.finds(zero, []string{"a", "b"}, nil, "slow")
+	to.look = func() {
+		leases, err := d.rdb.ZRangeWithScores(t.Context(), "stint:{alerts}:due:slow", 0, -1).Result()
+		if err != nil || len(leases) != 1 {
+			t.Errorf("%v, %v", leases, err)
+			return
+		}
+		if end := time.UnixMilli(int64(leases[0].Score)); end.Sub(at(46*time.Second)) < time.Second {
+			t.Errorf("the lease of the second ends at %v, as if it had been begun with the first", end.UTC())
+		}
+	}
+	d.tells(at(time.Second))
+	d.want(to.subjects(), "a b")
 }
