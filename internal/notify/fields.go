@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/stint-run/stint/internal/document"
 	"github.com/stint-run/stint/internal/template"
@@ -161,9 +162,13 @@ func (s Spec) fillArgs(text string, args []any, match map[string]any) string {
 	return out
 }
 
+// textOf writes a value of an option; a number as it was written.
 func textOf(v any) string {
-	if v == nil {
+	switch v := v.(type) {
+	case nil:
 		return ""
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return document.Text(v)
 }
