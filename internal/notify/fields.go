@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -190,13 +189,4 @@ func (s Spec) textOptions(others ...string) error {
 func (s Spec) root() string {
 	name, _ := s.Known["jinja_root_name"].(string)
 	return name
-}
-
-// jinja reads a template.
-func jinja(text string) (template.Jinja, error) {
-	t, err := template.ParseJinja(text)
-	if err != nil {
-		return t, errors.New("the template cannot be read: " + err.Error())
-	}
-	return t, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/stint-run/stint/internal/document"
+	"github.com/stint-run/stint/internal/template"
 )
 
 // fieldPost sends the matches themselves, each in a request of its own, in a form that a rule describes: for receivers that were written
@@ -84,7 +85,7 @@ func (p *fieldPost) parse(v any) error {
 		if !p.templates {
 			return errors.New("wants names and values")
 		}
-		_, err := jinja(v)
+		_, err := template.ParseJinja(v)
 		return err
 	case map[string]any:
 		for name, x := range v {
@@ -243,7 +244,7 @@ func (p *fieldPost) fill(text string, match map[string]any) (string, error) {
 	if !strings.Contains(text, "{") {
 		return text, nil
 	}
-	t, err := jinja(text)
+	t, err := template.ParseJinja(text)
 	if err != nil {
 		return "", err
 	}

@@ -100,7 +100,7 @@ func TestARuleWhoseSenderCannotSendIsAMistakeOfTheRule(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"alert: post2\nhttp_post2_url: https://x\nhttp_post2_payload: {a: '{{ b'}":                           "post2: the payload: the template cannot be read",
-		"alert: post\nhttp_post_url: nowhere":                                                                "post: channel post: url: want https://HOST/PATH",
+		"alert: post\nhttp_post_url: nowhere":                                                                "post: url: want https://HOST/PATH",
 		"alert: slack\nslack_webhook_url: https://x\nslack_alert_fields: [{value: host}]":                    "the option fields wants a list of {title, value}",
 		"alert: dingtalk\ndingtalk_access_token: x\ndingtalk_msgtype: single_action_card":                    "the option single_url is missing",
 		"alert: victorops\nvictorops_api_key: x\nvictorops_routing_key: y\nvictorops_message_type: CRITICAL": "",
@@ -109,7 +109,7 @@ func TestARuleWhoseSenderCannotSendIsAMistakeOfTheRule(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "r.yaml"), []byte("type: any\nindex: a\n"+text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, problems := rule.Load(rule.Options{Dir: dir, CheckSender: CheckSender})
+		_, problems := rule.Load(rule.Options{Dir: dir, CheckSender: RuleChecks().CheckSender})
 		if got := problems.Mistakes().Error(); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s says %q, want %q", text, got, want)
 		}
@@ -125,7 +125,7 @@ func TestAnEntryWithATextOfItsOwnIsToldWithIt(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "r.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set, problems := rule.Load(rule.Options{Dir: dir, CheckSender: CheckSender})
+	set, problems := rule.Load(rule.Options{Dir: dir, CheckSender: RuleChecks().CheckSender})
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,8 @@ type builder struct {
 	values map[string]any
 	// refs are the options that texts refer to.
 	refs map[string]bool
+	// entries are where each alerter stands.
+	entries []*yaml.Node
 	// whole are the options of each alerter, secret ones among them.
 	whole []map[string]any
 	// used are the senders that it alerts.
@@ -35,6 +37,7 @@ type builder struct {
 
 // build fills the rule in, and reports whether it is enabled.
 func (b *builder) build() bool {
+	before := b.mistakes
 	for _, e := range b.all {
 		b.bad = b.bad || b.isBad(e.value) || b.loader.bad[e.key]
 	}
@@ -52,6 +55,9 @@ func (b *builder) build() bool {
 	b.leftovers()
 	if known {
 		b.check()
+	}
+	if b.mistakes == before && !b.bad {
+		b.wording()
 	}
 	enabled, there := b.values["is_enabled"].(bool)
 	return enabled || !there
