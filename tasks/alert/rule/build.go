@@ -100,8 +100,7 @@ func (b *builder) read() {
 		case !known && e.value.Tag == "!!null" && isSender(name):
 			b.note(e.key, name, "", "does nothing: it has no value")
 		case !known:
-			hint := or(didYouMean(name, names()), "if it is meant, begin its name with "+FreePrefix+", or add it to own_options in "+DefaultsFile)
-			b.mistake(e.key, name, hint, "there is no option of this name")
+			b.mistake(e.key, name, whatIsMeant(name), "there is no option of this name")
 		case o.Standing == Refused && !harmless(name, e.value):
 			b.mistake(e.key, name, "take it away", "%s", "is not supported: "+o.Why)
 		case o.Standing == Refused:
@@ -134,9 +133,12 @@ func (b *builder) owned(name string) bool {
 
 // harmless is the value of a refused option that asks for nothing.
 func harmless(name string, n *yaml.Node) bool {
-	if name == "_source_enabled" {
+	switch name {
+	case "_source_enabled":
 		v, ok := boolean(n, false)
 		return ok && v
+	case "string_multi_field_name":
+		return strings.TrimPrefix(n.Value, ".") == strings.TrimPrefix(document.Keyword, ".")
 	}
 	return n.Tag == "!!null" || n.Kind == yaml.SequenceNode && len(n.Content) == 0 || n.Kind == yaml.ScalarNode && n.Value == ""
 }

@@ -223,7 +223,7 @@ func (l *loader) inherit(to, from entries) {
 			to[name] = e
 		}
 		if _, known := option(name); !known && !free(name) {
-			l.mistake(e.key, name, didYouMean(name, names()), "there is no option of this name")
+			l.mistake(e.key, name, whatIsMeant(name), "there is no option of this name")
 		}
 	}
 }
