@@ -64,10 +64,11 @@ func openPost(templates bool) func(Spec) (Channel, error) {
 		if p.all, err = s.flag("all", len(p.raw) == 0 && p.payload == nil); err != nil {
 			return nil, err
 		}
-		for what, v := range map[string]any{"payload": p.payload, "headers": p.header} {
-			if err := p.parse(v); err != nil {
-				return nil, fmt.Errorf("the %s: %w", what, err)
-			}
+		if err := p.parse(p.payload); err != nil {
+			return nil, fmt.Errorf("the payload: %w", err)
+		}
+		if err := p.parse(p.header); err != nil { // its text may quote a secret
+			return nil, errors.New("the headers: want names and values, and each template in them whole")
 		}
 		if _, ok := p.header.(map[string]any); ok && !templates {
 			if _, err := p.headers(nil); err != nil {

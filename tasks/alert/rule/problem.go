@@ -99,6 +99,9 @@ func whatIsMeant(name string) string {
 func nearest(word string, candidates []string, in int) string {
 	best, least := "", max(1, len(word)/in)+1
 	for _, c := range candidates {
+		if diff := len(c) - len(word); diff >= least || -diff >= least {
+			continue
+		}
 		if d := distance(word, c); d < least {
 			best, least = c, d
 		}
