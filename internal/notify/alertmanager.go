@@ -127,8 +127,8 @@ func (a *alertmanager) labelsOf(m Message) (map[string]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the label %s: %w", name, err)
 		}
-		if out[name], err = t.Fill(match, a.spec.root(), templateMost); err != nil {
-			return nil, fmt.Errorf("the label %s: %w", name, err)
+		if out[name], err = t.Fill(match, a.spec.root(), templateMost); err != nil { // the match does not have what it asks for
+			out[name] = missing
 		}
 	}
 	for name, field := range a.fields {

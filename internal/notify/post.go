@@ -211,11 +211,16 @@ func (p *fieldPost) made(v any, match map[string]any) (object, error) {
 	return nil, errors.New("wants names and values, or a text")
 }
 
-// within fills in all texts of a value, names among them.
+// within fills in all texts of a value, names among them. One that asks for what the match does not have becomes missing: what else
+// there is to say is sent all the same.
 func (p *fieldPost) within(v any, match map[string]any) (any, error) {
 	switch v := v.(type) {
 	case string:
-		return p.fill(v, match)
+		text, err := p.fill(v, match)
+		if err != nil {
+			text = missing
+		}
+		return text, nil
 	case []any:
 		out := make([]any, len(v))
 		for i, x := range v {

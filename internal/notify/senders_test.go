@@ -329,6 +329,48 @@ func TestAlertmanagerIsHandedAnAlertAndItsEnd(t *testing.T) {
 	has(t, body(t, got[1]), map[string]any{"0/endsAt": "2026-11-26T08:00:00Z"})
 }
 
+// Whatever a match is like, and whatever a rule makes of it, a channel sends something, or says why it cannot: it never ends the process.
+func TestOddMatchesEndNoChannel(t *testing.T) {
+	t.Parallel()
+	matches := [][]map[string]any{nil, {nil}, {{}}, {{"host": nil, "n": []any{}, "@timestamp": 5}}, {{"host": []any{map[string]any{"name": 1}}, "n": map[string]any{}, "level": true}}}
+	for _, typ := range []string{"slack", "mattermost", "rocketchat", "discord", "googlechat", "ms_teams", "ms_power_automate", "matrixhookshot", "pagerduty", "opsgenie", "victorops", "pagertree", "alertmanager",
+		"dingtalk", "workwechat", "lark", "webex", "chatwork", "post", "post2"} {
+		in := notifytest.NewInbox(t)
+		s := notify.Spec{Type: typ, URL: in.URL, Token: token, To: []string{"1"}, Options: map[string]any{}}
+		fields := []any{map[string]any{"title": "x", "value": "host.name", "args": []any{"n", 5}}, map[string]any{"name": 1}}
+		switch typ {
+		case "slack", "mattermost", "rocketchat":
+			s.Options["fields"] = fields
+		case "ms_teams", "ms_power_automate":
+			s.Options["facts"] = fields
+		case "pagerduty":
+			s.Options = map[string]any{"component": "{0[x]} {1}", "component_args": []any{"host", "n"}, "details": map[string]any{"a": "host", "b": 1}}
+		case "opsgenie":
+			s.Options = map[string]any{"alias": "{host}{", "tags": []any{"{n[0]}"}, "teams": []any{"{t}"}, "teams_args": map[string]any{"t": "host"}, "details": map[string]any{"a": map[string]any{}, "b": 1}}
+		case "alertmanager":
+			s.Options = map[string]any{"labels": map[string]any{"a": "{{ host.name.x.y }}", "b": 1}, "fields": map[string]any{"c": "host", "d": 2}}
+		case "post":
+			s.Options = map[string]any{"payload": map[string]any{"a": "host.name"}}
+		case "post2":
+			s.Options = map[string]any{"payload": `{"a": "{{ host.name.x }}", "b": {{ n | length }}}`, "headers": map[string]any{"X-{{ n }}": "{{ 1 / 0 }}"}}
+		case "webex":
+			s.Options = map[string]any{"format": "markdown"}
+		}
+		if typ != "chatwork" && typ != "victorops" { // of the others it is a room
+			s.To = nil
+		}
+		ch := open(t, s)
+		for _, list := range matches {
+			for _, event := range []string{notify.Opened, notify.Resolved, ""} {
+				err := ch.Send(t.Context(), notify.Message{Event: event, Matches: list})
+				if err != nil && (typ != "post2" || strings.Contains(err.Error(), token)) {
+					t.Errorf("%s: %v", typ, err)
+				}
+			}
+		}
+	}
+}
+
 func TestAMessageThatTelegramCannotReadIsSentAsItStands(t *testing.T) {
 	t.Parallel()
 	in := notifytest.NewInbox(t)
