@@ -5,11 +5,17 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stint-run/stint/internal/notify"
@@ -97,6 +103,36 @@ func TestEachMatchIsPostedInTheFormOfTheRule(t *testing.T) {
 	}
 	send(t, described(t, "post", `{"http_post_url": "`+in.URL+`", "http_post_payload": {"a": "n"}, "http_post_all_values": true}`), found())
 	has(t, body(t, in.Requests()[4]), map[string]any{"a": 12, "n": 12, "host/name": "web-1"})
+}
+
+func TestAReceiverMayHaveACertificateOfItsOwn(t *testing.T) {
+	t.Parallel()
+	var arrived atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Add(1) }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the client that does not trust it
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	read := func(name string) ([]byte, error) {
+		if name != "ca.pem" {
+			return []byte("no certificate"), nil
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), nil
+	}
+	for ca, want := range map[any]string{"ca.pem": "", true: "certificate", nil: "certificate"} {
+		specs, err := notify.FromAlerter("post", map[string]any{"http_post_url": s.URL, "http_post_ca_certs": ca}, read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := open(t, specs[0]).Send(t.Context(), notify.Message{}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", ca, err)
+		}
+	}
+	if arrived.Load() != 1 {
+		t.Errorf("%d requests", arrived.Load())
+	}
+	if _, err := notify.FromAlerter("post", map[string]any{"http_post_url": s.URL, "http_post_ca_certs": "x"}, read); err == nil || err.Error() != "http_post_ca_certs: the file has no certificate in it" {
+		t.Error(err)
+	}
 }
 
 func TestAMatchThatWasPostedIsNotPostedAgainByTheNextTry(t *testing.T) {
