@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stint-run/stint/internal/document"
+	"github.com/stint-run/stint/internal/template"
 )
 
 // alertmanager hands alerts over to an Alertmanager, which then tells whom it will. It knows an alert by its labels. One that is not
@@ -47,7 +48,7 @@ func openAlertmanager(s Spec) (Channel, error) {
 				return nil, fmt.Errorf("the option %s: %q is no name of a label", option, name)
 			}
 			if option == "labels" {
-				if _, err := jinja(textOf(v)); err != nil {
+				if _, err := template.ParseJinja(textOf(v)); err != nil {
 					return nil, fmt.Errorf("the option labels: %s: %w", name, err)
 				}
 			}
@@ -122,12 +123,12 @@ func (a *alertmanager) labelsOf(m Message) (map[string]string, error) {
 	match := m.first()
 	out := map[string]string{}
 	for name, v := range a.labels {
-		t, err := jinja(textOf(v))
+		t, err := template.ParseJinja(textOf(v))
 		if err != nil {
 			return nil, fmt.Errorf("the label %s: %w", name, err)
 		}
-		if out[name], err = t.Fill(match, a.spec.root(), templateMost); err != nil {
-			return nil, fmt.Errorf("the label %s: %w", name, err)
+		if out[name], err = t.Fill(match, a.spec.root(), templateMost); err != nil { // the match does not have what it asks for
+			out[name] = missing
 		}
 	}
 	for name, field := range a.fields {

@@ -307,7 +307,7 @@ func (f *from) specs() ([]Spec, error) {
 				s.Name += "-" + strconv.Itoa(len(out)+1)
 			}
 			if _, err := New(s); err != nil {
-				return nil, err
+				return nil, errors.New(strings.TrimPrefix(err.Error(), "channel "+s.Name+": "))
 			}
 			out = append(out, s)
 		}

@@ -1,9 +1,9 @@
 package notify
 
 import (
-	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/stint-run/stint/internal/document"
 	"github.com/stint-run/stint/internal/template"
@@ -161,9 +161,13 @@ func (s Spec) fillArgs(text string, args []any, match map[string]any) string {
 	return out
 }
 
+// textOf writes a value of an option; a number as it was written.
 func textOf(v any) string {
-	if v == nil {
+	switch v := v.(type) {
+	case nil:
 		return ""
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return document.Text(v)
 }
@@ -185,13 +189,4 @@ func (s Spec) textOptions(others ...string) error {
 func (s Spec) root() string {
 	name, _ := s.Known["jinja_root_name"].(string)
 	return name
-}
-
-// jinja reads a template.
-func jinja(text string) (template.Jinja, error) {
-	t, err := template.ParseJinja(text)
-	if err != nil {
-		return t, errors.New("the template cannot be read: " + err.Error())
-	}
-	return t, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/stint-run/stint/internal/document"
+	"github.com/stint-run/stint/internal/template"
 )
 
 // fieldPost sends the matches themselves, each in a request of its own, in a form that a rule describes: for receivers that were written
@@ -63,10 +64,11 @@ func openPost(templates bool) func(Spec) (Channel, error) {
 		if p.all, err = s.flag("all", len(p.raw) == 0 && p.payload == nil); err != nil {
 			return nil, err
 		}
-		for what, v := range map[string]any{"payload": p.payload, "headers": p.header} {
-			if err := p.parse(v); err != nil {
-				return nil, fmt.Errorf("the %s: %w", what, err)
-			}
+		if err := p.parse(p.payload); err != nil {
+			return nil, fmt.Errorf("the payload: %w", err)
+		}
+		if err := p.parse(p.header); err != nil { // its text may quote a secret
+			return nil, errors.New("the headers: want names and values, and each template in them whole")
 		}
 		if _, ok := p.header.(map[string]any); ok && !templates {
 			if _, err := p.headers(nil); err != nil {
@@ -84,7 +86,7 @@ func (p *fieldPost) parse(v any) error {
 		if !p.templates {
 			return errors.New("wants names and values")
 		}
-		_, err := jinja(v)
+		_, err := template.ParseJinja(v)
 		return err
 	case map[string]any:
 		for name, x := range v {
@@ -209,11 +211,16 @@ func (p *fieldPost) made(v any, match map[string]any) (object, error) {
 	return nil, errors.New("wants names and values, or a text")
 }
 
-// within fills in all texts of a value, names among them.
+// within fills in all texts of a value, names among them. One that asks for what the match does not have becomes missing: what else
+// there is to say is sent all the same.
 func (p *fieldPost) within(v any, match map[string]any) (any, error) {
 	switch v := v.(type) {
 	case string:
-		return p.fill(v, match)
+		text, err := p.fill(v, match)
+		if err != nil {
+			text = missing
+		}
+		return text, nil
 	case []any:
 		out := make([]any, len(v))
 		for i, x := range v {
@@ -243,7 +250,7 @@ func (p *fieldPost) fill(text string, match map[string]any) (string, error) {
 	if !strings.Contains(text, "{") {
 		return text, nil
 	}
-	t, err := jinja(text)
+	t, err := template.ParseJinja(text)
 	if err != nil {
 		return "", err
 	}

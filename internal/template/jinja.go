@@ -71,7 +71,10 @@ func ParseJinja(text string) (j Jinja, err error) {
 		return Jinja{}, err
 	}
 	t, err := exec.NewTemplate(name, config.New(), loader, jinjaEnvironment())
-	return Jinja{t}, err
+	if err != nil { // the library quotes the whole of the template
+		return Jinja{}, errors.New("the template cannot be read: " + strings.TrimPrefix(err.Error(), "failed to parse template '"+text+"': "))
+	}
+	return Jinja{t}, nil
 }
 
 // recovered makes an error of a panic of the library: a template is somebody's text.

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,7 +22,6 @@ import (
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/alertstore"
-	"github.com/stint-run/stint/internal/docsearch"
 	"github.com/stint-run/stint/internal/notify"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/internal/store"
@@ -216,77 +214,11 @@ func (x *alerting) channel(_ context.Context, name string) (tell.Channel, bool, 
 	return c, true, nil
 }
 
-// described opens the channel that an entry of a rule's alert list describes. It may lead to several places.
-func (x *alerting) described(name string, r *rule.Rule, entry int, options map[string]any) (tell.Channel, error) {
-	texts, options := rule.SplitTexts(options)
-	r = r.Reworded(texts)
-	specs, err := notify.FromAlerter(r.Alert[entry].Type, options, os.ReadFile)
-	if err != nil {
-		return tell.Channel{}, err
-	}
-	c := tell.Channel{Name: name}
-	known := maps.Clone(r.Values)
-	if known == nil {
-		known = map[string]any{}
-	}
-	known["name"] = r.Name
-	var places []notify.Channel
-	for _, s := range specs {
-		s.Log, s.Known = x.app.o.Log, known
-		to, err := notify.New(s)
-		if err != nil {
-			return tell.Channel{}, errors.Join(append([]error{err}, closeAll(places)...)...)
-		}
-		places = append(places, to)
-		c.Again = config.AlertChannel{Type: s.Type}.SendAgain()
-	}
-	c.To = notify.All(places...)
-	if len(texts) > 0 {
-		c.To = &reworded{c.To, r}
-	}
-	return c, nil
-}
-
-// reworded is a channel with texts of its own. What it is told of is what was found, and so as much of it as an alert keeps.
-type reworded struct {
-	notify.Channel
-	rule *rule.Rule
-}
-
-// Send sends the message with the texts of the channel where it is about something that was found.
-func (w *reworded) Send(ctx context.Context, m notify.Message) error {
-	if len(m.Matches) > 0 && (m.Event == notify.Opened || m.Event == notify.Repeated) {
-		m.Subject, m.Text = message.Render(w.rule, m.Matches, message.Extra{Options: w.rule.Values})
-	}
-	return w.Channel.Send(ctx, m)
-}
-
 func closeAll(list []notify.Channel) (errs []error) {
 	for _, c := range list {
 		errs = append(errs, c.Close())
 	}
 	return errs
-}
-
-// files says where this process' rules are.
-func (x *alerting) files() rule.Options {
-	o := x.app.o
-	names := []string{}
-	for _, c := range o.Alerts.Channels {
-		names = append(names, c.Name)
-	}
-	sources := []string{}
-	for _, c := range o.Connections {
-		sources = append(sources, c.Name)
-	}
-	return rule.Options{Dir: o.Alerts.Rules, Environment: o.Environment, Tokens: o.Tokens, Channels: names, Sources: sources, CheckQuery: docsearch.ParseQueryString, CheckSender: CheckSender,
-		Defaults: rule.Defaults{RunEvery: o.Alerts.RunEvery, BufferTime: o.Alerts.BufferTime, Source: o.Alerts.Source}}
-}
-
-// CheckSender looks at the options of a sender of a rule, without following them.
-func CheckSender(name string, options map[string]any) error {
-	_, err := notify.FromAlerter(name, options, nil)
-	return err
 }
 
 // links are where a message can be taken, and where it is shown.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/alert/rule"
@@ -26,7 +27,7 @@ type lint struct {
 }
 
 func (c *command) alertLint() *cobra.Command {
-	var strict bool
+	var strict, noConfig bool
 	cmd := &cobra.Command{
 		Use:   "lint DIR|FILE...",
 		Short: "Say what is wrong with alert rules, without a server",
@@ -34,6 +35,9 @@ func (c *command) alertLint() *cobra.Command {
 
 Beside the rules a folder has defaults.yaml, options that every rule inherits, and environments/NAME.yaml, what one environment has
 otherwise: {defaults: {option: value}, rules: {"rule's name": {option: value}}}. --environment chooses one.
+
+Where there is a configuration with alerts, its channels have to be those that rules name, and its connections their sources; --no-config
+leaves it out.
 
 An error refuses its rule, and gives the exit code 2. A note says what works but is done in another way than ElastAlert does it, or
 does nothing.`,
@@ -44,10 +48,13 @@ does nothing.`,
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := ruleFiles(args)
 			if err != nil {
 				return err
+			}
+			if !noConfig {
+				o = c.against(cmd, o)
 			}
 			o.Environment, o.Tokens = config.Tokens(config.Options{File: c.file, Environment: c.environment, Env: c.Vars})
 			set, problems := rule.Load(o)
@@ -65,34 +72,55 @@ does nothing.`,
 		},
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "notes give the exit code 2, too")
+	cmd.Flags().BoolVar(&noConfig, "no-config", false, "do not look for the rules' channels and sources in the configuration")
 	return cmd
+}
+
+// against adds the channels and sources of the configuration, if it can be read and has alerts. One that cannot be read, for want of a
+// secret that this machine does not have, is no reason not to look at rules.
+func (c *command) against(cmd *cobra.Command, o rule.Options) rule.Options {
+	cfg, _, err := config.Load(config.Options{File: c.file, Environment: c.environment, Flags: cmd.Flags(), Env: c.Vars})
+	switch {
+	case err != nil:
+		if !c.quiet {
+			fmt.Fprintf(c.Stderr, "the configuration cannot be read, and so channels and sources are not looked at: %s\n", printable(err.Error()))
+		}
+		return o
+	case cfg.Alerts.Rules == "" && len(cfg.Alerts.Channels) == 0:
+		return o
+	}
+	return app.RulesOf(o, cfg.Alerts, cfg.Connections)
 }
 
 // ruleFiles says what is to be read: a folder, or files whose folder is the nearest around the first one that has defaults or
 // environments.
 func ruleFiles(args []string) (rule.Options, error) {
+	o := app.RuleChecks()
 	for _, path := range args {
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return rule.Options{}, usage(tasks.WithHint(nil, "give the right path", "there is no %s", path))
+			return o, usage(tasks.WithHint(nil, "give the right path", "there is no %s", path))
 		case err != nil:
-			return rule.Options{}, usage(err)
+			return o, usage(err)
 		case info.IsDir() && len(args) > 1:
-			return rule.Options{}, usage(tasks.WithHint(nil, "one set of rules is one folder", "%s is a folder, and there are other arguments", path))
+			return o, usage(tasks.WithHint(nil, "one set of rules is one folder", "%s is a folder, and there are other arguments", path))
 		case info.IsDir():
-			return rule.Options{Dir: path}, nil
+			o.Dir = path
+			return o, nil
 		}
 	}
 	first := filepath.Dir(args[0])
 	for dir := first; ; dir = filepath.Dir(dir) {
 		for _, name := range []string{rule.DefaultsFile, rule.EnvironmentsFolder} {
 			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-				return rule.Options{Dir: dir, Files: args}, nil
+				o.Dir, o.Files = dir, args
+				return o, nil
 			}
 		}
 		if dir == filepath.Dir(dir) {
-			return rule.Options{Dir: first, Files: args}, nil
+			o.Dir, o.Files = first, args
+			return o, nil
 		}
 	}
 }

@@ -49,6 +49,8 @@ type keys[T any] struct {
 	births    int64
 	byName    map[string]*list.Element
 	order     *list.List // of *key[T]; the one that was seen longest ago is the first
+	// byText finds keys whose value is no text; nil until it is asked for, and again when there are other keys.
+	byText map[string]*key[T]
 }
 
 // key is what is remembered of one value.
@@ -79,6 +81,7 @@ func (k *keys[T]) see(value any, keyless bool) (*key[T], bool) {
 		k.forgotten++
 	}
 	k.births++
+	k.byText = nil
 	if !keyless {
 		value = shown(value)
 	}
@@ -91,6 +94,7 @@ func (k *keys[T]) remove(e *key[T]) {
 	if at, ok := k.byName[e.name]; ok {
 		k.order.Remove(at)
 		delete(k.byName, e.name)
+		k.byText = nil
 	}
 }
 
@@ -128,12 +132,15 @@ func (k *keys[T]) find(text string) (*key[T], bool) {
 			return e.Value.(*key[T]), true
 		}
 	}
-	for e := k.order.Back(); e != nil; e = e.Prev() {
-		if x := e.Value.(*key[T]); document.Text(x.value) == text {
-			return x, true
+	if k.byText == nil { // there may be as many alerts as keys
+		k.byText = make(map[string]*key[T], k.order.Len())
+		for e := k.order.Front(); e != nil; e = e.Next() {
+			x := e.Value.(*key[T])
+			k.byText[document.Text(x.value)] = x
 		}
 	}
-	return nil, false
+	x, ok := k.byText[text]
+	return x, ok
 }
 
 // keyless is how ElastAlert calls the one key of a rule that has none.

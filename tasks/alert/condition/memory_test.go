@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -333,4 +334,35 @@ func FuzzDocuments(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestManyAlertsOfManyKeysAreLookedAtInTime(t *testing.T) {
+	t.Parallel()
+	r := &rule.Rule{Type: rule.Flatline, QueryKey: []string{"k"}, Threshold: 5, Timeframe: time.Minute, UseTermsQuery: true, Timestamp: rule.Timestamp{Field: "@timestamp"}}
+	c, err := condition.New(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buckets := make([]source.Bucket, condition.MaxKeys)
+	for i := range buckets {
+		buckets[i] = source.Bucket{Key: json.Number(strconv.Itoa(i)), Count: 9}
+	}
+	if err := c.AddTerms(time.Unix(1772323200, 0), buckets); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Collect(time.Unix(1772323200, 0)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for i := range condition.MaxKeys {
+		if _, known := c.Quiet(strconv.Itoa(i)); !known {
+			t.Fatalf("key %d is not known", i)
+		}
+		if _, known := c.Quiet("gone " + strconv.Itoa(i)); known {
+			t.Fatalf("what is gone is known")
+		}
+	}
+	if took := time.Since(began); took > 2*time.Second { // with each looked for among all it is many times as long
+		t.Errorf("it took %s", took)
+	}
 }

@@ -159,6 +159,7 @@ type Window struct {
 func digest(r *rule.Rule) string {
 	m := rule.Rule{Type: r.Type, Index: r.Index, Query: r.Query, Filter: r.Filter, Timestamp: r.Timestamp, UseCountQuery: r.UseCountQuery, UseTermsQuery: r.UseTermsQuery,
 		QueryKey: r.QueryKey, CompareKey: r.CompareKey, Timeframe: r.Timeframe, FieldValue: r.FieldValue, Cardinality: r.Cardinality, Fields: r.Fields, MetricKey: r.MetricKey,
-		MetricType: r.MetricType, First: r.First, Then: r.Then, Source: r.Source, NumEvents: r.NumEvents, Threshold: r.Threshold}
+		MetricType: r.MetricType, First: r.First, Then: r.Then, Source: r.Source, NumEvents: r.NumEvents, Threshold: r.Threshold,
+		WindowStep: r.WindowStep, KeywordPostfix: r.KeywordPostfix} // new_term remembers in which step a value was seen
 	return hashOf(m)
 }

@@ -56,24 +56,24 @@ func Render(r *rule.Rule, matches []condition.Match, x Extra) (subject, text str
 	return w.subject(matches), w.body(matches)
 }
 
-// Check says what is wrong with a rule's texts, as far as that can be seen without a match.
-func Check(r *rule.Rule) error {
-	w := &writer{r: r, options: options(r, nil)}
+// Check says what is wrong with a rule's texts, as far as that can be seen without a match, and with which option.
+func Check(r *rule.Rule) (option string, err error) {
+	w := &writer{r: r, options: options(r, r.Values)}
 	if r.Text.BodyType == Jinja {
-		for option, text := range map[string]string{"alert_text": r.Text.Body, "alert_subject": r.Text.Subject} {
-			if _, err := template.ParseJinja(dereference(text, w.options)); err != nil {
-				return fmt.Errorf("%s: %w", option, err)
-			}
+		if _, err := template.ParseJinja(dereference(r.Text.Body, w.options)); err != nil {
+			return "alert_text", err
 		}
-		return nil
+		if len(r.Text.SubjectArgs) == 0 {
+			_, err = template.ParseJinja(dereference(r.Text.Subject, w.options))
+			return "alert_subject", err
+		}
+	} else if _, err := w.filled(r.Text.Body, r.Text.BodyArgs, r.Text.BodyKw, nil); err != nil && structural(err) {
+		return "alert_text", err
 	}
 	if _, err := w.filled(r.Text.Subject, r.Text.SubjectArgs, nil, nil); err != nil && structural(err) {
-		return fmt.Errorf("alert_subject: %w", err)
+		return "alert_subject", err
 	}
-	if _, err := w.filled(r.Text.Body, r.Text.BodyArgs, r.Text.BodyKw, nil); err != nil && structural(err) {
-		return fmt.Errorf("alert_text: %w", err)
-	}
-	return nil
+	return "", nil
 }
 
 // structural reports whether a format fails for what it is, and not for the values that it was tried with.

@@ -250,14 +250,14 @@ func TestAMistakeInATextIsFoundWithoutAMatch(t *testing.T) {
 		"":                                       {Body: "{0} {1[a]} {2:d}", BodyArgs: []string{"a", "b", "c"}},
 		"alert_text: {1}: there are 1":           {Body: "{1}", BodyArgs: []string{"a"}},
 		"alert_subject: {who}: nothing is named": {Subject: "{who}", SubjectArgs: []string{"a"}},
-		"alert_text: failed to parse":            {Body: "{% if %}", BodyType: message.Jinja},
-		"alert_text: {x}: nothing is named":      {Body: "{x}", BodyKw: map[string]any{"a": "y"}},
-		"alert_text: {0:q}: the format":          {Body: "{0:q}", BodyArgs: []string{"a"}},
-		"'%.1f' | format(took)":                  {Body: "{% if x == 'a' %}{{ '%.1f' % took }}{% endif %}", BodyType: message.Jinja},
-		"has a single { or }":                    {Body: "{0", BodyArgs: []string{"a"}},
+		"alert_text: the template cannot be read": {Body: "{% if %}", BodyType: message.Jinja},
+		"alert_text: {x}: nothing is named":       {Body: "{x}", BodyKw: map[string]any{"a": "y"}},
+		"alert_text: {0:q}: the format":           {Body: "{0:q}", BodyArgs: []string{"a"}},
+		"'%.1f' | format(took)":                   {Body: "{% if x == 'a' %}{{ '%.1f' % took }}{% endif %}", BodyType: message.Jinja},
+		"has a single { or }":                     {Body: "{0", BodyArgs: []string{"a"}},
 	} {
-		err := message.Check(ruleOf(rule.Any, func(r *rule.Rule) { r.Text = x }))
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		option, err := message.Check(ruleOf(rule.Any, func(r *rule.Rule) { r.Text = x }))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(option+": "+err.Error(), want)) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

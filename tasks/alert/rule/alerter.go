@@ -94,6 +94,7 @@ func (b *builder) channel(n *yaml.Node, own entries) {
 	if len(whole) > 0 {
 		b.mistake(n, "alert", "write it in the rule, or name a sender with its options", "%s is a channel: what it is told is what all are told", n.Value)
 	}
+	b.entries = append(b.entries, n)
 	b.rule.Alert = append(b.rule.Alert, a)
 	b.whole = append(b.whole, whole)
 }
@@ -142,6 +143,7 @@ func (b *builder) sender(n *yaml.Node, s Sender, own entries) {
 		a.Options[name] = v
 	}
 	slices.Sort(a.Secrets)
+	b.entries = append(b.entries, n)
 	b.rule.Alert = append(b.rule.Alert, a)
 	b.whole = append(b.whole, whole)
 }

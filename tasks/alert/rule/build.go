@@ -25,6 +25,8 @@ type builder struct {
 	values map[string]any
 	// refs are the options that texts refer to.
 	refs map[string]bool
+	// entries are where each alerter stands.
+	entries []*yaml.Node
 	// whole are the options of each alerter, secret ones among them.
 	whole []map[string]any
 	// used are the senders that it alerts.
@@ -35,6 +37,7 @@ type builder struct {
 
 // build fills the rule in, and reports whether it is enabled.
 func (b *builder) build() bool {
+	before := b.mistakes
 	for _, e := range b.all {
 		b.bad = b.bad || b.isBad(e.value) || b.loader.bad[e.key]
 	}
@@ -52,6 +55,9 @@ func (b *builder) build() bool {
 	b.leftovers()
 	if known {
 		b.check()
+	}
+	if b.mistakes == before && !b.bad {
+		b.wording()
 	}
 	enabled, there := b.values["is_enabled"].(bool)
 	return enabled || !there
@@ -94,8 +100,7 @@ func (b *builder) read() {
 		case !known && e.value.Tag == "!!null" && isSender(name):
 			b.note(e.key, name, "", "does nothing: it has no value")
 		case !known:
-			hint := or(didYouMean(name, names()), "if it is meant, begin its name with "+FreePrefix+", or add it to own_options in "+DefaultsFile)
-			b.mistake(e.key, name, hint, "there is no option of this name")
+			b.mistake(e.key, name, whatIsMeant(name), "there is no option of this name")
 		case o.Standing == Refused && !harmless(name, e.value):
 			b.mistake(e.key, name, "take it away", "%s", "is not supported: "+o.Why)
 		case o.Standing == Refused:
@@ -128,9 +133,12 @@ func (b *builder) owned(name string) bool {
 
 // harmless is the value of a refused option that asks for nothing.
 func harmless(name string, n *yaml.Node) bool {
-	if name == "_source_enabled" {
+	switch name {
+	case "_source_enabled":
 		v, ok := boolean(n, false)
 		return ok && v
+	case "string_multi_field_name":
+		return strings.TrimPrefix(n.Value, ".") == strings.TrimPrefix(document.Keyword, ".")
 	}
 	return n.Tag == "!!null" || n.Kind == yaml.SequenceNode && len(n.Content) == 0 || n.Kind == yaml.ScalarNode && n.Value == ""
 }

@@ -1,12 +1,17 @@
 package rule_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/stint-run/stint/internal/docsearch"
+	"github.com/stint-run/stint/internal/notify"
+	"github.com/stint-run/stint/tasks/alert/condition"
+	"github.com/stint-run/stint/tasks/alert/message"
 	"github.com/stint-run/stint/tasks/alert/rule"
 )
 
@@ -22,13 +27,41 @@ func FuzzAnyFileIsARuleOrAProblem(f *testing.F) {
 	for q := range queries {
 		f.Add(heads["any"] + "filter:\n- " + q)
 	}
+	for _, s := range rule.Senders() {
+		text := "type: any\nindex: a\nalert: " + s.Name + "\n"
+		for _, o := range rule.Table() {
+			if o.Of == s.Name && o.Standing == rule.Supported {
+				text += o.Name + ": '{{ x'\n"
+			}
+		}
+		f.Add(text)
+	}
 	f.Add("<<: [*a, {b: c}]\nalert: {? [a]: b}\nfilter: [&a {term: *a}]\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		path := filepath.Join(t.TempDir(), "r.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		set, problems := rule.Load(rule.Options{Files: []string{path}, Tokens: tokens("A", "x")})
+		set, problems := rule.Load(rule.Options{Files: []string{path}, Tokens: tokens("A", "x"), CheckQuery: docsearch.ParseQueryString, CheckTexts: message.Check,
+			CheckSender: func(name string, options map[string]any) error {
+				_, err := notify.FromAlerter(name, options, nil)
+				return err
+			}})
+		for _, r := range set.Rules { // what has been taken can be told, and written down
+			for _, m := range [][]condition.Match{nil, {{}}, {{"x": nil}, {"x": []any{map[string]any{}}, r.Timestamp.Field: 5}}} {
+				if subject, text := message.Render(r, m, message.Extra{Options: r.Values}); len(subject) > message.MaxSubject || len(text) > message.MaxText {
+					t.Errorf("%d and %d bytes are told", len(subject), len(text))
+				}
+			}
+			b, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var again rule.Rule
+			if err := json.Unmarshal(b, &again); err != nil {
+				t.Errorf("%v: %s", err, b)
+			}
+		}
 		if (len(set.Rules)+len(set.Disabled) == 1) != (len(problems.Mistakes()) == 0) {
 			t.Errorf("%d rules, and %s", len(set.Rules), problems)
 		}

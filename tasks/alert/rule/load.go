@@ -38,6 +38,8 @@ type Options struct {
 	CheckQuery func(text string) error
 	// CheckSender looks at the options of a sender, secret ones among them; nil does not. Its error is a mistake, and has no secret in it.
 	CheckSender func(name string, options map[string]any) error
+	// CheckTexts looks at what a rule tells people; nil does not. Its error is a mistake of the option that it names.
+	CheckTexts func(r *Rule) (option string, err error)
 }
 
 // Defaults hold where neither a rule nor DefaultsFile says anything.
@@ -221,7 +223,7 @@ func (l *loader) inherit(to, from entries) {
 			to[name] = e
 		}
 		if _, known := option(name); !known && !free(name) {
-			l.mistake(e.key, name, didYouMean(name, names()), "there is no option of this name")
+			l.mistake(e.key, name, whatIsMeant(name), "there is no option of this name")
 		}
 	}
 }

@@ -38,6 +38,11 @@ var heads = map[string]string{
 var mistakes = []struct{ head, add, want string }{
 	{"any", "", ""}, {"frequency", "", ""}, {"blacklist", "", ""}, {"change", "", ""}, {"spike", "", ""}, {"flatline", "", ""}, {"new_term", "", ""}, {"spikeagg", "", ""}, {"absence", "", ""},
 	{"any", "num_evens: 3", "4:1: num_evens: there is no option of this name (did you mean num_events?)"},
+	{"any", "logsource: windows", "4:1: logsource: there is no option of this name (if it is a name of your own, for people or for texts, write own_options: [logsource] into defaults.yaml, or begin it with x_)"},
+	{"any", "logsource: windows\nown_options: [log*]", ""},
+	{"any", "string_multi_field_name: .raw", "4:1: string_multi_field_name: is not supported: values are asked for by FIELD.keyword; write whole names, with use_keyword_postfix: false (take it away)"},
+	{"any", "string_multi_field_name: .keyword\n_source_enabled: true\nraw_count_keys: false\nrealert: {minutes: 0}\nfilter: []", ""},
+	{"any", "_source_enabled: false", "4:1: _source_enabled: is not supported: events are read from _source (take it away)"},
 	{"any", "realert: {minutes: -5}", "4:20: realert: minutes: must not be less than 0"},
 	{"any", "realert: -5m", "4:10: realert: must not be less than 0"},
 	{"any", "realert: {minuts: 5}", `4:11: realert: "minuts" is none of weeks, days, hours, minutes, seconds, milliseconds (did you mean minutes?)`},

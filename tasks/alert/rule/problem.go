@@ -86,10 +86,22 @@ func (p Problems) sorted() Problems {
 	return slices.Compact(p)
 }
 
-// nearest returns the candidate that a mistyped word most likely meant; "" when none is near.
-func nearest(word string, candidates []string) string {
-	best, least := "", max(1, len(word)/3)+1
+// whatIsMeant is the hint of an option that is none. What resembles one only from afar is taken for a team's own.
+func whatIsMeant(name string) string {
+	if n := nearest(name, names(), 4); n != "" {
+		return "did you mean " + n + "?"
+	}
+	return "if it is a name of your own, for people or for texts, write own_options: [" + name + "] into " + DefaultsFile + ", or begin it with " + FreePrefix
+}
+
+// nearest returns the candidate that a mistyped word most likely meant; "" when none is near: when more than one letter in so many is
+// another.
+func nearest(word string, candidates []string, in int) string {
+	best, least := "", max(1, len(word)/in)+1
 	for _, c := range candidates {
+		if diff := len(c) - len(word); diff >= least || -diff >= least {
+			continue
+		}
 		if d := distance(word, c); d < least {
 			best, least = c, d
 		}
@@ -99,7 +111,7 @@ func nearest(word string, candidates []string) string {
 
 // didYouMean is the hint of a mistyped word.
 func didYouMean(word string, candidates []string) string {
-	if n := nearest(word, candidates); n != "" {
+	if n := nearest(word, candidates, 3); n != "" {
 		return "did you mean " + n + "?"
 	}
 	return ""

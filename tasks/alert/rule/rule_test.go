@@ -240,8 +240,8 @@ func TestATeamCanHaveOptionsOfItsOwn(t *testing.T) {
 		t.Errorf("%s\n%s", mistakes, notes)
 	}
 	_, mistakes, _ = load(t, rule.Options{}, map[string]string{"r.yaml": good})
-	compare(t, mistakes, `r.yaml:4:1: risk: there is no option of this name (if it is meant, begin its name with x_, or add it to own_options in defaults.yaml)
-r.yaml:5:1: mitre_tactic: there is no option of this name (if it is meant, begin its name with x_, or add it to own_options in defaults.yaml)`)
+	compare(t, mistakes, `r.yaml:4:1: risk: there is no option of this name (if it is a name of your own, for people or for texts, write own_options: [risk] into defaults.yaml, or begin it with x_)
+r.yaml:5:1: mitre_tactic: there is no option of this name (if it is a name of your own, for people or for texts, write own_options: [mitre_tactic] into defaults.yaml, or begin it with x_)`)
 }
 
 // compare shows the lines that differ; hints that are in the way are not a part of every line that is wanted.

@@ -112,7 +112,7 @@ var textOptions = []Option{
 	{Name: "jinja_root_name", Kind: KindString, Doc: "Of templates: the name of the whole match; _data is one in any case."},
 	{Name: "alert_missing_value", Kind: KindString, Doc: "What stands for a field that is not there; <MISSING VALUE>."},
 	{Name: "summary_table_fields", Kind: KindList, Doc: "With aggregation: a table of how many matches have which values of these fields."},
-	{Name: "summary_table_type", Kind: KindWord, Words: []string{"ascii", "markdown"}, Doc: "How it is drawn."},
+	{Name: "summary_table_type", Kind: KindWord, Words: []string{"ascii", "markdown", "html"}, Doc: "How it is drawn."},
 	{Name: "summary_table_max_rows", Kind: KindInt, Doc: "The most rows of it; 0 is all."},
 	{Name: "summary_prefix", Kind: KindString, Doc: "What stands before it."},
 	{Name: "summary_suffix", Kind: KindString, Doc: "What stands after it."},

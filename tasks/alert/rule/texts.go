@@ -230,3 +230,23 @@ func (r *Rule) Reworded(texts map[string]any) *Rule {
 	}
 	return &w
 }
+
+// wording checks what is told: the texts of the rule, and those that an entry of its alert list has of its own.
+func (b *builder) wording() {
+	if b.o.CheckTexts == nil {
+		return
+	}
+	if option, err := b.o.CheckTexts(b.rule); err != nil {
+		b.mistake(b.place(option), option, "", "%v", err)
+		return
+	}
+	for i, whole := range b.whole {
+		texts, _ := SplitTexts(whole)
+		if len(texts) == 0 {
+			continue
+		}
+		if option, err := b.o.CheckTexts(b.rule.Reworded(texts)); err != nil {
+			b.mistake(b.entries[i], "alert."+b.rule.Alert[i].Type+"."+option, "", "%v", err)
+		}
+	}
+}
