@@ -57,7 +57,7 @@ func (r Repository) Read(ctx context.Context) (Facts, error) {
 	if err != nil {
 		return Facts{}, unreadable(err, r.Dir)
 	}
-	f := Facts{}
+	f := Facts{In: In{Tags: []string{}}}
 	if f.Root, err = g.root(ctx); err != nil {
 		return Facts{}, unreadable(err, r.Dir)
 	}
