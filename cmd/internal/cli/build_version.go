@@ -18,6 +18,7 @@ type builtVersion struct {
 	version.Out
 	VersionFile string     `json:"version_file"` // from the repository's root
 	In          version.In `json:"in"`
+	root        string     // the repository's
 }
 
 // checkedTable is how the rows of a table compare. It is the JSON form.
@@ -30,15 +31,16 @@ type checkedTable struct {
 
 // versionFlags are the facts that a person gives instead of the repository.
 type versionFlags struct {
-	explain, ci                  bool
+	explain, ci, restore         bool
 	table, file, branch, ref, to string
 	counter                      int64
+	stamp                        []string
 }
 
 func (c *command) buildVersion() *cobra.Command {
 	var o versionFlags
 	cmd := &cobra.Command{
-		Use:   "version [DIR]",
+		Use:   "version [DIR] [-- COMMAND [ARGUMENT]...]",
 		Short: "Say which version a build of a repository has, and why",
 		Long: `Makes the version of what is checked out in DIR (default: the current folder) from the file VERSION of the repository, which says
 MAJOR.MINOR; from the number that the server gives an agent's build; and from the branch. Tags are never asked.
@@ -49,15 +51,25 @@ commit. --ci says what an agent would come to. --explain says in words how the a
 --table holds the rule to a file of rows, {"name", "in", "out"}, or of SemVer versions, and ends with 1 when one differs.
 docs/builds-version.md has the rule, its table, and what other tools say of the same repository.
 
-It runs nothing of the repository, no hook and no filter, and changes nothing.`,
-		Example: "  stint build version\n  stint build version products/editor --explain\n  stint build version --ci --counter 57 --branch main --default main --output json\n  stint build version --table versions.json",
+It runs nothing of the repository, no hook and no filter, and changes nothing but what --stamp names.
+
+--stamp FILE... -- COMMAND writes the version into files, runs the command (a compiler, say) and puts the files back, byte for byte, also
+when the command fails or is interrupted. AssemblyInfo (.cs, .vb, .fs), resource scripts (.rc), package.json and package-lock.json
+are known; for others --stamp 'FILE=PATTERN' gives a regular expression whose group is the version. FILE begins in DIR; * and ** stand
+for names and folders. What was left stamped by a build that was killed is put back by the next one, or by --restore. The command
+gets BUILD_VERSION, BUILD_FILE_VERSION and BUILD_CHANNEL in its environment.`,
+		Example: "  stint build version\n  stint build version products/editor --explain\n  stint build version --ci --counter 57 --branch main --default main --output json\n  stint build version --table versions.json\n  stint build version --stamp '**/AssemblyInfo.cs' --stamp app.rc -- msbuild /t:Rebuild",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(cmd, args); err != nil {
+			args, command := split(cmd, args)
+			if err := o.check(cmd, args, command); err != nil {
 				return err
 			}
 			if o.table != "" {
 				return c.checkTable(o.table)
+			}
+			if o.restore || len(o.stamp) > 0 {
+				return c.buildStamped(cmd, o, args, command)
 			}
 			v, err := c.versionOf(cmd, o, args)
 			if err != nil {
@@ -81,11 +93,21 @@ It runs nothing of the repository, no hook and no filter, and changes nothing.`,
 	f.StringVar(&o.branch, "branch", "", "the `BRANCH` that is built, when it is not the one that is checked out")
 	f.StringVar(&o.ref, "ref", "", "the full `REF` that is built: refs/pull/42/merge")
 	f.StringVar(&o.to, "default", "", "the `BRANCH` that releases come from (default: the one of the remote origin)")
+	f.StringArrayVar(&o.stamp, "stamp", nil, "write the version into this `FILE[=PATTERN]` while the command runs; may be given several times")
+	f.BoolVar(&o.restore, "restore", false, "put back what a build that was killed has left stamped")
 	return cmd
 }
 
+// split parts the arguments from the command after --.
+func split(cmd *cobra.Command, args []string) (own, command []string) {
+	if at := cmd.ArgsLenAtDash(); at >= 0 {
+		return args[:at], args[at:]
+	}
+	return args, nil
+}
+
 // check finds flags that do not go together.
-func (o versionFlags) check(cmd *cobra.Command, args []string) error {
+func (o versionFlags) check(cmd *cobra.Command, args, command []string) error {
 	changed := cmd.Flags().Changed
 	switch {
 	case len(args) > 1:
@@ -93,10 +115,21 @@ func (o versionFlags) check(cmd *cobra.Command, args []string) error {
 	case changed("branch") && changed("ref"):
 		return usage(tasks.WithHint(nil, "--branch x is --ref refs/heads/x", "give --branch or --ref"))
 	}
+	stamps := len(o.stamp) > 0
+	switch {
+	case stamps && len(command) == 0:
+		return usage(tasks.WithHint(nil, "stint build version --stamp FILE -- COMMAND", "give the command that is to run while files are stamped"))
+	case !stamps && len(command) > 0:
+		return usage(tasks.WithHint(nil, "stint build version --stamp FILE -- COMMAND", "a command is run for --stamp alone"))
+	case o.restore && stamps:
+		return usage(tasks.WithHint(nil, "--stamp puts back what was left stamped by itself", "give --stamp or --restore"))
+	case stamps && o.explain:
+		return usage(tasks.WithHint(nil, "--output json has the reasons, too", "the output is the command's with --stamp: give no --explain"))
+	}
 	if !changed("table") {
 		return nil
 	}
-	for _, name := range []string{"explain", "file", "ci", "counter", "branch", "ref", "default"} {
+	for _, name := range []string{"explain", "file", "ci", "counter", "branch", "ref", "default", "stamp", "restore"} {
 		if changed(name) || len(args) > 0 {
 			return usage(tasks.WithHint(nil, "stint build version --table FILE", "the rows of a table have all facts in them: give nothing else with --table"))
 		}
@@ -104,20 +137,57 @@ func (o versionFlags) check(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// versionOf looks at a repository, and computes.
-func (c *command) versionOf(cmd *cobra.Command, o versionFlags, args []string) (*builtVersion, error) {
+// buildStamped puts back what was left stamped, and stamps anew. Only then is the version computed: stamped files are not the commit's.
+func (c *command) buildStamped(cmd *cobra.Command, o versionFlags, args, command []string) error {
+	targets, err := stampTargets(o.stamp)
+	if err != nil {
+		return err
+	}
+	facts, err := c.facts(cmd, o, args)
+	if err != nil {
+		return err
+	}
+	if o.restore {
+		return c.restoreStamped(facts.Root)
+	}
+	if _, err := c.putBack(facts.Root); err != nil {
+		return err
+	}
+	v, err := c.versionOf(cmd, o, args)
+	if err != nil {
+		return err
+	}
+	dir, err := folderIn(facts.Root, folder(args))
+	if err != nil {
+		return err
+	}
+	return c.runStamped(v, dir, targets, command)
+}
+
+// folder is the argument DIR.
+func folder(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// facts looks at a repository.
+func (c *command) facts(cmd *cobra.Command, o versionFlags, args []string) (version.Facts, error) {
 	ctx, stop := c.interruptible(cmd.Context())
 	defer stop()
-	where := version.Repository{File: o.file, Lookup: c.Vars.Lookup}
-	if len(args) > 0 {
-		where.Dir = args[0]
+	facts, err := version.Repository{Dir: folder(args), File: o.file, Lookup: c.Vars.Lookup}.Read(ctx)
+	if err != nil && !errors.Is(err, errInterrupted) {
+		err = usage(err)
 	}
-	facts, err := where.Read(ctx)
-	if errors.Is(err, errInterrupted) {
-		return nil, err
-	}
+	return facts, err
+}
+
+// versionOf looks at a repository, and computes.
+func (c *command) versionOf(cmd *cobra.Command, o versionFlags, args []string) (*builtVersion, error) {
+	facts, err := c.facts(cmd, o, args)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	in := facts.In
 	in.CI, in.Counter = o.ci, o.counter
@@ -135,7 +205,7 @@ func (c *command) versionOf(cmd *cobra.Command, o versionFlags, args []string) (
 	if err != nil {
 		return nil, factsError(err, facts.File)
 	}
-	return &builtVersion{Out: out, VersionFile: facts.File, In: in}, nil
+	return &builtVersion{Out: out, VersionFile: facts.File, In: in, root: facts.Root}, nil
 }
 
 // factsError gives what is wrong with facts its place and its exit code.
