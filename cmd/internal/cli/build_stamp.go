@@ -52,8 +52,8 @@ func stampError(err error) error {
 }
 
 // runStamped stamps files, runs a command, and puts the files back, however the command ends.
-func (c *command) runStamped(v *builtVersion, dir string, targets []stamp.Target, command []string) (err error) {
-	s, err := stamp.Files(v.root, dir, targets, stamp.Values{Version: v.Version, File: v.Numbers})
+func (c *command) runStamped(v *builtVersion, root, dir string, targets []stamp.Target, command []string) (err error) {
+	s, err := stamp.Files(root, dir, targets, stamp.Values{Version: v.Version, File: v.Numbers})
 	if err != nil {
 		if tasks.HintOf(err) != "" && !errors.Is(err, stamp.ErrBusy) {
 			err = usage(err) // a path or a pattern that does not fit

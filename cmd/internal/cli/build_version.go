@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,6 @@ type builtVersion struct {
 	version.Out
 	VersionFile string     `json:"version_file"` // from the repository's root
 	In          version.In `json:"in"`
-	root        string     // the repository's
 }
 
 // checkedTable is how the rows of a table compare. It is the JSON form.
@@ -143,25 +143,25 @@ func (c *command) buildStamped(cmd *cobra.Command, o versionFlags, args, command
 	if err != nil {
 		return err
 	}
-	facts, err := c.facts(cmd, o, args)
+	root, err := looked(c, cmd, func(ctx context.Context) (string, error) { return c.repository(o, args).Root(ctx) })
 	if err != nil {
 		return err
 	}
 	if o.restore {
-		return c.restoreStamped(facts.Root)
+		return c.restoreStamped(root)
 	}
-	if _, err := c.putBack(facts.Root); err != nil {
+	if _, err := c.putBack(root); err != nil {
 		return err
 	}
 	v, err := c.versionOf(cmd, o, args)
 	if err != nil {
 		return err
 	}
-	dir, err := folderIn(facts.Root, folder(args))
+	dir, err := folderIn(root, folder(args))
 	if err != nil {
 		return err
 	}
-	return c.runStamped(v, dir, targets, command)
+	return c.runStamped(v, root, dir, targets, command)
 }
 
 // folder is the argument DIR.
@@ -172,20 +172,24 @@ func folder(args []string) string {
 	return args[0]
 }
 
-// facts looks at a repository.
-func (c *command) facts(cmd *cobra.Command, o versionFlags, args []string) (version.Facts, error) {
+func (c *command) repository(o versionFlags, args []string) version.Repository {
+	return version.Repository{Dir: folder(args), File: o.file, Lookup: c.Vars.Lookup}
+}
+
+// looked looks at a repository until somebody interrupts it.
+func looked[T any](c *command, cmd *cobra.Command, look func(context.Context) (T, error)) (T, error) {
 	ctx, stop := c.interruptible(cmd.Context())
 	defer stop()
-	facts, err := version.Repository{Dir: folder(args), File: o.file, Lookup: c.Vars.Lookup}.Read(ctx)
+	found, err := look(ctx)
 	if err != nil && !errors.Is(err, errInterrupted) {
 		err = usage(err)
 	}
-	return facts, err
+	return found, err
 }
 
 // versionOf looks at a repository, and computes.
 func (c *command) versionOf(cmd *cobra.Command, o versionFlags, args []string) (*builtVersion, error) {
-	facts, err := c.facts(cmd, o, args)
+	facts, err := looked(c, cmd, c.repository(o, args).Read)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +209,7 @@ func (c *command) versionOf(cmd *cobra.Command, o versionFlags, args []string) (
 	if err != nil {
 		return nil, factsError(err, facts.File)
 	}
-	return &builtVersion{Out: out, VersionFile: facts.File, In: in, root: facts.Root}, nil
+	return &builtVersion{Out: out, VersionFile: facts.File, In: in}, nil
 }
 
 // factsError gives what is wrong with facts its place and its exit code.
