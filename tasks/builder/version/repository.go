@@ -53,7 +53,7 @@ func (r Repository) Read(ctx context.Context) (Facts, error) {
 	}
 	if !f.Dirty {
 		if f.Dirty, err = dirty(ctx, g, r.lookup, maxNesting); err != nil {
-			return Facts{}, fmt.Errorf("compare the files with the commit: %w", err)
+			return Facts{}, tasks.WithHint(err, "git status says more; what a partial clone lacks is not loaded from its remote: clone it whole", "the files cannot be compared with the commit")
 		}
 	}
 	return f, nil
