@@ -30,6 +30,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/internal/filelock"
 	"github.com/stint-run/stint/internal/localredis/redisproc"
 	"github.com/stint-run/stint/tasks"
 )
@@ -289,7 +290,7 @@ func (s *Server) awaitServerGone(ctx context.Context, previous record) (*os.File
 	defer tick.Stop()
 	asked := false
 	for {
-		locked, err := tryLock(f)
+		locked, err := filelock.Try(f)
 		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("lock the data folder %s: %w", s.dir, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/internal/filelock"
 	"github.com/stint-run/stint/internal/localredis/redisproc"
 	"github.com/stint-run/stint/tasks"
 )
@@ -82,7 +83,7 @@ func lockOwner(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, tasks.WithHint(err, "choose another folder with --data", "open the lock of the data folder %s", dir)
 	}
-	locked, err := tryLock(f)
+	locked, err := filelock.Try(f)
 	if !locked {
 		f.Close()
 		if err != nil {

@@ -86,7 +86,7 @@ Start with "stint demo": it needs nothing but this program.`,
 	f.String("token-file", "", "the `FILE` with the API token for the server")
 	f.String("data", "", "the data `DIR`: the embedded queue and what goes with it")
 	f.String("log-level", "", "debug, info, warn or error")
-	root.AddCommand(c.demo(), c.up(), c.serve(), c.worker(), c.scheduler(), c.migrate(), c.cutover(), c.dedupe(), c.plan(), c.verify(), c.rehearse(), c.alert(), c.jobs(), c.workers(), c.schedules(), c.webhooks(), c.queues(), c.kinds(), c.tenants(), c.tokens(), c.ids(), c.audit(), c.doctor(), c.healthcheck(), c.drainSelf(), c.configCommand(), c.version())
+	root.AddCommand(c.demo(), c.up(), c.serve(), c.worker(), c.scheduler(), c.migrate(), c.cutover(), c.dedupe(), c.plan(), c.verify(), c.rehearse(), c.alert(), c.build(), c.jobs(), c.workers(), c.schedules(), c.webhooks(), c.queues(), c.kinds(), c.tenants(), c.tokens(), c.ids(), c.audit(), c.doctor(), c.healthcheck(), c.drainSelf(), c.configCommand(), c.version())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(tasks.WithHint(nil, fmt.Sprintf("see %q", cmd.CommandPath()+" --help"), "%v", err))
 	})

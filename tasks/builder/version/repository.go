@@ -38,30 +38,11 @@ type Facts struct {
 // runs no hook, no filter and no other program that the repository names. Default is what the clone's remote said it is, if
 // it did.
 func (r Repository) Read(ctx context.Context) (Facts, error) {
-	dir, err := filepath.Abs(r.Dir)
+	g, dir, err := r.open(ctx)
 	if err != nil {
-		return Facts{}, fmt.Errorf("find the folder: %w", err)
-	}
-	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return Facts{}, tasks.WithHint(nil, "give the right path", "there is no %s", r.Dir)
-	} else if err != nil {
 		return Facts{}, err
-	} else if !info.IsDir() {
-		return Facts{}, tasks.WithHint(nil, "give the folder that it is in", "%s is no folder", r.Dir)
 	}
-	lookup := r.Lookup
-	if lookup == nil {
-		lookup = func(string) (string, bool) { return "", false }
-	}
-	g, err := openGit(ctx, dir, lookup)
-	if err != nil {
-		return Facts{}, unreadable(err, r.Dir)
-	}
-	f := Facts{}
-	if f.Root, err = g.root(ctx); err != nil {
-		return Facts{}, unreadable(err, r.Dir)
-	}
-	g.dir = f.Root // a path that git names is one from there
+	f := Facts{Root: g.dir, In: In{Tags: []string{}}}
 	for _, look := range []func(context.Context, *git) error{f.commit, f.names, f.history} {
 		if err := look(ctx, g); err != nil {
 			return Facts{}, err
@@ -71,11 +52,48 @@ func (r Repository) Read(ctx context.Context) (Facts, error) {
 		return Facts{}, err
 	}
 	if !f.Dirty {
-		if f.Dirty, err = dirty(ctx, g, lookup, maxNesting); err != nil {
-			return Facts{}, fmt.Errorf("compare the files with the commit: %w", err)
+		if f.Dirty, err = dirty(ctx, g, r.lookup, maxNesting); err != nil {
+			return Facts{}, tasks.WithHint(err, "git status says more; what a partial clone lacks is not loaded from its remote: clone it whole", "the files cannot be compared with the commit")
 		}
 	}
 	return f, nil
+}
+
+// Root is the root of the repository, absolute and without links, as Read gives it, without a look at anything else.
+func (r Repository) Root(ctx context.Context) (string, error) {
+	g, _, err := r.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	return g.dir, nil
+}
+
+// open finds the folder and its repository. The git that it gives works in the root.
+func (r Repository) open(ctx context.Context) (g *git, dir string, err error) {
+	if dir, err = filepath.Abs(r.Dir); err != nil {
+		return nil, "", fmt.Errorf("find the folder: %w", err)
+	}
+	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, "", tasks.WithHint(nil, "give the right path", "there is no %s", r.Dir)
+	} else if err != nil {
+		return nil, "", err
+	} else if !info.IsDir() {
+		return nil, "", tasks.WithHint(nil, "give the folder that it is in", "%s is no folder", r.Dir)
+	}
+	if g, err = openGit(ctx, dir, r.lookup); err != nil {
+		return nil, "", unreadable(err, r.Dir)
+	}
+	if g.dir, err = g.root(ctx); err != nil {
+		return nil, "", unreadable(err, r.Dir)
+	}
+	return g, dir, nil
+}
+
+func (r Repository) lookup(name string) (string, bool) {
+	if r.Lookup == nil {
+		return "", false
+	}
+	return r.Lookup(name)
 }
 
 // unreadable says in our words what git says of a folder that it cannot work in.

@@ -38,30 +38,31 @@ type row struct {
 	Out  map[string]string          `json:"out"`
 }
 
-// ReadTable reads a table. An error says what is wrong with the file; that a row differs is none, Check says that.
-func ReadTable(text []byte) (*Table, error) {
+// ReadTable reads a table. An error says where in the file of this name something is wrong; that a row differs is none, Check
+// says that.
+func ReadTable(file string, text []byte) (*Table, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var t Table
 	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || trimmed[0] != '{' {
 		if err := json.Unmarshal(text, &t.rows); err != nil {
-			return nil, misread(text, err)
+			return nil, misread(file, text, err)
 		}
 		for i := range t.rows {
 			if t.rows[i].Name == "" {
 				t.rows[i].Name = fmt.Sprintf("row %d", i+1)
 			}
 			if t.rows[i].In == nil || len(t.rows[i].Out) == 0 {
-				return nil, tasks.WithHint(nil, `write {"name": …, "in": {"base": "1.5", …}, "out": {"version": …}}`, "row %d (%q) lacks in or out", i+1, t.rows[i].Name)
+				return nil, tasks.WithHint(nil, `write {"name": …, "in": {"base": "1.5", …}, "out": {"version": …}}`, "%s: row %d (%q) lacks in or out", file, i+1, t.rows[i].Name)
 			}
 		}
 		if len(t.rows) == 0 {
-			return nil, tasks.WithHint(nil, "a table without rows would always be right", "the table has no rows")
+			return nil, tasks.WithHint(nil, "a table without rows would always be right", "%s has no rows", file)
 		}
 		return &t, nil
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
-		return nil, misread(text, err)
+		return nil, misread(file, text, err)
 	}
 	t.sem = map[string][]json.RawMessage{}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -70,18 +71,18 @@ func ReadTable(text []byte) (*Table, error) {
 			continue // where the lists come from
 		}
 		if kindOf(name) == "" {
-			return nil, tasks.WithHint(nil, "the lists end in valid or invalid, or begin with precedence_ascending or equal_precedence", "the list %q is none that can be checked", name)
+			return nil, tasks.WithHint(nil, "the lists end in valid or invalid, or begin with precedence_ascending or equal_precedence", "%s: the list %q is none that can be checked", file, name)
 		}
 		t.sem[name] = list
 	}
 	if len(t.sem) == 0 {
-		return nil, tasks.WithHint(nil, "write a list of rows, or an object with lists of versions", "the table has nothing to check")
+		return nil, tasks.WithHint(nil, "write a list of rows, or an object with lists of versions", "%s has nothing to check", file)
 	}
 	return &t, nil
 }
 
 // misread gives a mistake in JSON its place.
-func misread(text []byte, err error) error {
+func misread(file string, text []byte, err error) error {
 	offset := int64(-1)
 	var syntax *json.SyntaxError
 	var form *json.UnmarshalTypeError
@@ -93,11 +94,11 @@ func misread(text []byte, err error) error {
 	}
 	const hint = "a table is a JSON list of {name, in, out}, or an object with lists of SemVer versions"
 	if offset < 0 || offset > int64(len(text)) {
-		return tasks.WithHint(err, hint, "the table cannot be read")
+		return tasks.WithHint(err, hint, "%s cannot be read", file)
 	}
 	before := text[:offset]
 	line := bytes.Count(before, []byte("\n")) + 1
-	return tasks.WithHint(err, hint, "%d:%d", line, max(1, len(before)-bytes.LastIndexByte(before, '\n')-1))
+	return tasks.WithHint(err, hint, "%s:%d:%d", file, line, max(1, len(before)-bytes.LastIndexByte(before, '\n')-1))
 }
 
 // kindOf says what a list of versions is about, by its name; "" for an unknown one.

@@ -10,7 +10,7 @@ import (
 
 func checked(t *testing.T, text string) []version.Result {
 	t.Helper()
-	table, err := version.ReadTable([]byte(text))
+	table, err := version.ReadTable("t.json", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestATableThatChecksNothingIsRefused(t *testing.T) {
 		{"[\n  {]", "2:"},
 		{`"x"`, "1:"},
 	} {
-		_, err := version.ReadTable([]byte(c.text))
+		_, err := version.ReadTable("t.json", []byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) || tasks.HintOf(err) == "" {
 			t.Errorf("%s: %v, want %q", c.text, err, c.want)
 		}

@@ -20,28 +20,28 @@ import (
 	"github.com/stint-run/stint/tasks"
 )
 
-// In are the facts that a version is made of.
+// In are the facts that a version is made of. Its JSON form is that of a table's rows.
 type In struct {
 	// Base is the content of the version file: MAJOR.MINOR and at most one line break, nothing else.
-	Base string
+	Base string `json:"base"`
 	// CI: an agent builds, known to the server by its identity. Never taken from a variable, which a build can set.
-	CI bool
+	CI bool `json:"ci"`
 	// Counter is the number that the server gave this build, from 1; 0 is none. It counts only on an agent.
-	Counter int64
+	Counter int64 `json:"counter"`
 	// Ref is what is built, in full (refs/heads/main, refs/pull/42/merge, refs/tags/v1); "" when that is not known.
-	Ref string
+	Ref string `json:"ref"`
 	// Default is the short name of the branch that releases come from; "" when that is not known, and then there are none.
-	Default string
+	Default string `json:"default"`
 	// SHA is the full name of the commit: 40 or 64 hexadecimal digits, small letters.
-	SHA string
+	SHA string `json:"sha"`
 	// Height is how many commits lead to this one, itself included. It counts only in a local build.
-	Height int64
+	Height int64 `json:"height"`
 	// Dirty: the files are not those of the commit.
-	Dirty bool
+	Dirty bool `json:"dirty"`
 	// Shallow: the clone has not all commits, so that Height says nothing.
-	Shallow bool
+	Shallow bool `json:"shallow"`
 	// Tags are those at the commit. They are looked at by nothing but the explanation, which says that they are not.
-	Tags []string
+	Tags []string `json:"tags_at_head"`
 }
 
 // Channel is what a build is good for. Promotion goes by it, never by the highest version: SemVer puts 1.5.58-br.x, a branch's
@@ -182,6 +182,9 @@ func (o *Out) local(in In, base, commit string) {
 	height := in.Height
 	o.Channel = Local
 	o.Why = append(o.Why, "No agent builds it: it is a local build, whose third number is 0, which no agent's build has.")
+	if in.Counter != 0 {
+		o.Why = append(o.Why, fmt.Sprintf("The number %d is not used: only an agent's build has one.", in.Counter))
+	}
 	if in.Shallow {
 		height = 0
 		o.Why = append(o.Why, "The clone is shallow, so that its commits cannot be counted: 0 stands for their number.")

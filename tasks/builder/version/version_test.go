@@ -24,7 +24,7 @@ func held(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := version.ReadTable(text)
+	table, err := version.ReadTable(path, text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package localredis
+package filelock
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 // lockOffset lies beyond what is ever written: a locked range of a file cannot be read by others here.
 const lockOffset = 1 << 30
 
-// tryLock takes an exclusive lock that ends with the process at the latest. It reports false when another has it.
-func tryLock(f *os.File) (bool, error) {
+// Try takes an exclusive lock that ends with the process at the latest. It reports false when another has it.
+func Try(f *os.File) (bool, error) {
 	at := &windows.Overlapped{Offset: lockOffset}
 	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
