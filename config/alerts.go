@@ -71,7 +71,7 @@ type AlertChannel struct {
 	CA string `key:"ca"`
 	// Quiet are hours in which nothing is sent; what is still open then is sent when they end.
 	Quiet QuietHours `key:"quiet"`
-	// PerMinute is how many messages are sent a minute; what goes beyond is counted, and told in one. 0 is no limit.
+	// PerMinute is how many messages are sent a minute; what goes beyond waits for the next one. 0 is no limit.
 	PerMinute int `key:"per_minute"`
 	// Again says whether a message is sent again of which it is not known whether it arrived: true or false; "" goes by the type.
 	Again string `key:"again" jsonschema:"oneof_type=boolean;string"`
