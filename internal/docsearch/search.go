@@ -34,6 +34,7 @@ type Total struct {
 // Hit is a document that was found.
 type Hit struct {
 	Index  string         `json:"_index"`
+	Type   string         `json:"_type,omitempty"` // of servers before version 8, which say _doc
 	ID     string         `json:"_id"`
 	Score  *float64       `json:"_score"`
 	Source map[string]any `json:"_source,omitempty"`

@@ -127,6 +127,11 @@ func (s *Server) search(index string, query url.Values, body map[string]any, f F
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "parsing_exception", "%v", err)
 	}
+	if strings.HasPrefix(s.options.Version, "7.") {
+		for i := range found.Hits.Hits {
+			found.Hits.Hits[i].Type = "_doc"
+		}
+	}
 	out := map[string]any{"took": 1, "timed_out": f.TimedOut, "_shards": shards(n, min(n, f.FailedShards)), "cut": f.Cut}
 	if point != "" {
 		out["pit_id"] = point

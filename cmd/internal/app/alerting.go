@@ -252,6 +252,8 @@ func (x *alerting) besides() []scheduler.Besides {
 const (
 	// lookAtRules is how often the folder of rules is read.
 	lookAtRules = 5 * time.Second
+	// lookAtManyRules is how often a folder is read at the least that takes long to read.
+	lookAtManyRules = time.Minute
 	// lookAtEvaluation is how often a scheduler looks whether rules are evaluated.
 	lookAtEvaluation = 15 * time.Second
 	// keepTicks is how long the jobs of ticks are kept that have succeeded.
@@ -265,34 +267,41 @@ const AlertSchedule = "alerts"
 // set: two versions side by side, during a deployment, do not take turns. A rule with a mistake is not in it; the one that was published
 // under the same file before goes on.
 func (x *alerting) publish(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
 	set, problems := rule.Load(x.files())
+	again := lookAgain(time.Since(began))
 	next, err := x.set(ctx, &set, problems)
 	if err != nil {
-		return lookAtRules, err
+		return again, err
 	}
 	if next.Digest == x.seen {
 		if known, err := x.store.Published(ctx); known || err != nil { // else Redis has lost it
-			return lookAtRules, err
+			return again, err
 		}
 	}
 	if err := x.store.Publish(ctx, next); err != nil {
-		return lookAtRules, err
+		return again, err
 	}
 	if err := x.schedule(ctx, next); err != nil {
-		return lookAtRules, err
+		return again, err
 	}
 	x.seen = next.Digest
 	log := x.app.o.Log.With("rules", len(next.Rules), "digest", next.Digest)
 	if len(next.Problems) == 0 {
 		log.InfoContext(ctx, "alert rules are evaluated")
-		return lookAtRules, nil
+		return again, nil
 	}
 	log.ErrorContext(ctx, "alert rules have mistakes: those rules are as they were, or not evaluated", "mistakes", next.Problems)
 	if len(x.watch.Channels) > 0 {
 		_, err = x.store.Post(ctx, "mistakes "+next.Digest, time.Now().UTC(), x.watch.Channels, notify.Message{Event: notify.Opened, Severity: "error",
 			Subject: "stint: alert rules have mistakes", Text: "These rules are as they were before, or not evaluated:\n" + strings.Join(next.Problems, "\n")})
 	}
-	return lookAtRules, err
+	return again, err
+}
+
+// lookAgain is when the folder of rules is read again that took so long to read: thousands of rules take seconds, and seldom change.
+func lookAgain(took time.Duration) time.Duration {
+	return min(max(lookAtRules, 20*took), lookAtManyRules)
 }
 
 // set makes the set to be published.

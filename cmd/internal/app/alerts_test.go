@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/notify"
@@ -109,6 +110,15 @@ func TestWhatIsSentAgainIsWhatThePageSays(t *testing.T) {
 					t.Errorf("%s is sent again: %v; the page says %v", name, got, want)
 				}
 			}
+		}
+	}
+}
+
+func TestAFolderOfRulesThatTakesLongToReadIsReadLessOften(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]time.Duration{0: 5 * time.Second, 200 * time.Millisecond: 5 * time.Second, time.Second: 20 * time.Second, time.Hour: time.Minute} {
+		if got := lookAgain(took); got != want {
+			t.Errorf("after %v: %v, want %v", took, got, want)
 		}
 	}
 }
