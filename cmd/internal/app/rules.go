@@ -9,7 +9,6 @@ import (
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/docsearch"
 	"github.com/stint-run/stint/internal/notify"
-	"github.com/stint-run/stint/tasks/alert/condition"
 	"github.com/stint-run/stint/tasks/alert/message"
 	"github.com/stint-run/stint/tasks/alert/rule"
 	"github.com/stint-run/stint/tasks/alert/tell"
@@ -84,11 +83,7 @@ type reworded struct {
 // Send sends the message with the texts of the channel where it is about something that was found.
 func (w *reworded) Send(ctx context.Context, m notify.Message) error {
 	if len(m.Matches) > 0 && (m.Event == notify.Opened || m.Event == notify.Repeated) {
-		found := make([]condition.Match, len(m.Matches))
-		for i := range m.Matches {
-			found[i] = m.Matches[i]
-		}
-		m.Subject, m.Text = message.Render(w.rule, found, message.Extra{Options: w.rule.Values})
+		m.Subject, m.Text = message.Render(w.rule, m.Matches, message.Extra{Options: w.rule.Values})
 	}
 	return w.Channel.Send(ctx, m)
 }
