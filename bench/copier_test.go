@@ -22,8 +22,16 @@ import (
 // The fastest program that cannot resume: the same SQLite driver read below database/sql, an encoder of binary COPY written for
 // these three tables alone, two key ranges of each table at the same time, one COPY for each, no ledger, no checks.
 
-// TestMain runs the copier instead of tests when the bench starts this binary again for it: a process of its own, like the others.
+// TestMain runs the copier, or the search server, instead of tests when a bench starts this binary again for it: a process of its own,
+// like the others.
 func TestMain(m *testing.M) {
+	if _, ok := os.LookupEnv("STINT_BENCH_SEARCH"); ok {
+		if err := serveSearch(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	from, ok := os.LookupEnv("STINT_BENCH_COPY_FROM")
 	if !ok {
 		os.Exit(m.Run())

@@ -52,7 +52,7 @@ type AlertChannel struct {
 	// Name is a-z, digits, _, - and ., at most 64.
 	Name string `key:"name" jsonschema:"required"`
 	// Type is what receives them: slack, email, pagerduty and so on.
-	Type string `key:"type" jsonschema:"enum=webhook,enum=slack,enum=mattermost,enum=rocketchat,enum=discord,enum=googlechat,enum=teams,enum=ms_teams,enum=ms_power_automate,enum=telegram,enum=email,enum=sms,enum=pagerduty,enum=opsgenie,enum=shoutrrr,enum=debug"`
+	Type string `key:"type" jsonschema:"enum=webhook,enum=slack,enum=mattermost,enum=rocketchat,enum=discord,enum=googlechat,enum=teams,enum=ms_teams,enum=ms_power_automate,enum=telegram,enum=email,enum=sms,enum=pagerduty,enum=opsgenie,enum=victorops,enum=pagertree,enum=alertmanager,enum=matrixhookshot,enum=dingtalk,enum=workwechat,enum=lark,enum=webex,enum=chatwork,enum=shoutrrr,enum=debug"`
 	// URL is where it is; public services have a default. Of it, scheme and host alone are shown.
 	URL URL `key:"url"`
 	// Token is a key or a bot's token; of a webhook, the whsec_ secret that signs.
@@ -102,12 +102,12 @@ type QuietHours struct {
 var defaultAlerts = Alerts{RunEvery: time.Minute, BufferTime: 15 * time.Minute, SignOfLife: SignOfLife{At: "09:00", Zone: "UTC"}, Keep: 30 * 24 * time.Hour}
 
 // SendAgain reports whether a message is sent again of which it is not known whether it has arrived. Where nothing is said a pager, a
-// text message, mail and a webhook are, and a chat is not.
+// text message, mail and a webhook are, and a chat is not; post and post2, which rules alone have, are webhooks.
 func (c AlertChannel) SendAgain() bool {
 	if c.Again != "" {
 		return c.Again == "true"
 	}
-	return slices.Contains([]string{"pagerduty", "opsgenie", "sms", "email", "webhook"}, c.Type)
+	return slices.Contains([]string{"pagerduty", "opsgenie", "victorops", "pagertree", "alertmanager", "sms", "email", "webhook", "post", "post2"}, c.Type)
 }
 
 // channelTypes are the types, and the parts that one has to have.
@@ -117,7 +117,9 @@ var channelTypes = []struct {
 }{
 	{"webhook", []string{"url"}}, {"slack", []string{"url"}}, {"mattermost", []string{"url"}}, {"rocketchat", []string{"url"}}, {"discord", []string{"url"}}, {"googlechat", []string{"url"}},
 	{"teams", []string{"url"}}, {"ms_teams", []string{"url"}}, {"ms_power_automate", []string{"url"}}, {"telegram", []string{"token", "to"}}, {"email", []string{"url", "from", "to"}},
-	{"sms", []string{"user", "password", "to"}}, {"pagerduty", []string{"token"}}, {"opsgenie", []string{"token"}}, {"shoutrrr", []string{"url"}}, {"debug", nil},
+	{"sms", []string{"user", "password", "to"}}, {"pagerduty", []string{"token"}}, {"opsgenie", []string{"token"}}, {"victorops", []string{"token", "to"}}, {"pagertree", []string{"url"}},
+	{"alertmanager", []string{"url"}}, {"matrixhookshot", []string{"url"}}, {"dingtalk", []string{"token"}}, {"workwechat", []string{"token"}}, {"lark", []string{"token"}}, {"webex", []string{"token"}},
+	{"chatwork", []string{"token", "to"}}, {"shoutrrr", []string{"url"}}, {"debug", nil},
 }
 
 // ChannelTypes returns the types that a channel can have.

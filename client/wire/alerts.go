@@ -83,9 +83,9 @@ type AlertList struct {
 
 // AlertAct is what somebody does with an alert.
 type AlertAct struct {
-	By     string `json:"by,omitempty" doc:"Who; the token's name by default"`
-	Reason string `json:"reason,omitempty"`
-	For    string `json:"for,omitempty" doc:"How long, such as 2h: of acknowledging, until the ladder goes on; of silencing, until somebody is told again"`
+	By     string `json:"by,omitempty" maxLength:"200" doc:"Who; the token's name by default"`
+	Reason string `json:"reason,omitempty" maxLength:"1000"`
+	For    string `json:"for,omitempty" maxLength:"40" doc:"How long, such as 2h: of acknowledging, until the ladder goes on; of silencing, until somebody is told again"`
 }
 
 // AlertRule is a rule and how its evaluation goes.
@@ -97,7 +97,7 @@ type AlertRule struct {
 	RunEvery    int64      `json:"run_every_ms"`
 	EvaluatedAt *time.Time `json:"evaluated_at,omitempty" doc:"When it was last evaluated, by a clock"`
 	Window      *time.Time `json:"window_end,omitempty" doc:"Up to where events have been read"`
-	Lag         int64      `json:"lag_ms" doc:"How far the end of its windows is behind where it should be"`
+	Lag         int64      `json:"lag_ms" doc:"For how long its next window has been due: how far it is behind"`
 	Hits        int64      `json:"hits" doc:"Events of the last window"`
 	Matches     int64      `json:"matches"`
 	Took        int64      `json:"took_ms"`
@@ -125,4 +125,18 @@ type AlertSilence struct {
 	Until  time.Time `json:"until"`
 	By     string    `json:"by,omitempty"`
 	Reason string    `json:"reason,omitempty"`
+}
+
+// AlertSilences are the silences of rules that are not over.
+type AlertSilences struct {
+	Silences []AlertSilence `json:"silences"`
+}
+
+// NewAlertSilence asks for a silence of rules.
+type NewAlertSilence struct {
+	Rule   string `json:"rule" minLength:"1" maxLength:"400" doc:"The name of a rule, * for any part of it"`
+	Key    string `json:"key,omitempty" maxLength:"2000" doc:"The key of an alert, * for any part of it; empty: each"`
+	For    string `json:"for" minLength:"1" maxLength:"40" doc:"How long, such as 2h"`
+	By     string `json:"by,omitempty" maxLength:"200" doc:"Who; the token's name by default"`
+	Reason string `json:"reason,omitempty" maxLength:"1000"`
 }

@@ -44,9 +44,13 @@ func (s *Store) List(ctx context.Context, f Filter) ([]wire.Alert, string, error
 		p, n, ok := strings.Cut(f.After, ".")
 		at, err := strconv.Atoi(n)
 		if !ok || err != nil || at < 0 || p != "o" && p != "c" {
-			return nil, "", fmt.Errorf("%q is no cursor", f.After)
+			return nil, "", fmt.Errorf("%q %w", f.After, ErrCursor)
 		}
 		part, offset = p, at
+	}
+	over := len(f.States) == 0 || slices.Contains(f.States, wire.AlertResolved)
+	if part == "o" && over && len(f.States) == 1 {
+		part, offset = "c", 0
 	}
 	var out []wire.Alert
 	for {
@@ -73,12 +77,37 @@ func (s *Store) List(ctx context.Context, f Filter) ([]wire.Alert, string, error
 		}
 		switch {
 		case len(ids) == limit:
-		case part == "o":
+		case part == "o" && over:
 			part, offset = "c", 0
 		default:
 			return out, "", nil
 		}
 	}
+}
+
+// Counts returns how many alerts are not over, by state. It has each of the states.
+func (s *Store) Counts(ctx context.Context) (map[string]int64, error) {
+	out := map[string]int64{wire.AlertOpen: 0, wire.AlertAcknowledged: 0, wire.AlertSilenced: 0}
+	ids, err := s.rdb.ZRange(ctx, openKey, 0, -1).Result()
+	if err != nil || len(ids) == 0 {
+		return out, wrap(err, "count alerts")
+	}
+	cmds := make([]*redis.StringCmd, len(ids))
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			cmds[i] = p.HGet(ctx, alertKey(id), "state")
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return out, wrap(err, "count alerts")
+	}
+	for _, c := range cmds {
+		if _, counted := out[c.Val()]; counted { // else it has just ended
+			out[c.Val()]++
+		}
+	}
+	return out, nil
 }
 
 // Acknowledge notes that somebody takes an alert: its ladder stops, for that long or, with 0, for good. Taken again, it is theirs.

@@ -51,6 +51,8 @@ var (
 	ErrResolved = errors.New("the alert is over")
 	// ErrLinkUsed: the link has been used, or was never made.
 	ErrLinkUsed = errors.New("the link was used before")
+	// ErrCursor: a cursor of a list is none that a list gave.
+	ErrCursor = errors.New("is no cursor of a list of alerts")
 	// errChanged: what a change was made of has changed; it is made anew.
 	errChanged = errors.New("an alert has changed meanwhile")
 )
@@ -177,6 +179,7 @@ func (s *Store) keep(c *change, k *Kept, was int64, sends []send, now time.Time)
 	key := alertKey(k.ID)
 	c.check(key, was)
 	c.hash(key, k.Version, body)
+	c.hset(key, "state", k.State)
 	current := k.Rule + "\x00" + k.Key
 	switch {
 	case k.State == wire.AlertResolved:

@@ -33,7 +33,7 @@ const (
 // after its rule was removed.
 func stateKey(rule string) string { return prefix + "state:" + rule }
 
-// alertKey: hash. v counts the writes, body is the alert as json.
+// alertKey: hash. v counts the writes, body is the alert as json, state is the one in it.
 func alertKey(id string) string { return prefix + "a:" + id }
 
 // dueKey: sorted set, id of a message to a channel -> when it is to be sent, ms; under a lease, when that ends.

@@ -253,3 +253,51 @@ func clip(s string, most int) string {
 	const cut = " …"
 	return strings.ToValidUTF8(s[:most-len(cut)], "") + cut
 }
+
+// life is an alert under change.
+type life struct {
+	k     *Kept
+	was   int64
+	sends []send
+	done  bool
+}
+
+// move moves alerts by what an evaluation gave. at are those of the rule that are not over, by key; silences those of rules that hold
+// for it. It returns the ones that have changed, in their order.
+func (e Evaluated) move(at map[string]*life, silences []wire.AlertSilence) []*life {
+	var order []string
+	for _, f := range e.Alerts {
+		l := at[f.Key]
+		if l == nil {
+			l = &life{k: open(e.Rule, f)}
+			for _, x := range silences {
+				if x.Until.After(e.Now) && like(x.Key, f.Key) {
+					l.k.silence(x.By, x.Reason, x.Until)
+				}
+			}
+			at[f.Key] = l
+		} else {
+			l.sends = append(l.sends, l.k.again(f)...)
+		}
+		order = append(order, f.Key)
+	}
+	for _, key := range e.Resolved {
+		if l := at[key]; l != nil && l.k.State != wire.AlertResolved {
+			l.sends = append(l.sends, l.k.resolve(e.Now, byRule, "the rule matches no more")...)
+			order = append(order, key)
+		}
+	}
+	var out []*life
+	for _, key := range order {
+		l := at[key]
+		if l.done {
+			continue
+		}
+		l.done = true
+		if l.k.State != wire.AlertResolved {
+			l.sends = append(l.k.advance(e.Now), l.sends...)
+		}
+		out = append(out, l)
+	}
+	return out
+}

@@ -319,50 +319,12 @@ func (s *Store) alerts(ctx context.Context, c *change, e Evaluated, silences []w
 			at[k.Key] = &life{k: k, was: k.Version}
 		}
 	}
-	order := []string{}
-	for _, f := range e.Alerts {
-		l := at[f.Key]
-		if l == nil {
-			l = &life{k: open(e.Rule, f)}
-			for _, x := range silences {
-				if x.Until.After(e.Now) && like(x.Key, f.Key) {
-					l.k.silence(x.By, x.Reason, x.Until)
-				}
-			}
-			at[f.Key] = l
-		} else {
-			l.sends = append(l.sends, l.k.again(f)...)
-		}
-		order = append(order, f.Key)
-	}
-	for _, key := range e.Resolved {
-		if l := at[key]; l != nil && l.k.State != wire.AlertResolved {
-			l.sends = append(l.sends, l.k.resolve(e.Now, byRule, "the rule matches no more")...)
-			order = append(order, key)
-		}
-	}
-	for _, key := range order {
-		l := at[key]
-		if l.done {
-			continue
-		}
-		l.done = true
-		if l.k.State != wire.AlertResolved {
-			l.sends = append(l.k.advance(e.Now), l.sends...)
-		}
+	for _, l := range e.move(at, silences) {
 		if err := s.keep(c, l.k, l.was, l.sends, e.Now); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// life is an alert under change.
-type life struct {
-	k     *Kept
-	was   int64
-	sends []send
-	done  bool
 }
 
 // Failed notes that a rule could not be evaluated. Its state stays what it was; was is its version.

@@ -40,7 +40,9 @@ type Options struct {
 	RequestsPerSecond int
 	// Allow says why a job may not use the connections that its spec names. stranger is a caller who sees single tenants alone. nil
 	// allows everything.
-	Allow   func(job tasks.Job, stranger bool) error
+	Allow func(job tasks.Job, stranger bool) error
+	// Alerts is what there is of alerts; nil is none.
+	Alerts  *Alerts
 	Metrics http.Handler // answers /metrics; nil means that there is none
 	Log     *slog.Logger // nil means slog.Default()
 	// Telemetry takes spans and counts of requests; nil means none.
@@ -66,6 +68,7 @@ type API struct {
 	tokens    tokenCache
 	callers   pace // by token
 	strangers pace // by address
+	links     pace // by address
 	trail     trail
 	queued    *queue.Sender
 }
@@ -111,6 +114,7 @@ func New(o Options) *API {
 	a.fenceRoutes()
 	a.scheduleRoutes()
 	a.webhookRoutes()
+	a.alertRoutes()
 	a.limitRoutes()
 	a.accessRoutes()
 	a.healthRoutes()

@@ -22,7 +22,10 @@ func (a *API) Fleet(ctx context.Context) (telemetry.Fleet, error) {
 	if f.Schedules, err = a.fleetSchedules(ctx); err != nil {
 		return f, err
 	}
-	f.Jobs, err = a.fleetJobs(ctx)
+	if f.Jobs, err = a.fleetJobs(ctx); err != nil {
+		return f, err
+	}
+	err = a.fleetAlerts(ctx, &f)
 	return f, err
 }
 

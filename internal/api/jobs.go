@@ -196,6 +196,9 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	if err := a.allowed(ctx, "body.spec", tasks.Job{Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes()}); err != nil {
 		return tasks.Job{}, err
 	}
+	if err := mayTick(p, s.Kind); err != nil {
+		return tasks.Job{}, err
+	}
 	if err := approve(ctx, &s); err != nil {
 		return tasks.Job{}, err
 	}

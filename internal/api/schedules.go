@@ -150,6 +150,9 @@ func (a *API) putSchedule(ctx context.Context, in *putInput) (*scheduleOutput, e
 	if old, err := a.store.Schedule(ctx, in.ID); err == nil && !p.sees(old.Job.Tenant) || !p.sees(d.Job.Tenant) {
 		return nil, refused(http.StatusForbidden, "name one of "+list(p.Tenants), "the token %q may not keep this schedule for the tenant %q", p.Name, d.Job.Tenant)
 	}
+	if err := mayTick(p, d.Job.Kind); err != nil {
+		return nil, problem(err)
+	}
 	if err := a.allowed(ctx, "body.job.spec", tasks.Job{Kind: d.Job.Kind, Tenant: d.Job.Tenant, Spec: d.Job.Spec}); err != nil {
 		return nil, problem(err)
 	}

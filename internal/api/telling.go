@@ -46,7 +46,7 @@ func (a *API) served(r *http.Request, span trace.Span, route string, code int, t
 	}
 	ctx := r.Context()
 	a.o.Telemetry.Metrics.HTTPRequest(ctx, route, r.Method, code, took)
-	a.log.DebugContext(ctx, "request", "request_id", requestID(ctx), "method", r.Method, "path", r.URL.Path, "status", code, "took", took)
+	a.log.DebugContext(ctx, "request", "request_id", requestID(ctx), "method", r.Method, "path", loggedPath(r), "status", code, "took", took)
 	if span.IsRecording() {
 		span.SetAttributes(attribute.Int("http.response.status_code", code))
 		if code >= http.StatusInternalServerError {

@@ -6,13 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// chatOptions are those of the chats that take Slack's form.
-var chatOptions = []string{"icon_emoji", "icon_url"}
+// The options of chats. What a rule, or the configuration, says in them is written as it is: a mention in it is meant.
+var (
+	roomOptions       = []string{"icon_emoji", "icon_url"}
+	lookOptions       = []string{"title_link", "footer", "footer_icon", "image_url", "thumb_url", "author_name", "author_link", "author_icon", "pretext"}
+	mattermostOptions = slices.Concat(roomOptions, lookOptions, []string{"title", "color", "fields"})
+	slackOptions      = append(slices.Clone(mattermostOptions), "text")
+	rocketchatOptions = append(slices.Clone(roomOptions), "text", "color", "fields")
+	discordOptions    = []string{"icon_url", "emoji_title", "color", "footer", "footer_icon"}
+	googleChatOptions = []string{"format", "title", "subtitle", "image", "link"}
+	adaptiveOptions   = []string{"title", "title_size", "text_size", "full_width", "facts"}
+	cardOptions       = []string{"summary", "color", "fixed_width", "facts"}
+)
 
 // chat is a room that is reached by an address of its own: an incoming webhook. No such chat knows a message again.
 type chat struct {
@@ -31,10 +42,21 @@ func openChat(body func(Spec, Message) any) func(Spec) (Channel, error) {
 		if len(s.To) > 1 {
 			return nil, errors.New("to: an address leads into one room; make a channel for each")
 		}
-		for option := range s.Options {
-			if _, err := s.text(option); err != nil {
+		if err := s.textOptions("fields", "facts", "full_width", "fixed_width"); err != nil {
+			return nil, err
+		}
+		for _, option := range []string{"fields", "facts"} {
+			if _, err := s.facts(option); err != nil {
 				return nil, err
 			}
+		}
+		for _, option := range []string{"full_width", "fixed_width"} {
+			if _, err := s.flag(option, false); err != nil {
+				return nil, err
+			}
+		}
+		if format, _ := s.text("format"); format != "" && format != "basic" && format != "card" {
+			return nil, errors.New("the option format is basic or card")
 		}
 		return &chat{newPoster(s), u.String(), s, body}, nil
 	}
@@ -87,7 +109,27 @@ func slackBody(s Spec, m Message) any {
 	text := m.withLinks(slackText.Replace(shorten(m.Text, 3000)), 8000, func(l link) string { return "<" + l.address + "|" + l.word + ">" })
 	a := object{"title": slackText.Replace(cut(m.Subject, 300)), "text": text, "color": severityColor(m), "fallback": slackText.Replace(cut(m.Subject, 300)), "mrkdwn_in": []string{}}
 	put(a, "title_link", m.ViewURL)
+	s.dress(a, m, slackText)
 	return s.room(object{"attachments": []object{a}, "unfurl_links": false, "unfurl_media": false})
+}
+
+// dress adds to an attachment what options say of its looks. plain takes the meaning out of what comes from an event.
+func (s Spec) dress(a object, m Message, plain *strings.Replacer) {
+	for _, option := range append([]string{"title"}, lookOptions...) {
+		text, _ := s.text(option) // checked when it was opened, as all of them
+		put(a, option, text)
+	}
+	if m.Event != Resolved && m.Event != Acknowledged {
+		color, _ := s.text("color")
+		put(a, "color", color)
+	}
+	var fields []object
+	for _, f := range s.factsOf("fields", m.first(), false) {
+		fields = append(fields, object{"title": f.title, "value": plain.Replace(f.value), "short": f.short})
+	}
+	if fields != nil {
+		a["fields"] = fields
+	}
 }
 
 // room adds who speaks, and where, to a message in Slack's form.
@@ -96,7 +138,9 @@ func (s Spec) room(o object) object {
 		put(o, "channel", s.To[0])
 	}
 	put(o, "username", s.From)
-	for _, option := range chatOptions {
+	text, _ := s.text("text")
+	put(o, "text", text)
+	for _, option := range roomOptions {
 		text, _ := s.text(option) // checked when it was opened
 		put(o, option, text)
 	}
@@ -112,12 +156,14 @@ func mattermostBody(s Spec, m Message) any {
 	text := mentions.Replace(m.withLinks(m.Text, 7000, markdownLink))
 	a := object{"title": mentions.Replace(cut(m.Subject, 300)), "text": text, "color": severityColor(m), "fallback": mentions.Replace(cut(m.Subject, 300))}
 	put(a, "title_link", m.ViewURL)
+	s.dress(a, m, mentions)
 	return s.room(object{"attachments": []object{a}})
 }
 
 func rocketchatBody(s Spec, m Message) any {
 	a := object{"title": mentions.Replace(cut(m.Subject, 300)), "text": mentions.Replace(m.withLinks(m.Text, 4500, markdownLink)), "color": severityColor(m)}
 	put(a, "title_link", m.ViewURL)
+	s.dress(a, m, mentions)
 	o := s.room(object{"attachments": []object{a}})
 	for slack, rocket := range map[string]string{"username": "alias", "icon_emoji": "emoji", "icon_url": "avatar"} {
 		if v, ok := o[slack]; ok {
@@ -129,11 +175,26 @@ func rocketchatBody(s Spec, m Message) any {
 }
 
 func discordBody(s Spec, m Message) any {
-	color, _ := strconv.ParseInt(severityColor(m)[1:], 16, 64)
-	e := object{"title": cut(m.Subject, 250), "description": m.withLinks(m.Text, 4000, markdownLink), "color": color}
+	hex := severityColor(m)[1:]
+	color, _ := strconv.ParseInt(hex, 16, 64)
+	if own, _ := s.text("color"); own != "" && m.Event != Resolved && m.Event != Acknowledged {
+		if n, err := strconv.ParseInt(own, 0, 32); err == nil {
+			color = n
+		}
+	}
+	emoji, _ := s.text("emoji_title")
+	e := object{"title": cut(strings.TrimLeft(emoji+" "+m.Subject, " "), 250), "description": m.withLinks(m.Text, 4000, markdownLink), "color": color}
 	put(e, "url", m.ViewURL)
 	if !m.At.IsZero() {
 		e["timestamp"] = m.At.UTC().Format(time.RFC3339)
+	}
+	below := object{}
+	for option, name := range map[string]string{"footer": "text", "footer_icon": "icon_url"} {
+		text, _ := s.text(option)
+		put(below, name, text)
+	}
+	if below["text"] != nil { // an icon alone is refused
+		e["footer"] = below
 	}
 	o := object{"embeds": []object{e}, "allowed_mentions": object{"parse": []string{}}}
 	put(o, "username", s.From)
@@ -142,49 +203,35 @@ func discordBody(s Spec, m Message) any {
 	return o
 }
 
-func googleChatBody(_ Spec, m Message) any {
+func googleChatBody(s Spec, m Message) any {
+	if format, _ := s.text("format"); format == "card" {
+		return googleCard(s, m)
+	}
 	text := "*" + strings.ReplaceAll(cut(m.Subject, 300), "*", "·") + "*\n" + angles.Replace(m.Text)
 	return object{"text": m.withLinks(text, 4000, func(l link) string { return "<" + l.address + "|" + l.word + ">" })}
 }
 
+// googleCard is the form of messages with a header and buttons.
+func googleCard(s Spec, m Message) any {
+	header := object{"title": cut(angles.Replace(m.Subject), 200)}
+	for option, name := range map[string]string{"title": "title", "subtitle": "subtitle", "image": "imageUrl"} {
+		text, _ := s.text(option)
+		put(header, name, text)
+	}
+	widgets := []object{{"textParagraph": object{"text": shorten(strings.ReplaceAll(angles.Replace(m.Text), "\n", "<br>"), 10_000)}}}
+	links := m.links()
+	if own, _ := s.text("link"); own != "" {
+		links = append(links, link{"Open", own})
+	}
+	var buttons []object
+	for _, l := range links {
+		buttons = append(buttons, object{"text": l.word, "onClick": object{"openLink": object{"url": l.address}}})
+	}
+	if buttons != nil {
+		widgets = append(widgets, object{"buttonList": object{"buttons": buttons}})
+	}
+	return object{"cardsV2": []object{{"cardId": "alert", "card": object{"header": header, "sections": []object{{"widgets": widgets}}}}}}
+}
+
 // angles keeps <users/all> of a log line from being a mention in Google Chat, which knows no escape.
 var angles = strings.NewReplacer("<", "‹", ">", "›")
-
-// adaptiveBody is for the workflows that have taken the place of the webhooks of Teams.
-func adaptiveBody(_ Spec, m Message) any {
-	color := map[string]string{"critical": "attention", "error": "attention", "warning": "warning"}[m.Severity]
-	if m.Event == Resolved {
-		color = "good"
-	}
-	title := object{"type": "TextBlock", "text": plainMarkdown(cut(m.Subject, 300)), "weight": "bolder", "size": "medium", "wrap": true}
-	put(title, "color", color)
-	content := object{"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
-		"body": []object{title, {"type": "TextBlock", "text": plainMarkdown(shorten(strings.TrimRight(m.Text, "\n"), 15_000)), "wrap": true, "fontType": "monospace"}}}
-	var actions []object
-	for _, l := range m.links() {
-		actions = append(actions, object{"type": "Action.OpenUrl", "title": l.word, "url": l.address})
-	}
-	if actions != nil {
-		content["actions"] = actions
-	}
-	return object{"type": "message", "attachments": []object{{"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": nil, "content": content}}}
-}
-
-// plainMarkdown keeps line breaks and characters of a text as they are where Markdown is read.
-func plainMarkdown(text string) string {
-	return strings.NewReplacer("\n", "\n\n", "*", `\*`, "_", `\_`, "[", `\[`, "`", "\\`", "#", `\#`).Replace(text)
-}
-
-// cardBody is for the old webhooks of Teams.
-func cardBody(_ Spec, m Message) any {
-	o := object{"@type": "MessageCard", "@context": "http://schema.org/extensions", "summary": cut(m.Subject, 300), "title": cut(m.Subject, 300),
-		"themeColor": severityColor(m)[1:], "text": plainMarkdown(shorten(strings.TrimRight(m.Text, "\n"), 15_000))}
-	var actions []object
-	for _, l := range m.links() {
-		actions = append(actions, object{"@type": "OpenUri", "name": l.word, "targets": []object{{"os": "default", "uri": l.address}}})
-	}
-	if actions != nil {
-		o["potentialAction"] = actions
-	}
-	return o
-}

@@ -24,7 +24,7 @@ func TestAnAlertListOfElastAlertBecomesChannels(t *testing.T) {
 		want    string // of each: type, url, token, user, password, from, to
 	}{
 		{"debug", `{}`, "debug"},
-		{"slack", `{"slack_webhook_url": ["https://a.io/1", "https://b.io/2"], "slack_channel_override": ["#x", "#y"], "slack_username_override": "bot", "slack_emoji_override": ":x:", "slack_timeout": 5}`,
+		{"slack", `{"slack_webhook_url": ["https://a.io/1", "https://b.io/2"], "slack_channel_override": ["#x", "#y"], "slack_username_override": "bot", "slack_emoji_override": ":x:"}`,
 			"slack https://a.io/1 bot #x|slack https://a.io/1 bot #y|slack https://b.io/2 bot #x|slack https://b.io/2 bot #y"},
 		{"email", `{"email": ["a@b.c", "d@e.f"], "smtp_host": "mail.io", "smtp_port": 465, "smtp_ssl": true, "smtp_auth_file": "smtp.yaml", "from_addr": "x@y.z", "cc": ["c@c.c"], "email_format": "html"}`,
 			"email smtps://mail.io:465 me secret x@y.z a@b.c d@e.f"},
@@ -66,12 +66,12 @@ func TestAnAlertListOfElastAlertBecomesChannels(t *testing.T) {
 		alerter string
 		options map[string]any
 	}{
-		"the alerter jira is not supported; there are debug, discord,": {"jira", nil},
-		"slack_msg_color is not supported":                             {"slack", map[string]any{"slack_webhook_url": "https://a.io", "slack_msg_color": "good"}},
-		"slack needs url":                                              {"slack", nil},
-		"smtp_auth_file: not there":                                    {"email", map[string]any{"email": "a@b.c", "smtp_auth_file": "gone.yaml"}},
-		"email: want texts":                                            {"email", map[string]any{"email": []any{map[string]any{}}}},
-		"pagerduty_api_version: want v2":                               {"pagerduty", map[string]any{"pagerduty_service_key": "k", "pagerduty_api_version": "v1"}},
+		"the alerter jira is not supported; there are alertmanager, chatwork,": {"jira", nil},
+		"slack_mesg_color is not supported":                                    {"slack", map[string]any{"slack_webhook_url": "https://a.io", "slack_mesg_color": "good"}},
+		"slack needs url":                                                      {"slack", nil},
+		"smtp_auth_file: not there":                                            {"email", map[string]any{"email": "a@b.c", "smtp_auth_file": "gone.yaml"}},
+		"email: want texts":                                                    {"email", map[string]any{"email": []any{map[string]any{}}}},
+		"the option event is trigger, resolve or acknowledge":                  {"pagerduty", map[string]any{"pagerduty_service_key": "k", "pagerduty_event_type": "x"}},
 	} {
 		if _, err := notify.FromAlerter(c.alerter, c.options, read); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

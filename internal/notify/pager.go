@@ -2,8 +2,10 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -12,33 +14,42 @@ const (
 	opsgenieService  = "https://api.opsgenie.com"
 )
 
-// pagerDuty triggers, acknowledges and resolves incidents by Events API v2. An incident is known by the alert's id.
+// pagerDuty triggers, acknowledges and resolves incidents by Events API v2. An incident is known by the alert's id, or by the option
+// incident_key.
 type pagerDuty struct {
 	*poster
 	address string
-	token   string
+	spec    Spec
 	client  string // the name of the sender
-	options map[string]string
+	info    bool   // the text is among the details
 }
+
+// pagerDutyTexts are parts of an event, each with fields of the match that its option with _args names.
+var pagerDutyTexts = []string{"source", "component", "group", "class"}
+
+var pagerDutyOptions = []string{"client", "source", "component", "group", "class", "source_args", "component_args", "group_args", "class_args", "incident_key", "incident_key_args", "event", "severity",
+	"details", "info"}
 
 func openPagerDuty(s Spec) (Channel, error) {
 	u, err := s.web(pagerDutyService)
 	if err != nil {
 		return nil, err
 	}
-	p := &pagerDuty{poster: newPoster(s), address: u.JoinPath("v2", "enqueue").String(), token: s.Token, client: "stint", options: map[string]string{}}
-	if client, err := s.text("client"); err != nil {
+	if err := s.textOptions("details", "info"); err != nil {
 		return nil, err
-	} else if client != "" {
-		p.client = client
 	}
-	for option := range s.Options {
-		if option == "client" {
-			continue
-		}
-		if p.options[option], err = s.text(option); err != nil {
-			return nil, err
-		}
+	if _, err := s.object("details"); err != nil {
+		return nil, err
+	}
+	if event, _ := s.text("event"); event != "" && event != "trigger" && event != "resolve" && event != "acknowledge" {
+		return nil, errors.New("the option event is trigger, resolve or acknowledge")
+	}
+	p := &pagerDuty{poster: newPoster(s), address: u.JoinPath("v2", "enqueue").String(), spec: s, client: "stint"}
+	if p.info, err = s.flag("info", true); err != nil {
+		return nil, err
+	}
+	if client, _ := s.text("client"); client != "" {
+		p.client = client
 	}
 	return p, nil
 }
@@ -48,32 +59,66 @@ func (p *pagerDuty) Keyed() bool { return true }
 
 // Send sends an event. The incident's details are those of the event that opened it.
 func (p *pagerDuty) Send(ctx context.Context, m Message) error {
-	o := object{"routing_key": p.token, "dedup_key": cut(m.Alert, 255), "event_action": "trigger"}
-	switch m.Event {
-	case Acknowledged:
-		o["event_action"] = "acknowledge"
-	case Resolved:
-		o["event_action"] = "resolve"
-	default:
-		payload := object{"summary": cut(orRule(m), 1024), "source": "stint", "severity": pagerSeverity(m), "custom_details": details(m)}
-		if !m.At.IsZero() {
-			payload["timestamp"] = m.At.UTC().Format(time.RFC3339Nano)
-		}
-		for option, value := range p.options {
-			put(payload, option, value)
-		}
-		o["payload"], o["client"] = payload, p.client
-		put(o, "client_url", m.ViewURL)
-		var links []object
-		for _, l := range m.links() {
-			links = append(links, object{"href": l.address, "text": l.word})
-		}
-		if links != nil {
-			o["links"] = links
-		}
+	key := p.spec.filled("incident_key", m.first())
+	if key == "" {
+		key = m.Alert
+	}
+	action, _ := p.spec.text("event") // checked when it was opened, as all options
+	switch {
+	case m.Event == Acknowledged:
+		action = "acknowledge"
+	case m.Event == Resolved:
+		action = "resolve"
+	case action == "":
+		action = "trigger"
+	}
+	o := object{"routing_key": p.spec.Token, "dedup_key": cut(key, 255), "event_action": action}
+	if action == "trigger" {
+		p.trigger(o, m)
 	}
 	_, err := p.postJSON(ctx, p.address, nil, o)
 	return err
+}
+
+// trigger adds what an incident is opened with.
+func (p *pagerDuty) trigger(o object, m Message) {
+	payload := object{"summary": cut(orRule(m), 1024), "source": "stint", "severity": pagerSeverity(m), "custom_details": p.details(m)}
+	if !m.At.IsZero() {
+		payload["timestamp"] = m.At.UTC().Format(time.RFC3339Nano)
+	}
+	for _, option := range pagerDutyTexts {
+		put(payload, option, p.spec.filled(option, m.first()))
+	}
+	severity, _ := p.spec.text("severity")
+	put(payload, "severity", severity)
+	o["payload"], o["client"] = payload, p.client
+	put(o, "client_url", m.ViewURL)
+	var links []object
+	for _, l := range m.links() {
+		links = append(links, object{"href": l.address, "text": l.word})
+	}
+	if links != nil {
+		o["links"] = links
+	}
+}
+
+// details are those of a message, and the fields of the match that the option names; one that is no field stands for itself.
+func (p *pagerDuty) details(m Message) object {
+	out := object{}
+	for name, v := range details(m) {
+		out[name] = v
+	}
+	if !p.info {
+		delete(out, "text")
+	}
+	own, _ := p.spec.object("details")
+	for name, field := range own {
+		out[name] = textOf(field)
+		if v := p.spec.look(m.first(), textOf(field)); v != nil {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // orRule is the subject; a pager refuses an empty one.
@@ -101,33 +146,30 @@ func details(m Message) map[string]string {
 	return d
 }
 
-// opsgenie opens, acknowledges and closes alerts by the Alert API. One is known by the alert's id, as its alias.
+// opsgenie opens, acknowledges and closes alerts by the Alert API. One is known by the alert's id, as its alias, or by the option alias.
 type opsgenie struct {
 	*poster
-	base        *url.URL
-	token       string
-	tags, teams []string
-	source      string
+	base *url.URL
+	spec Spec
 }
+
+var opsgenieOptions = []string{"tags", "teams", "teams_args", "default_teams", "recipients", "recipients_args", "default_recipients", "source", "user", "message", "description", "alias", "entity",
+	"priority", "subject", "subject_args", "details"}
 
 func openOpsgenie(s Spec) (Channel, error) {
 	u, err := s.web(opsgenieService)
 	if err != nil {
 		return nil, err
 	}
-	o := &opsgenie{poster: newPoster(s), base: u, token: s.Token, source: "stint"}
-	if o.tags, err = s.texts("tags"); err != nil {
+	if err := s.textOptions("details", "teams_args", "recipients_args"); err != nil {
 		return nil, err
 	}
-	if o.teams, err = s.texts("teams"); err != nil {
-		return nil, err
+	for _, option := range []string{"details", "teams_args", "recipients_args"} {
+		if _, err := s.object(option); err != nil {
+			return nil, err
+		}
 	}
-	if source, err := s.text("source"); err != nil {
-		return nil, err
-	} else if source != "" {
-		o.source = source
-	}
-	return o, nil
+	return &opsgenie{newPoster(s), u, s}, nil
 }
 
 // Keyed is true: as long as an alert is open, another with its alias counts up the first.
@@ -135,30 +177,70 @@ func (o *opsgenie) Keyed() bool { return true }
 
 // Send asks for what the event means.
 func (o *opsgenie) Send(ctx context.Context, m Message) error {
-	alias := cut(m.Alert, 512)
-	header := http.Header{"Authorization": {"GenieKey " + o.token}}
+	match := m.first()
+	or := func(option, otherwise string) string {
+		if text := o.spec.named(option, match); text != "" {
+			return text
+		}
+		return otherwise
+	}
+	alias := cut(or("alias", m.Alert), 512)
+	header := http.Header{"Authorization": {"GenieKey " + o.spec.Token}}
 	action := map[string]string{Acknowledged: "acknowledge", Resolved: "close"}[m.Event]
 	if action != "" {
 		u := o.base.JoinPath("v2", "alerts", url.PathEscape(alias), action)
 		u.RawQuery = "identifierType=alias"
-		_, err := o.postJSON(ctx, u.String(), header, object{"source": o.source, "user": "stint", "note": cut(m.Subject, 1000)})
+		_, err := o.postJSON(ctx, u.String(), header, object{"source": or("source", "stint"), "user": or("user", "stint"), "note": cut(m.Subject, 1000)})
 		return err
 	}
-	body := object{"message": cut(orRule(m), 130), "alias": alias, "source": o.source, "entity": cut(m.Rule, 512), "priority": priority(m), "details": details(m),
-		"description": m.withLinks(m.Subject+"\n\n"+m.Text, 15_000, plainLink)}
-	if len(o.tags) > 0 {
-		body["tags"] = o.tags
+	subject := orRule(m)
+	if own := o.spec.filled("subject", match); own != "" {
+		subject = own
+	}
+	body := object{"message": cut(or("message", subject), 130), "alias": alias, "source": or("source", "stint"), "entity": cut(or("entity", m.Rule), 512), "priority": priority(m),
+		"details": o.details(m), "description": m.withLinks(or("description", m.Subject+"\n\n"+m.Text), 15_000, plainLink)}
+	put(body, "user", o.spec.named("user", match))
+	if own := o.spec.named("priority", match); slices.Contains(priorities, own) {
+		body["priority"] = own
+	}
+	tags, _ := o.spec.texts("tags")
+	for i := range tags {
+		tags[i] = cut(named(tags[i], match), 50)
+	}
+	if len(tags) > 0 {
+		body["tags"] = tags
 	}
 	var responders []object
-	for _, t := range o.teams {
+	for _, t := range o.spec.responders("teams", match) {
 		responders = append(responders, object{"name": t, "type": "team"})
+	}
+	for _, r := range o.spec.responders("recipients", match) {
+		responders = append(responders, object{"username": r, "type": "user"})
 	}
 	if responders != nil {
 		body["responders"] = responders
 	}
-	delete(body["details"].(map[string]string), "text") // it is the description
 	_, err := o.postJSON(ctx, o.base.JoinPath("v2", "alerts").String(), header, body)
 	return err
+}
+
+// priorities are those that Opsgenie has.
+var priorities = []string{"P1", "P2", "P3", "P4", "P5"}
+
+// details are those of a message without its text, which is the description, and those of the option: a value, or {field: NAME}.
+func (o *opsgenie) details(m Message) map[string]string {
+	out := details(m)
+	delete(out, "text")
+	own, _ := o.spec.object("details")
+	for name, v := range own {
+		field, isField := v.(map[string]any)
+		if !isField {
+			out[name] = textOf(v)
+		} else if x := o.spec.look(m.first(), textOf(field["field"])); x != nil {
+			out[name] = cut(textOf(x), 1000)
+		}
+	}
+	return out
 }
 
 func priority(m Message) string {

@@ -15,7 +15,7 @@ import (
 // logs.
 type Spec struct {
 	Name string
-	// Type is one of Types.
+	// Type is one of Types, or, of rules alone, post or post2.
 	Type string
 	// URL is where it sends to. Types with a public service of their own have a default.
 	URL string
@@ -36,6 +36,8 @@ type Spec struct {
 	Roots *x509.CertPool
 	// Options are the type's own. One that it does not know is an error.
 	Options map[string]any
+	// Known are names that stand for something where a match has no such field: options of a rule, and its name. Nil is none.
+	Known map[string]any
 	// Timeout is how long a receiver may take to answer; 0 is 15 s.
 	Timeout time.Duration
 	// Log is where debug writes; nil is the default logger.
@@ -51,25 +53,41 @@ type kind struct {
 
 var kinds = map[string]kind{
 	"webhook":           {openWebhook, []string{"url"}, []string{"headers"}},
-	"slack":             {openChat(slackBody), []string{"url"}, chatOptions},
-	"mattermost":        {openChat(mattermostBody), []string{"url"}, chatOptions},
-	"rocketchat":        {openChat(rocketchatBody), []string{"url"}, chatOptions},
-	"discord":           {openChat(discordBody), []string{"url"}, []string{"icon_url"}},
-	"googlechat":        {openChat(googleChatBody), []string{"url"}, nil},
-	"teams":             {openChat(adaptiveBody), []string{"url"}, nil},
-	"ms_power_automate": {openChat(adaptiveBody), []string{"url"}, nil},
-	"ms_teams":          {openChat(cardBody), []string{"url"}, nil},
-	"telegram":          {openTelegram, []string{"token", "to"}, []string{"thread"}},
+	"slack":             {openChat(slackBody), []string{"url"}, slackOptions},
+	"mattermost":        {openChat(mattermostBody), []string{"url"}, mattermostOptions},
+	"rocketchat":        {openChat(rocketchatBody), []string{"url"}, rocketchatOptions},
+	"discord":           {openChat(discordBody), []string{"url"}, discordOptions},
+	"googlechat":        {openChat(googleChatBody), []string{"url"}, googleChatOptions},
+	"teams":             {openChat(adaptiveBody), []string{"url"}, adaptiveOptions},
+	"ms_power_automate": {openChat(adaptiveBody), []string{"url"}, adaptiveOptions},
+	"ms_teams":          {openChat(cardBody), []string{"url"}, cardOptions},
+	"telegram":          {openTelegram, []string{"token", "to"}, []string{"thread", "parse_mode"}},
 	"email":             {openMail, []string{"url", "from", "to"}, []string{"cc", "bcc", "reply_to", "hello", "format"}},
 	"sms":               {openSMS, []string{"user", "password", "to"}, []string{"account", "segments", "service"}},
-	"pagerduty":         {openPagerDuty, []string{"token"}, []string{"client", "source", "component", "group", "class"}},
-	"opsgenie":          {openOpsgenie, []string{"token"}, []string{"tags", "teams", "source"}},
+	"pagerduty":         {openPagerDuty, []string{"token"}, pagerDutyOptions},
+	"opsgenie":          {openOpsgenie, []string{"token"}, opsgenieOptions},
+	"victorops":         {openVictorOps, []string{"token", "to"}, []string{"message_type", "entity_id", "display_name"}},
+	"pagertree":         {openPagerTree, []string{"url"}, nil},
+	"alertmanager":      {openAlertmanager, []string{"url"}, alertmanagerOptions},
+	"matrixhookshot":    {openChat(hookshotBody), []string{"url"}, []string{"text", "html"}},
+	"dingtalk":          {openRobot(dingtalk), []string{"token"}, []string{"format", "single_title", "single_url", "orientation", "buttons"}},
+	"workwechat":        {openRobot(workwechat), []string{"token"}, []string{"format"}},
+	"lark":              {openRobot(lark), []string{"token"}, []string{"format"}},
+	"webex":             {openRobot(webex), []string{"token"}, []string{"format"}},
+	"chatwork":          {openChatwork, []string{"token", "to"}, nil},
+	"post":              {openPost(false), []string{"url"}, postOptions},
+	"post2":             {openPost(true), []string{"url"}, post2Options},
 	"shoutrrr":          {openShoutrrr, []string{"url"}, nil},
 	"debug":             {openDebug, nil, nil},
 }
 
-// Types are the types of channels, sorted.
-func Types() []string { return slices.Sorted(maps.Keys(kinds)) }
+// ofRules are the types that rules alone have: who makes a channel has webhook, which is signed, and knows messages by their ids.
+var ofRules = []string{"post", "post2"}
+
+// Types are the types of channels that a configuration can have, sorted.
+func Types() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(kinds)), func(t string) bool { return slices.Contains(ofRules, t) })
+}
 
 // New opens a channel; no connection is made before there is something to send. Its error says what is wrong with the spec, without
 // its secrets.
@@ -174,13 +192,29 @@ func (s Spec) secrets() []string {
 			list = append(list, values...)
 		}
 	}
-	if headers, ok := s.Options["headers"].(map[string]any); ok {
-		for _, v := range headers {
-			text, _ := v.(string)
-			list = append(list, text)
+	for _, option := range []string{"headers", "static"} {
+		for _, text := range textsIn(s.Options[option]) {
+			list = append(list, strings.Split(text, `"`)...) // it may be JSON
 		}
 	}
 	return slices.DeleteFunc(list, func(t string) bool { return len(t) < 6 && t != s.Password && t != s.Token || t == "" })
+}
+
+// textsIn are the texts within a value, at any depth.
+func textsIn(v any) (list []string) {
+	switch v := v.(type) {
+	case string:
+		return []string{v}
+	case []any:
+		for _, x := range v {
+			list = append(list, textsIn(x)...)
+		}
+	case map[string]any:
+		for _, x := range v {
+			list = append(list, textsIn(x)...)
+		}
+	}
+	return list
 }
 
 // hide takes secrets out of a text, the longest first: one may be a part of another.

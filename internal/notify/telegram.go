@@ -1,10 +1,12 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strconv"
 	"time"
@@ -20,7 +22,11 @@ type telegram struct {
 	address string
 	to      []string
 	thread  int
+	mode    string // parse_mode; "" is plain text
 }
+
+// telegramModes are how Telegram can be made to read a text.
+var telegramModes = map[string]string{"": "", "markdown": "Markdown", "markdownV2": "MarkdownV2", "html": "HTML"}
 
 var botToken = regexp.MustCompile(`^[0-9A-Za-z:_-]+$`)
 
@@ -33,6 +39,14 @@ func openTelegram(s Spec) (Channel, error) {
 		return nil, errors.New("token: want the one that BotFather gave: digits, a colon, letters")
 	}
 	t := &telegram{poster: newPoster(s), address: u.JoinPath("bot"+s.Token, "sendMessage").String(), to: s.To}
+	mode, err := s.text("parse_mode")
+	if err != nil {
+		return nil, err
+	}
+	known := false
+	if t.mode, known = telegramModes[mode]; !known {
+		return nil, errors.New("the option parse_mode is markdown, markdownV2 or html")
+	}
 	thread, err := s.text("thread")
 	if err != nil {
 		return nil, err
@@ -56,7 +70,14 @@ func (t *telegram) Send(ctx context.Context, m Message) error {
 		if t.thread != 0 {
 			o["message_thread_id"] = t.thread
 		}
+		if t.mode != "" {
+			o["parse_mode"] = t.mode
+		}
 		a, err := t.postJSON(ctx, t.address, nil, o)
+		if a.status == http.StatusBadRequest && bytes.Contains(a.body, []byte("parse entities")) { // a log line that is no Markdown
+			delete(o, "parse_mode")
+			a, err = t.postJSON(ctx, t.address, nil, o)
+		}
 		if e, is := errors.AsType[*Error](err); is && a.status != 0 {
 			return t.explain(a, e)
 		}

@@ -152,7 +152,7 @@ func (e *evaluating) window(ctx context.Context, before evaluate.State, now, at 
 	old := e.state.Health
 	h := alertstore.Health{At: clockOr(at), Due: out.State.Due, End: out.State.End, Took: time.Since(began).Milliseconds(), Hits: out.Hits, Late: old.Late + out.Late,
 		Matches: int64(len(out.Matches)), Alerts: old.Alerts + int64(len(found)), Notes: out.Notes}
-	err = e.f.o.Store.Commit(ctx, e.state.Version, alertstore.Evaluated{Rule: e.kept(), Body: body, Health: h, Alerts: found, Resolved: out.Resolved, Now: now, Heartbeat: e.f.heartbeat(e.rule)})
+	err = e.f.o.Store.Commit(ctx, e.state.Version, alertstore.Evaluated{Rule: KeptOf(e.rule), Body: body, Health: h, Alerts: found, Resolved: out.Resolved, Now: now, Heartbeat: e.f.heartbeat(e.rule)})
 	switch {
 	case errors.Is(err, alertstore.ErrSuperseded):
 		return nil, nil
@@ -197,9 +197,8 @@ func (e *evaluating) failed(ctx context.Context, cause error, at time.Time) erro
 	return e.f.o.Store.Failed(ctx, e.rule.Name, e.state.Version, h)
 }
 
-// kept is what an alert takes over from the rule.
-func (e *evaluating) kept() alertstore.Rule {
-	r := e.rule
+// KeptOf is what an alert takes over from its rule when it is opened.
+func KeptOf(r *rule.Rule) alertstore.Rule {
 	return alertstore.Rule{Name: r.Name, Owner: r.Owner, Ladder: LadderOf(r), TellEnd: len(r.Escalate) > 0 || r.ResolveAfter > 0}
 }
 
@@ -212,9 +211,7 @@ func (e *evaluating) found(list []evaluate.Alert) ([]alertstore.Found, error) {
 			return nil, fmt.Errorf("put the alert into words: %w", err)
 		}
 		out[i] = alertstore.Found{Key: a.Key, At: a.At, Severity: severity, Subject: subject, Text: text}
-		for _, m := range a.Matches[:min(len(a.Matches), maxKeptMatches)] {
-			out[i].Matches = append(out[i].Matches, m)
-		}
+		out[i].Matches = append(out[i].Matches, a.Matches[:min(len(a.Matches), maxKeptMatches)]...)
 	}
 	return out, nil
 }

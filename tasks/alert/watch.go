@@ -52,12 +52,12 @@ func (w *Watcher) Silent(ctx context.Context, now time.Time) (list []Silent, of 
 	for i, o := range late {
 		names[i] = o.Rule
 	}
-	states, err := w.Store.States(ctx, names)
+	healths, err := w.Store.Healths(ctx, names)
 	if err != nil {
 		return nil, of, err
 	}
 	for _, o := range late {
-		since := states[o.Rule].Health.At
+		since := healths[o.Rule].At
 		if since.IsZero() { // it never was
 			since = o.By
 		}
@@ -69,13 +69,15 @@ func (w *Watcher) Silent(ctx context.Context, now time.Time) (list []Silent, of 
 // HeartbeatOf is how long a rule may go unevaluated: what it says itself; what the configuration says, if that is not too short for its
 // interval; or three times its interval. 0: it is evaluated at some times of the day only, and says nothing.
 func (w *Watcher) HeartbeatOf(r *rule.Rule) time.Duration {
-	if r.LimitExecution != "" && r.Heartbeat == 0 {
+	switch {
+	case r.Heartbeat > 0:
+		return r.Heartbeat
+	case r.LimitExecution != "":
 		return 0
-	}
-	if r.Heartbeat == 0 && w.Heartbeat > 0 {
+	case w.Heartbeat > 0:
 		return max(w.Heartbeat, 2*r.RunEvery)
 	}
-	return cmp.Or(r.Heartbeat, max(3*r.RunEvery, DefaultHeartbeat))
+	return max(3*r.RunEvery, DefaultHeartbeat)
 }
 
 // Look tells that rules stand still, once until they are evaluated again, and gives the sign of life of the day.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -64,7 +65,7 @@ func (a *App) alerting() *alerting {
 		return a.alerts
 	}
 	o := a.o.Alerts
-	x := &alerting{app: a, store: alertstore.New(a.Redis, alertstore.Options{Keep: o.Keep, Text: words}), channels: map[string]tell.Channel{}, inline: map[string]tell.Channel{}}
+	x := &alerting{app: a, store: alertstore.New(a.Redis, alertstore.Options{Keep: o.Keep, Text: AlertWords}), channels: map[string]tell.Channel{}, inline: map[string]tell.Channel{}}
 	x.watch = &alert.Watcher{Store: x.store, Channels: o.Watch, Heartbeat: o.Heartbeat, SignOfLife: signOfLife(o.SignOfLife)}
 	x.teller = tell.New(tell.Options{Store: x.store, Channel: x.channel, Links: x.links, Log: a.o.Log,
 		GaveUp: func(ctx context.Context, m alertstore.Outgoing, reason string, now time.Time) {
@@ -92,8 +93,18 @@ func (x *alerting) close(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// words are what is told of an alert at each of its events.
-func words(a wire.Alert, event string, at time.Time) (subject, text string) {
+// RenderAlert says what is told of what a rule has found, and how bad it is.
+func RenderAlert(r *rule.Rule, found evaluate.Alert) (subject, text, severity string, err error) {
+	extra := message.Extra{Options: r.Values}
+	subject, text = message.Render(r, found.Matches, extra)
+	if found.More > 0 {
+		text += fmt.Sprintf("\nand %d more matches\n", found.More)
+	}
+	return subject, text, cmp.Or(r.Severity, message.Severity(r, extra)), nil
+}
+
+// AlertWords are what is told of an alert at each of its events.
+func AlertWords(a wire.Alert, event string, at time.Time) (subject, text string) {
 	o := message.Open{Subject: a.Subject, Text: a.Text, For: at.Sub(a.OpenedAt), Times: int(a.Count)}
 	switch event {
 	case notify.Escalated:
@@ -141,14 +152,7 @@ func (x *alerting) family(dbs *migration.Databases) alert.Options {
 	x.sources = source.NewSources(source.Options{Locate: a.Locate, Prometheus: a.prometheus, Search: a.search,
 		Database: func(ctx context.Context, name string) (*sqldb.DB, error) { return dbs.Open(ctx, name, true) }})
 	return alert.Options{Store: x.store, Teller: x.teller, Source: x.sources.Open, Watch: x.watch, Metrics: a.telemetry.Metrics, Log: a.o.Log,
-		Render: func(r *rule.Rule, found evaluate.Alert) (subject, text, severity string, err error) {
-			extra := message.Extra{Options: r.Values}
-			subject, text = message.Render(r, found.Matches, extra)
-			if found.More > 0 {
-				text += fmt.Sprintf("\nand %d more matches\n", found.More)
-			}
-			return subject, text, cmp.Or(r.Severity, message.Severity(r, extra)), nil
-		}}
+		Render: RenderAlert}
 }
 
 // openChannels opens the channels of the configuration. One that cannot be opened is an error: who starts a process wants to know.
@@ -204,7 +208,7 @@ func (x *alerting) channel(_ context.Context, name string) (tell.Channel, bool, 
 	if r == nil || i >= len(r.Alert) || options == nil {
 		return tell.Channel{}, false, nil
 	}
-	c, err := x.described(name, r.Alert[i].Type, options)
+	c, err := x.described(name, r, i, options)
 	if err != nil {
 		return tell.Channel{}, false, err
 	}
@@ -212,16 +216,23 @@ func (x *alerting) channel(_ context.Context, name string) (tell.Channel, bool, 
 	return c, true, nil
 }
 
-// described opens the channel that a rule describes. It may lead to several places.
-func (x *alerting) described(name, kind string, options map[string]any) (tell.Channel, error) {
-	specs, err := notify.FromAlerter(kind, options, os.ReadFile)
+// described opens the channel that an entry of a rule's alert list describes. It may lead to several places.
+func (x *alerting) described(name string, r *rule.Rule, entry int, options map[string]any) (tell.Channel, error) {
+	texts, options := rule.SplitTexts(options)
+	r = r.Reworded(texts)
+	specs, err := notify.FromAlerter(r.Alert[entry].Type, options, os.ReadFile)
 	if err != nil {
 		return tell.Channel{}, err
 	}
 	c := tell.Channel{Name: name}
+	known := maps.Clone(r.Values)
+	if known == nil {
+		known = map[string]any{}
+	}
+	known["name"] = r.Name
 	var places []notify.Channel
 	for _, s := range specs {
-		s.Log = x.app.o.Log
+		s.Log, s.Known = x.app.o.Log, known
 		to, err := notify.New(s)
 		if err != nil {
 			return tell.Channel{}, errors.Join(append([]error{err}, closeAll(places)...)...)
@@ -230,7 +241,24 @@ func (x *alerting) described(name, kind string, options map[string]any) (tell.Ch
 		c.Again = config.AlertChannel{Type: s.Type}.SendAgain()
 	}
 	c.To = notify.All(places...)
+	if len(texts) > 0 {
+		c.To = &reworded{c.To, r}
+	}
 	return c, nil
+}
+
+// reworded is a channel with texts of its own. What it is told of is what was found, and so as much of it as an alert keeps.
+type reworded struct {
+	notify.Channel
+	rule *rule.Rule
+}
+
+// Send sends the message with the texts of the channel where it is about something that was found.
+func (w *reworded) Send(ctx context.Context, m notify.Message) error {
+	if len(m.Matches) > 0 && (m.Event == notify.Opened || m.Event == notify.Repeated) {
+		m.Subject, m.Text = message.Render(w.rule, m.Matches, message.Extra{Options: w.rule.Values})
+	}
+	return w.Channel.Send(ctx, m)
 }
 
 func closeAll(list []notify.Channel) (errs []error) {
@@ -251,8 +279,14 @@ func (x *alerting) files() rule.Options {
 	for _, c := range o.Connections {
 		sources = append(sources, c.Name)
 	}
-	return rule.Options{Dir: o.Alerts.Rules, Environment: o.Environment, Tokens: o.Tokens, Channels: names, Sources: sources, CheckQuery: docsearch.ParseQueryString,
+	return rule.Options{Dir: o.Alerts.Rules, Environment: o.Environment, Tokens: o.Tokens, Channels: names, Sources: sources, CheckQuery: docsearch.ParseQueryString, CheckSender: CheckSender,
 		Defaults: rule.Defaults{RunEvery: o.Alerts.RunEvery, BufferTime: o.Alerts.BufferTime, Source: o.Alerts.Source}}
+}
+
+// CheckSender looks at the options of a sender of a rule, without following them.
+func CheckSender(name string, options map[string]any) error {
+	_, err := notify.FromAlerter(name, options, nil)
+	return err
 }
 
 // links are where a message can be taken, and where it is shown.

@@ -13,7 +13,17 @@ import (
 func (a *App) API() *api.API {
 	return api.New(api.Options{Store: a.Store, Producer: a.Producer, Families: a.Families(), Version: a.o.Version, LostAfter: a.o.LostAfter,
 		MaxBody: a.o.MaxBody, ReadTimeout: a.o.API.ReadTimeout, RequestsPerSecond: a.o.RequestsPerSecond, Log: a.o.Log, Allow: a.Allow,
-		Telemetry: a.telemetry, Metrics: a.MetricsHandler()})
+		Telemetry: a.telemetry, Metrics: a.MetricsHandler(), Alerts: a.alertsForAPI()})
+}
+
+// alertsForAPI is what there is of alerts for a server to show and act on.
+func (a *App) alertsForAPI() *api.Alerts {
+	x := a.alerting()
+	out := &api.Alerts{Store: x.store, Rules: x.watch.Rules}
+	if key := a.o.Alerts.LinkKey.Reveal(); key != "" {
+		out.Sign = func(alert, message string) string { return LinkSignature(key, alert, message) }
+	}
+	return out
 }
 
 // StartAPI listens until Stop. It returns where.

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,15 +11,18 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/cmd/internal/app"
+	"github.com/stint-run/stint/internal/alertstore"
 	"github.com/stint-run/stint/internal/enginetest"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/alert/rule"
 )
 
 // scrape asks a handler for its metrics and adds them to series.
@@ -99,12 +103,38 @@ func (s *system) drainAndBack(w *app.App) {
 	}
 }
 
+// alert has two rules evaluated: one finds something and tells it, the other one's source is not there.
+func (s *system) alert() {
+	s.t.Helper()
+	set := alertstore.Set{Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}, Digest: "1", At: time.Now().UTC()}
+	for _, name := range []string{"disk", "lost"} {
+		r := rule.Rule{Name: name, Type: rule.Any, Source: "legacy", Query: "SELECT 1 AS id, strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-2 minutes') AS at", IDField: "id",
+			Timestamp: rule.Timestamp{Field: "at", Type: "iso"}, RunEvery: time.Minute, BufferTime: 15 * time.Minute, RealertKey: name, Alert: []rule.Alerter{{Channel: "chat"}}}
+		if name == "lost" {
+			r.Source = "nowhere"
+		}
+		text, err := json.Marshal(r)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		set.Rules[name], set.Heartbeats[name] = text, time.Hour
+	}
+	if err := s.api.Alerts().Publish(s.t.Context(), set); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, _, err := s.api.Store.Create(s.t.Context(), tasks.Job{ID: "tick", Kind: "alert"}); err != nil {
+		s.t.Fatal(err)
+	}
+	enginetest.WaitState(s.t, s.api.Store, "tick", tasks.Succeeded)
+}
+
 func TestEachMetricIsInAScrapeOfARunningSystem(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, telemetry.Options{})
 	s.lose(tasks.Job{ID: "first", Kind: "migration", Spec: []byte(`{"source":"legacy","target":"cloud","tables":["t0","t1"],"chunk_rows":200}`)})
 	w := s.worker()
 	enginetest.WaitState(t, s.api.Store, "first", tasks.Succeeded)
+	s.alert()
 	s.overtake()
 	s.drainAndBack(w)
 
@@ -130,17 +160,28 @@ func TestEachMetricIsInAScrapeOfARunningSystem(t *testing.T) {
 		`stint_fenced_commits_total`:                                                                      is(1),
 		`stint_sweep_duration_seconds_count`:                                                              between(5, 10_000),
 		`stint_http_request_duration_seconds_count{method="POST",route="/v1/verifications",status="202"}`: is(1),
-		`stint_fleet_up`: is(1),
-		`stint_queue_depth{queue="default",state="waiting"}`:                          is(0),
-		`stint_queue_depth{queue="default",state="claimed"}`:                          is(0),
-		`stint_queue_backlog{queue="default"}`:                                        is(0),
-		`stint_queue_latency_seconds{queue="default"}`:                                is(0),
-		`stint_workers{state="active",version="v1"}`:                                  is(1),
-		`stint_workers{state="lost",version="v0"}`:                                    is(1),
-		fmt.Sprintf(`stint_worker_in_flight{version="v1",worker=%q}`, id):             is(0),
-		fmt.Sprintf(`stint_worker_heartbeat_age_seconds{version="v1",worker=%q}`, id): between(0, 1),
-		`stint_jobs{kind="migration",state="succeeded"}`:                              is(1),
-		`stint_jobs{kind="verification",state="cancelled"}`:                           is(1),
+		`stint_rule_evaluations_total{outcome="done",rule="disk"}`:                                        is(1),
+		`stint_rule_evaluations_total{outcome="failed",rule="lost"}`:                                      is(1),
+		`stint_rule_duration_seconds_count`:                                                               is(1),
+		`stint_rule_events_total{rule="disk",what="alerts"}`:                                              is(1),
+		`stint_alert_messages_total{channel="chat",outcome="sent"}`:                                       is(1),
+		`stint_alert_message_duration_seconds_count{channel="chat"}`:                                      is(1),
+		`stint_rule_evaluation_age_seconds{rule="disk"}`:                                                  between(0, 60),
+		`stint_rule_lag_seconds{rule="disk"}`:                                                             between(0, 120),
+		`stint_rule_failing{rule="disk"}`:                                                                 is(0),
+		`stint_rule_failing{rule="lost"}`:                                                                 is(1),
+		`stint_alerts{state="open"}`:                                                                      is(1),
+		`stint_fleet_up`:                                                                                  is(1),
+		`stint_queue_depth{queue="default",state="waiting"}`:                                              is(0),
+		`stint_queue_depth{queue="default",state="claimed"}`:                                              is(0),
+		`stint_queue_backlog{queue="default"}`:                                                            is(0),
+		`stint_queue_latency_seconds{queue="default"}`:                                                    is(0),
+		`stint_workers{state="active",version="v1"}`:                                                      is(1),
+		`stint_workers{state="lost",version="v0"}`:                                                        is(1),
+		fmt.Sprintf(`stint_worker_in_flight{version="v1",worker=%q}`, id):                                 is(0),
+		fmt.Sprintf(`stint_worker_heartbeat_age_seconds{version="v1",worker=%q}`, id):                     between(0, 1),
+		`stint_jobs{kind="migration",state="succeeded"}`:                                                  is(1),
+		`stint_jobs{kind="verification",state="cancelled"}`:                                               is(1),
 	}
 	var series map[string]float64
 	missing := func() (list []string) {

@@ -60,7 +60,7 @@ func (s *system) process() (a *app.App, stop func()) {
 	s.t.Helper()
 	a, err := app.New(s.t.Context(), app.Options{Redis: config.Redis{Topology: config.Single, URL: config.NewURL(s.queue.URL())}, Connections: s.databases,
 		Log: s.log.Logger(), Version: "v1", Concurrency: 2, Heartbeat: 100 * time.Millisecond, DrainTimeout: 10 * time.Second, Sweep: 50 * time.Millisecond,
-		LostAfter: time.Second, API: api.ServerOptions{Listen: "127.0.0.1:0"}, Telemetry: s.to})
+		LostAfter: time.Second, Alerts: config.Alerts{Channels: config.AlertChannels{{Name: "chat", Type: "debug"}}}, API: api.ServerOptions{Listen: "127.0.0.1:0"}, Telemetry: s.to})
 	if err != nil {
 		s.t.Fatal(err)
 	}

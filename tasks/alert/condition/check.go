@@ -35,7 +35,7 @@ func check(r *rule.Rule) error {
 		if len(fieldsOf(r)) == 0 {
 			return wrong("fields names the fields whose new values are matches", "a rule of type new_term needs fields, or a query_key")
 		}
-		if r.UseTermsQuery && (len(fieldsOf(r)) != 1 || len(fieldsOf(r)[0]) != 1) {
+		if r.UseTermsQuery && (len(fieldsOf(r)) != 1 || len(fieldsOf(r)[0]) != 1 || len(r.QueryKey) > 1) {
 			return wrong("leave out use_terms_query, or name one field", "use_terms_query asks for the values of a single field")
 		}
 	case rule.Cardinality:

@@ -48,10 +48,11 @@ func termOf(values ...any) term {
 	return term(h.Sum(nil)[:len(term{})])
 }
 
-// fieldsOf are the fields of new_term: the key's where the rule names none.
+// fieldsOf are the fields of new_term. Where the rule names none it is that of the key; of a key of several parts it is the joined one,
+// which Prepare gives to events.
 func fieldsOf(r *rule.Rule) []rule.Field {
 	if len(r.Fields) == 0 && len(r.QueryKey) > 0 {
-		return []rule.Field{rule.Field(r.QueryKey)}
+		return []rule.Field{{r.Key()}}
 	}
 	return slices.DeleteFunc(slices.Clone(r.Fields), func(f rule.Field) bool { return len(f) == 0 })
 }
@@ -72,8 +73,8 @@ func (c *newTerm) forget() {
 // NeedsBaseline reports whether AddBaseline has not been called, for this memory.
 func (c *newTerm) NeedsBaseline() bool { return !c.memory.Based }
 
-// AddBaseline takes known values of a field, or lists of values where the field is several together. They count as seen when the next
-// window ends.
+// AddBaseline takes known values of a field, or lists of values where the field is several together, or the parts of the rule's key.
+// They count as seen when the next window ends.
 func (c *newTerm) AddBaseline(field int, values []any) {
 	c.memory.Based = true
 	if field < 0 || field >= len(c.fields) {
@@ -81,7 +82,10 @@ func (c *newTerm) AddBaseline(field int, values []any) {
 	}
 	for _, v := range values {
 		parts, several := v.([]any)
-		if !several || len(c.fields[field]) == 1 {
+		switch {
+		case several && len(c.rule.Fields) == 0 && len(c.rule.QueryKey) > 1:
+			parts = []any{joinedText(parts)}
+		case !several || len(c.fields[field]) == 1:
 			parts = []any{v}
 		}
 		c.memory.Fields[field][termOf(parts...)] = unknownStep

@@ -18,14 +18,23 @@ func Prepare(r *rule.Rule, hits []source.Hit) {
 		}
 		name := strings.Join(key, ",")
 		for i := range hits {
-			values := make([]string, len(key))
+			values := make([]any, len(key))
 			for j, part := range key {
-				values[j] = document.Text(document.Value(hits[i].Doc, part))
+				values[j] = document.Value(hits[i].Doc, part)
 			}
 			doc := make(map[string]any, len(hits[i].Doc)+1)
 			maps.Copy(doc, hits[i].Doc)
-			doc[name] = strings.Join(values, ", ")
+			doc[name] = joinedText(values)
 			hits[i].Doc = doc
 		}
 	}
+}
+
+// joinedText is the value of a joined field.
+func joinedText(values []any) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = document.Text(v)
+	}
+	return strings.Join(texts, ", ")
 }

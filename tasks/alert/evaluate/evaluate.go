@@ -251,7 +251,14 @@ func collect(answer map[string]any, above []any, depth int, values *[]any) {
 		if !ok {
 			continue
 		}
-		here := append(slices.Clone(above), b["key"])
+		key := b["key"]
+		switch b["key_as_string"] { // true is the key 1 of a bucket
+		case "true":
+			key = true
+		case "false":
+			key = false
+		}
+		here := append(slices.Clone(above), key)
 		if depth == 1 {
 			*values = append(*values, here)
 			continue

@@ -330,3 +330,26 @@ func TestAnAlertIsNotOverBeforeItsLadderHasBeenClimbed(t *testing.T) {
 		t.Error("what the rule says does not go first")
 	}
 }
+
+func TestTheBaselineOfAKeyOfSeveralPartsIsOfThemTogether(t *testing.T) {
+	t.Parallel()
+	var s stream
+	for i, v := range []map[string]any{{"u": "ann", "n": json.Number("1"), "up": true}, {"u": "ann", "n": json.Number("1"), "up": true}, {"u": "ann", "n": json.Number("1"), "up": false}} {
+		at := zero.Add(-24 * time.Hour)
+		if i > 0 {
+			at = zero.Add(time.Duration(i) * time.Second)
+		}
+		s.add(at, at, v)
+	}
+	s.now = zero.Add(time.Minute)
+	r := anyRule(func(r *rule.Rule) {
+		r.Type, r.QueryKey, r.TermsWindow, r.WindowStep = rule.NewTerm, []string{"u", "n", "up"}, 48*time.Hour, 24*time.Hour
+	})
+	out, err := evaluate.Evaluate(t.Context(), r, evaluate.State{}, s.source(), s.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Matches) != 1 || out.Matches[0]["new_field"] != "u,n,up" || out.Matches[0]["u,n,up"] != "ann, 1, False" {
+		t.Errorf("the matches are %v", out.Matches)
+	}
+}

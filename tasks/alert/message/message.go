@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stint-run/stint/internal/document"
+	"github.com/stint-run/stint/internal/template"
 	"github.com/stint-run/stint/tasks/alert/condition"
 	"github.com/stint-run/stint/tasks/alert/rule"
 )
@@ -60,7 +61,7 @@ func Check(r *rule.Rule) error {
 	w := &writer{r: r, options: options(r, nil)}
 	if r.Text.BodyType == Jinja {
 		for option, text := range map[string]string{"alert_text": r.Text.Body, "alert_subject": r.Text.Subject} {
-			if _, err := parseJinja(dereference(text, w.options)); err != nil {
+			if _, err := template.ParseJinja(dereference(text, w.options)); err != nil {
 				return fmt.Errorf("%s: %w", option, err)
 			}
 		}
@@ -246,7 +247,7 @@ func (w *writer) filled(text string, args []string, kw map[string]any, m conditi
 			}
 			values[i] = w.orMissing(v)
 		}
-		return format(text, values, nil)
+		return template.Format(text, values, nil)
 	case len(kw) > 0:
 		named := make(map[string]any, len(kw))
 		for field, name := range kw {
@@ -256,9 +257,22 @@ func (w *writer) filled(text string, args []string, kw map[string]any, m conditi
 			}
 			named[document.Text(name)] = w.orMissing(v)
 		}
-		return format(text, nil, named)
+		return template.Format(text, nil, named)
 	}
 	return text, nil
+}
+
+// jinja fills in a template with the fields of a match, and the options of the rule where those have none of that name.
+func (w *writer) jinja(text string, m condition.Match) (string, error) {
+	t, err := template.ParseJinja(text)
+	if err != nil {
+		return "", err
+	}
+	values := make(map[string]any, len(w.options)+len(m)+2)
+	maps.Copy(values, w.options)
+	maps.Copy(values, m)
+	root, _ := w.options["jinja_root_name"].(string)
+	return t.Fill(values, root, MaxText)
 }
 
 func (w *writer) orMissing(v any) any {

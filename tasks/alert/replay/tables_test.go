@@ -69,6 +69,28 @@ func TestABaselineIsTheHistoryOfItsWindow(t *testing.T) {
 	}
 }
 
+func TestAKeyOfSeveralPartsIsOneNewField(t *testing.T) {
+	t.Parallel()
+	r := run(table(t, `{"type": "new_term", "query_key": ["u", "n"]}`, `[{"@timestamp": "2026-03-01T00:00:01Z", "u": "ann", "n": 1}, {"@timestamp": "2026-03-01T00:00:02Z", "u": "ann", "n": 2},
+		{"@timestamp": "2026-03-01T00:00:03Z", "u": "bob"}, {"@timestamp": "2026-03-01T00:00:04Z", "u": "ann", "n": 2}]`, `[{"op": "add_data", "events": [0, 1, 2, 3]}]`,
+		`"now": "2026-03-01T00:00:00Z", "history": [{"@timestamp": "2026-02-20T00:00:00Z", "u": "ann", "n": 1}],
+		"expected_matches": [{"@timestamp": "2026-03-01T00:00:02Z", "u": "ann", "n": 2, "u,n": "ann, 2", "new_field": "u,n"},
+		{"@timestamp": "2026-03-01T00:00:03Z", "u": "bob", "u,n": "bob, None", "new_field": "u,n"}], "matches_per_step": [2]`))
+	if !r.Equal {
+		t.Errorf("it differs: %q", r.Differences)
+	}
+}
+
+func TestAMatchHasTheEventsThatWereCountedWithIt(t *testing.T) {
+	t.Parallel()
+	r := run(table(t, `{"type": "frequency", "num_events": 2, "timeframe": {"minutes": 5}, "attach_related": true}`,
+		`[{"@timestamp": "2026-03-01T00:00:01Z", "v": 1}, {"@timestamp": "2026-03-01T00:00:02Z", "v": 2}]`, `[{"op": "add_data", "events": [0, 1]}]`,
+		`"expected_matches": [{"@timestamp": "2026-03-01T00:00:02Z", "v": 2, "related_events": [{"@timestamp": "2026-03-01T00:00:01Z", "v": 1}]}], "matches_per_step": [1]`))
+	if !r.Equal {
+		t.Errorf("it differs: %q", r.Differences)
+	}
+}
+
 func TestAnErrorThatWasWantedHasToCome(t *testing.T) {
 	t.Parallel()
 	refused := `"expected_error": "EAException: Invalid Rule file: r.yaml", "expected_matches": [], "matches_per_step": []`

@@ -92,7 +92,7 @@ func (b *builder) channel(n *yaml.Node, own entries) {
 	a := Alerter{Channel: n.Value}
 	whole := b.options(own, func(o *Option) bool { return o.isText() }, n.Value)
 	if len(whole) > 0 {
-		a.Options = whole
+		b.mistake(n, "alert", "write it in the rule, or name a sender with its options", "%s is a channel: what it is told is what all are told", n.Value)
 	}
 	b.rule.Alert = append(b.rule.Alert, a)
 	b.whole = append(b.whole, whole)
@@ -123,7 +123,13 @@ func (b *builder) sender(n *yaml.Node, s Sender, own entries) {
 			all[name] = e
 		}
 	}
+	before := b.mistakes
 	whole := b.options(all, func(o *Option) bool { return o.belongs(s.Name) || o.isText() }, s.Name)
+	if _, own := SplitTexts(whole); b.o.CheckSender != nil && b.mistakes == before {
+		if err := b.o.CheckSender(s.Name, own); err != nil {
+			b.mistake(n, "alert", "", "%s: %v", s.Name, err)
+		}
+	}
 	a := Alerter{Type: s.Name}
 	for name, v := range whole {
 		if o, _ := option(name); o.Secret {

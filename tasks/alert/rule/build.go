@@ -295,16 +295,15 @@ func (b *builder) kinds() {
 	r.List = get[[]any](b, b.kind, nil)
 	r.FilterByList = (b.kind == Blacklist || b.kind == Whitelist) && get(b, "filter_by_list", true)
 	r.IgnoreNull, r.NumEvents, r.Threshold, r.ForgetKeys = b.flag("ignore_null"), get(b, "num_events", 0), get(b, "threshold", 0), b.flag("forget_keys")
+	r.AttachRelated = b.kind == Frequency && b.flag("attach_related")
 	r.SpikeHeight, r.SpikeType = get(b, "spike_height", 0.0), b.str("spike_type")
 	r.ThresholdRef, r.ThresholdCur = pointer[float64](b, "threshold_ref"), pointer[float64](b, "threshold_cur")
 	r.FieldValue, r.AlertOnNewData = b.str("field_value"), b.flag("alert_on_new_data")
 	r.Cardinality, r.MaxCardinality, r.MinCardinality = b.str("cardinality_field"), pointer[int](b, "max_cardinality"), pointer[int](b, "min_cardinality")
 	if b.kind == NewTerm {
 		r.Fields = get[[]Field](b, "fields", nil)
-		if len(r.Fields) == 0 {
-			for _, f := range r.QueryKey {
-				r.Fields = append(r.Fields, Field{f})
-			}
+		if len(r.Fields) == 0 && len(r.QueryKey) == 1 {
+			r.Fields = []Field{{r.QueryKey[0]}}
 		}
 		r.TermsWindow, r.WindowStep = get(b, "terms_window_size", 30*24*time.Hour), get(b, "window_step_size", 24*time.Hour)
 		r.AlertOnMissing, r.KeywordPostfix = b.flag("alert_on_missing_field"), get(b, "use_keyword_postfix", true)
@@ -355,6 +354,9 @@ func (b *builder) told() {
 		SummaryPrefix: b.str("summary_prefix"), SummarySuffix: b.str("summary_suffix"), SummaryMax: get(b, "summary_table_max_rows", 0)}
 	if len(r.Text.SummaryFields) > 0 {
 		r.Text.SummaryType = or(b.str("summary_table_type"), "ascii")
+	}
+	if root := b.str("jinja_root_name"); root != "" {
+		r.Values = map[string]any{"jinja_root_name": root}
 	}
 	for name := range b.refs {
 		if v, ok := b.referred(name); ok {

@@ -14,7 +14,11 @@ func (b *builder) check() {
 	switch b.kind {
 	case Blacklist, Whitelist:
 		if len(b.rule.CompareKey) > 1 {
-			b.mistake(b.place("compare_key"), "compare_key", "name one field", "a list of fields never has a value of the list")
+			what := "nothing ever matches"
+			if b.kind == Whitelist && !b.rule.IgnoreNull {
+				what = "every event matches"
+			}
+			b.note(b.place("compare_key"), "compare_key", "name one field", "several fields together never have a value: %s, as in ElastAlert", what)
 		}
 		if b.has(b.kind) && len(b.rule.List) == 0 {
 			b.mistake(b.place(b.kind), b.kind, "", "has no values")

@@ -36,6 +36,8 @@ type Options struct {
 	Channels, Sources []string
 	// CheckQuery looks at the text of a query_string; nil does not. Its error is a mistake.
 	CheckQuery func(text string) error
+	// CheckSender looks at the options of a sender, secret ones among them; nil does not. Its error is a mistake, and has no secret in it.
+	CheckSender func(name string, options map[string]any) error
 }
 
 // Defaults hold where neither a rule nor DefaultsFile says anything.

@@ -203,18 +203,46 @@ func TestWhoIsToldHasToBeKnown(t *testing.T) {
 func TestWhatElastAlertHasInAnotherWayIsNoted(t *testing.T) {
 	t.Parallel()
 	_, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": heads["any"] +
-		"es_host: h\nes_password: very-secret\nnum_events: 3\nslack_msg_color: danger\njira_server: x\nslack_webhook_url: https://hook\nescalate: [{after: 1m, to: pager}]\nattach_related: true\n__praeco_full_path: x\n"})
+		"es_host: h\nes_password: very-secret\nnum_events: 3\nslack_msg_color: danger\njira_server: x\nslack_webhook_url: https://hook\nescalate: [{after: 1m, to: pager}]\nuse_local_time: true\n__praeco_full_path: x\n"})
 	if mistakes != "" {
 		t.Error(mistakes)
 	}
 	for _, want := range []string{"4:1: note: es_host: does nothing here: connections of the configuration", "es_password: does nothing here", "(take the secret out of the file)",
-		"num_events: does nothing in a rule of type any (it belongs to frequency)", "slack_msg_color: does nothing here: the rule does not alert slack", "jira_server: does nothing here: it belongs to jira", "attach_related"} {
+		"num_events: does nothing in a rule of type any (it belongs to frequency)", "slack_msg_color: does nothing here: the rule does not alert slack", "jira_server: does nothing here: it belongs to jira", "use_local_time"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no note says %q:\n%s", want, notes)
 		}
 	}
 	if strings.Contains(notes, "very-secret") || strings.Contains(notes, "https://hook") || strings.Contains(notes, "praeco") {
 		t.Errorf("the notes say too much:\n%s", notes)
+	}
+}
+
+func TestSeveralFieldsOfAListAreTakenWithANote(t *testing.T) {
+	t.Parallel()
+	for head, want := range map[string]string{
+		"type: blacklist\nblacklist: [x]\n":                     "nothing ever matches",
+		"type: whitelist\nwhitelist: [x]\nignore_null: true\n":  "nothing ever matches",
+		"type: whitelist\nwhitelist: [x]\nignore_null: false\n": "every event matches",
+	} {
+		_, mistakes, notes := load(t, rule.Options{}, map[string]string{"r.yaml": head + "index: a\nalert: debug\ncompare_key: [k, l]\n"})
+		if mistakes != "" || !strings.Contains(notes, "compare_key: several fields together never have a value: "+want) {
+			t.Errorf("%s: %s\n%s", head, mistakes, notes)
+		}
+	}
+}
+
+func TestOptionsOfTypesAreTakenOver(t *testing.T) {
+	t.Parallel()
+	if r := one(t, heads["frequency"]+"attach_related: true\n"); !r.AttachRelated {
+		t.Error("attach_related is lost")
+	}
+	newTerm := "type: new_term\nindex: a\nalert: debug\n"
+	if r := one(t, newTerm+"query_key: [u]\n"); len(r.Fields) != 1 || !slices.Equal(r.Fields[0], rule.Field{"u"}) {
+		t.Errorf("one key is the fields %v", r.Fields)
+	}
+	if r := one(t, newTerm+"query_key: [u, h]\n"); len(r.Fields) != 0 || r.Key() != "u,h" {
+		t.Errorf("two keys are the fields %v", r.Fields)
 	}
 }
 
@@ -256,8 +284,7 @@ func TestListsAndDurationsAreReadInAllTheirForms(t *testing.T) {
 	if !slices.Equal(r.List, want) || r.BufferTime != 90*time.Minute+500*time.Millisecond || r.RunEvery != 90*time.Second || r.QueryDelay != 36*time.Hour {
 		t.Errorf("the rule is %+v", r)
 	}
-	if _, mistakes, _ := load(t, rule.Options{}, map[string]string{"r.yaml": "type: blacklist\nindex: a\nalert: debug\ncompare_key: [k, l]\nblacklist: ['!file none.txt']\n"}); !strings.Contains(mistakes, "5:13: blacklist: the file of its values cannot be read") ||
-		!strings.Contains(mistakes, "4:14: compare_key: a list of fields never has a value of the list") {
+	if _, mistakes, _ := load(t, rule.Options{}, map[string]string{"r.yaml": "type: blacklist\nindex: a\nalert: debug\ncompare_key: [k, l]\nblacklist: ['!file none.txt']\n"}); !strings.Contains(mistakes, "5:13: blacklist: the file of its values cannot be read") {
 		t.Error(mistakes)
 	}
 }

@@ -117,7 +117,7 @@ func (o *Option) takes(kind string) bool { return len(o.Types) == 0 || slices.Co
 
 // isText reports whether it is of what is told, which an entry of alert: may say otherwise.
 func (o *Option) isText() bool {
-	return o.Of == "" && (strings.HasPrefix(o.Name, "alert_") || strings.HasPrefix(o.Name, "summary_")) && o.Standing == Supported
+	return o.Of == "" && (strings.HasPrefix(o.Name, "alert_") && o.Name != "alert_on_missing_field" && o.Name != "alert_on_new_data" || strings.HasPrefix(o.Name, "summary_") || o.Name == "jinja_root_name") && o.Standing == Supported
 }
 
 // names are those of options that a file may have, for who has mistyped one.

@@ -84,7 +84,7 @@ type Rule struct {
 	Cardinality       string   `json:"cardinality_field,omitempty"`
 	MaxCardinality    *int     `json:"max_cardinality,omitempty"`
 	MinCardinality    *int     `json:"min_cardinality,omitempty"`
-	Fields            []Field  `json:"fields,omitempty"` // of new_term
+	Fields            []Field  `json:"fields,omitempty"` // of new_term; none: the parts of QueryKey, joined to one
 	TermsWindow       Duration `json:"terms_window,omitempty"`
 	WindowStep        Duration `json:"window_step,omitempty"`
 	AlertOnMissing    bool     `json:"alert_on_missing,omitempty"` // of new_term
@@ -160,7 +160,7 @@ type Alerter struct {
 	Channel string `json:"channel,omitempty"`
 	// Type is ElastAlert's name of what sends: slack, email, ...
 	Type string `json:"type,omitempty"`
-	// Options are ElastAlert's options of that type, as the rule has them, or as the entry itself does.
+	// Options are ElastAlert's options of that type, as the rule has them, or as the entry itself does; and texts of its own.
 	Options map[string]any `json:"options,omitempty"`
 	// Secrets are the options that are not in Options, because nobody may read them but who sends.
 	Secrets []string `json:"secrets,omitempty"`

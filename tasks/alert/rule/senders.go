@@ -31,8 +31,18 @@ var senders = []Sender{
 	{"pagerduty", []string{"pagerduty_service_key", "pagerduty_client_name"}, "PagerDuty"},
 	{"opsgenie", []string{"opsgenie_key"}, "Opsgenie"},
 	{"twilio", []string{"twilio_account_sid", "twilio_auth_token", "twilio_to_number", "twilio_from_number|twilio_message_service_sid"}, "text messages, by Twilio or what takes its requests"},
-	{"post", []string{"http_post_url"}, "a webhook, with fields of the match"},
-	{"post2", []string{"http_post2_url"}, "a webhook, with templates"},
+	{"victorops", []string{"victorops_api_key", "victorops_routing_key", "victorops_message_type"}, "Splunk On-Call, which was VictorOps"},
+	{"pagertree", []string{"pagertree_integration_url"}, "PagerTree"},
+	{"alertmanager", []string{"alertmanager_hosts"}, "Alertmanager, by version 2 of its API"},
+	{"matrixhookshot", []string{"matrixhookshot_webhook_url"}, "Matrix, by a webhook of Hookshot"},
+	{"dingtalk", []string{"dingtalk_access_token"}, "DingTalk"},
+	{"workwechat", []string{"work_wechat_bot_id"}, "WeCom, which is WeChat for work"},
+	{"lark", []string{"lark_bot_id"}, "Lark, or Feishu"},
+	{"webex_incoming", []string{"webex_incoming_webhook_id"}, "Webex, by an incoming webhook"},
+	{"webex_webhook", []string{"webex_webhook_id"}, "the same, by its name of old"},
+	{"chatwork", []string{"chatwork_apikey", "chatwork_room_id"}, "Chatwork"},
+	{"post", []string{"http_post_url"}, "a webhook, with fields of each match"},
+	{"post2", []string{"http_post2_url"}, "a webhook, with templates for each match"},
 	{"debug", nil, "the log of the worker"},
 }
 
@@ -74,14 +84,14 @@ type refusedSender struct {
 }
 
 var refusedSenders = []refusedSender{
-	{"alerta", "alerta_", ""}, {"alertmanager", "alertmanager_", "Alertmanager wants to be told again and again, by a source of its own"},
-	{"chatwork", "chatwork_", ""}, {"command", "", "a rule does not run programs on workers"}, {"datadog", "datadog_", ""},
-	{"dingtalk", "dingtalk_", ""}, {"exotel", "exotel_", ""}, {"flashduty", "flashduty_", ""}, {"gelf", "gelf_", ""}, {"gitter", "gitter_", ""},
-	{"hivealerter", "hive_", ""}, {"indexer", "indexer_", ""}, {"iris", "iris_", ""}, {"jira", "jira_", ""}, {"lark", "lark_", ""},
-	{"linenotify", "linenotify_", "LINE has ended it"}, {"line", "line_", "LINE has ended it"}, {"matrixhookshot", "matrixhookshot_", ""},
-	{"pagertree", "pagertree_", ""}, {"servicenow", "servicenow_", ""}, {"service_now", "service_now_", ""}, {"ses", "ses_", ""}, {"smseagle", "smseagle_", ""},
-	{"sns", "sns_", ""}, {"sqs", "sqs_", ""}, {"stomp", "stomp_", ""}, {"tencent_sms", "tencent_sms_", ""}, {"victorops", "victorops_", ""},
-	{"webex_webhook", "webex_", ""}, {"workwechat", "work_wechat_", ""}, {"yzj", "yzj_", ""}, {"zabbix", "zbx_", ""},
+	{"alerta", "alerta_", ""},
+	{"command", "", "a rule does not run programs on workers"}, {"datadog", "datadog_", ""},
+	{"exotel", "exotel_", ""}, {"flashduty", "flashduty_", ""}, {"gelf", "gelf_", ""}, {"gitter", "gitter_", ""},
+	{"hivealerter", "hive_", ""}, {"indexer", "indexer_", ""}, {"iris", "iris_", ""}, {"jira", "jira_", ""},
+	{"linenotify", "linenotify_", "LINE has ended it"}, {"line", "line_", "LINE has ended it"},
+	{"servicenow", "servicenow_", ""}, {"service_now", "service_now_", ""}, {"ses", "ses_", ""}, {"smseagle", "smseagle_", ""},
+	{"sns", "sns_", ""}, {"sqs", "sqs_", ""}, {"stomp", "stomp_", ""}, {"tencent_sms", "tencent_sms_", ""},
+	{"yzj", "yzj_", ""}, {"zabbix", "zbx_", ""},
 	{"stride", "stride_", "Stride has ended"}, {"hipchat", "hipchat_", "HipChat has ended"}, {"aws_sns", "aws_sns_", ""},
 }
 
@@ -103,13 +113,16 @@ func refusal(name string) (why, hint string) {
 }
 
 const (
-	byProxy   = "requests go through the proxy of the process (HTTPS_PROXY)"
+	byProxy   = "no proxy is used: workers need a way out of their own"
 	byRoots   = "certificates are checked against those of the system"
 	byTLS     = "certificates are always checked"
-	byTime    = "a request has the deadline of its step"
+	byTime    = "an answer has to come within 15 seconds"
 	noLink    = "no link to Kibana or OpenSearch Dashboards is made"
 	byChannel = "a channel of the configuration says it: alerts.channels"
 )
+
+// withRoots are the senders whose receivers may have certificates of their own.
+var withRoots = []string{"slack", "mattermost", "rocketchat", "ms_teams", "ms_power_automate", "pagerduty", "alertmanager", "matrixhookshot", "post", "post2"}
 
 // of puts the sender into its options, and adds those that each has, with its own prefix.
 func of(sender, prefix string, options ...Option) []Option {
@@ -122,42 +135,51 @@ func of(sender, prefix string, options ...Option) []Option {
 	for _, suffix := range slices.Sorted(maps.Keys(common)) {
 		list = append(list, Option{Name: prefix + suffix, Kind: KindAny, Standing: Elsewhere, Why: common[suffix], Secret: strings.HasPrefix(suffix, "proxy_")})
 	}
+	if slices.Contains(withRoots, sender) {
+		i := slices.IndexFunc(list, func(o Option) bool { return o.Name == prefix+"ca_certs" })
+		list[i] = Option{Name: prefix + "ca_certs", Kind: KindAny, Doc: "A file of the workers with the certificates (PEM) that the receiver's is checked against; true is the system's."}
+	}
 	for i := range list {
 		list[i].Of = sender
 	}
 	return list
 }
 
-// webhookLooks are the options of chats that take messages of Slack's form.
-func webhookLooks(prefix string) []Option {
-	list := []Option{}
+// room are the options of chats that take messages of Slack's form.
+func room(prefix string, others ...Option) []Option {
+	return append([]Option{
+		{Name: prefix + "username_override", Kind: KindString, Doc: "Who it is from."},
+		{Name: prefix + "channel_override", Kind: KindStrings, Doc: "The channels that it goes to, instead of the webhook's."},
+		{Name: prefix + "webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		{Name: prefix + "emoji_override", Kind: KindString, Doc: "The emoji beside it."},
+		{Name: prefix + "msg_color", Kind: KindWord, Words: []string{"danger", "warning", "good"}, Doc: "Its colour; by how bad it is, when nothing is said."},
+	}, others...)
+}
+
+// attached are those of chats with all of Slack's attachments.
+func attached(prefix string, others ...Option) []Option {
+	list := room(prefix)
 	for _, o := range []struct{ name, doc string }{
-		{"username_override", "Who it is from."}, {"emoji_override", "The emoji beside it."}, {"icon_url_override", "The picture beside it."},
-		{"text_string", "What stands above it."}, {"title", "Its title, instead of the subject."}, {"title_link", "Where the title leads."}, {"footer", "What stands below it."},
+		{"icon_url_override", "The picture beside it."}, {"title", "Its title, instead of the subject."}, {"title_link", "Where the title leads."}, {"footer", "What stands below it."},
 		{"footer_icon", "The picture beside the footer."}, {"image_url", "A picture."}, {"thumb_url", "A small picture."}, {"author_name", "An author."},
 		{"author_link", "Where the author leads."}, {"author_icon", "The author's picture."}, {"msg_pretext", "What stands before it."},
 	} {
 		list = append(list, Option{Name: prefix + o.name, Kind: KindString, Doc: o.doc})
 	}
-	return append(list,
-		Option{Name: prefix + "channel_override", Kind: KindStrings, Doc: "The channels that it goes to, instead of the webhook's."},
-		Option{Name: prefix + "webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."})
+	return append(list, others...)
 }
-
-var colours = []string{"danger", "warning", "good"}
 
 // senderOptions are those of the senders.
 var senderOptions = slices.Concat(
-	of("slack", "slack_", append(webhookLooks("slack_"),
-		Option{Name: "slack_msg_color", Kind: KindWord, Words: colours, Doc: "Its colour."},
-		Option{Name: "slack_parse_override", Kind: KindWord, Words: []string{"none", "full"}, Doc: "How Slack reads it."},
-		Option{Name: "slack_alert_fields", Kind: KindAny, Doc: "Fields beside it: [{title, value, short}]."})...),
-	of("mattermost", "mattermost_", append(webhookLooks("mattermost_"),
-		Option{Name: "mattermost_msg_color", Kind: KindWord, Words: colours, Doc: "Its colour."},
-		Option{Name: "mattermost_msg_fields", Kind: KindAny, Doc: "Fields beside it: [{title, value, args, short}]."})...),
-	of("rocketchat", "rocket_chat_", append(webhookLooks("rocket_chat_"),
-		Option{Name: "rocket_chat_msg_color", Kind: KindWord, Words: colours, Doc: "Its colour."},
-		Option{Name: "rocket_chat_alert_fields", Kind: KindAny, Doc: "Fields beside it: [{title, value, short}]."})...),
+	of("slack", "slack_", attached("slack_",
+		Option{Name: "slack_text_string", Kind: KindString, Doc: "What stands above it."},
+		Option{Name: "slack_parse_override", Kind: KindWord, Words: []string{"none", "full"}, Standing: Elsewhere, Why: "texts are shown as they are: nothing in them becomes a mention"},
+		Option{Name: "slack_alert_fields", Kind: KindAny, Doc: "Fields of the match beside it: [{title, value, short}]."})...),
+	of("mattermost", "mattermost_", attached("mattermost_",
+		Option{Name: "mattermost_msg_fields", Kind: KindAny, Doc: "Fields of the match beside it: [{title, value, args, short}]."})...),
+	of("rocketchat", "rocket_chat_", room("rocket_chat_",
+		Option{Name: "rocket_chat_text_string", Kind: KindString, Doc: "What stands above it."},
+		Option{Name: "rocket_chat_alert_fields", Kind: KindAny, Doc: "Fields of the match beside it: [{title, value, short}]."})...),
 	of("discord", "discord_",
 		Option{Name: "discord_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
 		Option{Name: "discord_http_proxy", Kind: KindAny, Standing: Elsewhere, Why: byProxy},
@@ -165,7 +187,7 @@ var senderOptions = slices.Concat(
 		Option{Name: "discord_emoji_title", Kind: KindString, Doc: "The emoji before the title."},
 		Option{Name: "discord_embed_color", Kind: KindInt, Doc: "Its colour: 0xE24D42."},
 		Option{Name: "discord_embed_footer", Kind: KindString, Doc: "What stands below it."},
-		Option{Name: "discord_embed_icon_url", Kind: KindString, Doc: "The picture beside it."}),
+		Option{Name: "discord_embed_icon_url", Kind: KindString, Doc: "The picture beside the footer."}),
 	of("googlechat", "googlechat_",
 		Option{Name: "googlechat_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
 		Option{Name: "googlechat_format", Kind: KindWord, Words: []string{"basic", "card"}, Doc: "Its form."},
@@ -175,7 +197,7 @@ var senderOptions = slices.Concat(
 		Option{Name: "googlechat_footer_kibanalink", Kind: KindString, Doc: "Of a card: a link below it."}),
 	of("ms_teams", "ms_teams_",
 		Option{Name: "ms_teams_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
-		Option{Name: "ms_teams_alert_summary", Kind: KindString, Doc: "Its title, instead of the subject."},
+		Option{Name: "ms_teams_alert_summary", Kind: KindString, Doc: "What is shown of it where there is no room for more."},
 		Option{Name: "ms_teams_theme_color", Kind: KindString, Doc: "Its colour: #ff0000."},
 		Option{Name: "ms_teams_alert_fixed_width", Kind: KindBool, Doc: "The text as code."},
 		Option{Name: "ms_teams_alert_facts", Kind: KindAny, Doc: "Fields beside it: [{name, value}]."}),
@@ -191,7 +213,7 @@ var senderOptions = slices.Concat(
 		Option{Name: "telegram_bot_token", Kind: KindString, Secret: true, Doc: "The bot that it is from."},
 		Option{Name: "telegram_room_id", Kind: KindString, Doc: "The chat that it goes to."},
 		Option{Name: "telegram_api_url", Kind: KindString, Doc: "Where the API is; api.telegram.org."},
-		Option{Name: "telegram_parse_mode", Kind: KindWord, Words: []string{"markdown", "markdownV2", "html"}, Doc: "How Telegram reads it."},
+		Option{Name: "telegram_parse_mode", Kind: KindWord, Words: []string{"markdown", "markdownV2", "html"}, Doc: "How Telegram reads it; plain text, when nothing is said, and when Telegram cannot read it so."},
 		Option{Name: "telegram_thread_id", Kind: KindString, Doc: "The topic within the chat."}),
 	mailOptions,
 	of("pagerduty", "pagerduty_", pagerdutyOptions...),
@@ -203,17 +225,5 @@ var senderOptions = slices.Concat(
 		Option{Name: "twilio_from_number", Kind: KindString, Doc: "Who it is from."},
 		Option{Name: "twilio_message_service_sid", Kind: KindString, Doc: "The service that it is from, instead of a number."},
 		Option{Name: "twilio_use_copilot", Kind: KindBool, Doc: "Use the service."}),
-	of("post", "http_post_",
-		Option{Name: "http_post_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
-		Option{Name: "http_post_payload", Kind: KindMap, Doc: "Names with the fields whose values are sent."},
-		Option{Name: "http_post_static_payload", Kind: KindMap, Secret: true, Doc: "Names with values that are sent as they are."},
-		Option{Name: "http_post_headers", Kind: KindMap, Secret: true, Doc: "Headers of the request."},
-		Option{Name: "http_post_all_values", Kind: KindBool, Doc: "Send all fields of the match, too."}),
-	of("post2", "http_post2_",
-		Option{Name: "http_post2_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
-		Option{Name: "http_post2_payload", Kind: KindAny, Doc: "What is sent: names with templates, or one template."},
-		Option{Name: "http_post2_raw_fields", Kind: KindMap, Doc: "Names with the fields whose values are sent."},
-		Option{Name: "http_post2_static_payload", Kind: KindMap, Secret: true, Doc: "Names with values that are sent as they are."},
-		Option{Name: "http_post2_headers", Kind: KindAny, Secret: true, Doc: "Headers of the request: names with templates."},
-		Option{Name: "http_post2_all_values", Kind: KindBool, Doc: "Send all fields of the match, too."}),
+	oncallOptions, robotOptions, postOptions,
 )

@@ -27,14 +27,12 @@ var elsewhereOptions = elsewhere(map[string][]string{
 		"opensearch_discover_app_url", "opensearch_discover_version", "opensearch_discover_index_pattern_id", "opensearch_discover_columns", "opensearch_discover_from_timedelta",
 		"opensearch_discover_to_timedelta", "opensearch_url", "opensearch_username", "opensearch_password", "opensearch_discover_security_tenant"},
 	inUTC: {"use_local_time", "custom_pretty_ts_format"},
-	"there is no limit to the number of pages":                                                {"max_scrolling_count", "max_scrolling", "scroll_keepalive"},
-	"steps run on workers, as many at once as they take":                                      {"max_threads", "misfire_grace_time"},
-	"a type of document is not asked for any more; write a term query on _type":               {"doc_type"},
-	"the events that led to a match are found by its query; a message does not have them all": {"attach_related"},
-	"of a template, _data is the match":                                                       {"jinja_root_name"},
-	"texts refer to options of the rule by their names":                                       {"include_rule_params_in_matches", "include_rule_params_in_first_match_only"},
-	"an alert is kept with its matches":                                                       {"include_match_in_root"},
-	"nothing is run before realert is looked at":                                              {"run_enhancements_first"},
+	"there is no limit to the number of pages":                                  {"max_scrolling_count", "max_scrolling", "scroll_keepalive"},
+	"steps run on workers, as many at once as they take":                        {"max_threads", "misfire_grace_time"},
+	"a type of document is not asked for any more; write a term query on _type": {"doc_type"},
+	"texts refer to options of the rule by their names":                         {"include_rule_params_in_matches", "include_rule_params_in_first_match_only"},
+	"an alert is kept with its matches":                                         {"include_match_in_root"},
+	"nothing is run before realert is looked at":                                {"run_enhancements_first"},
 })
 
 func elsewhere(by map[string][]string) []Option {

@@ -1,5 +1,7 @@
 package rule
 
+import "slices"
+
 // mailOptions have no prefix that is theirs alone.
 var mailOptions = []Option{
 	{Name: "email", Of: "email", Kind: KindStrings, Doc: "Whom it goes to."},
@@ -10,8 +12,8 @@ var mailOptions = []Option{
 	{Name: "email_format", Of: "email", Kind: KindWord, Words: []string{"text", "html"}, Doc: "html: the text is HTML."},
 	{Name: "email_from_field", Of: "email", Kind: KindString, Standing: Refused, Why: "whom an alert goes to must not be written by an event", Doc: "The field with the address."},
 	{Name: "email_add_domain", Of: "email", Kind: KindString, Standing: Elsewhere, Why: "it says nothing without email_from_field"},
-	{Name: "smtp_host", Of: "email", Kind: KindString, Doc: "The mail server; the one of the configuration, when nothing is said."},
-	{Name: "smtp_port", Of: "email", Kind: KindInt, Doc: "Its port."},
+	{Name: "smtp_host", Of: "email", Kind: KindString, Doc: "The mail server; localhost, when nothing is said."},
+	{Name: "smtp_port", Of: "email", Kind: KindInt, Doc: "Its port; 25."},
 	{Name: "smtp_ssl", Of: "email", Kind: KindBool, Doc: "TLS from the beginning."},
 	{Name: "smtp_user", Of: "email", Kind: KindString, Own: true, Doc: "The user that logs in."},
 	{Name: "smtp_password", Of: "email", Kind: KindString, Own: true, Secret: true, Doc: "Its password."},
@@ -29,7 +31,7 @@ var pagerdutyOptions = []Option{
 	{Name: "pagerduty_event_type", Kind: KindWord, Words: []string{"trigger", "resolve", "acknowledge"}, Doc: "What a match does to the incident."},
 	{Name: "pagerduty_incident_key", Kind: KindString, Doc: "The incident that it belongs to; that of the alert, when nothing is said."},
 	{Name: "pagerduty_incident_key_args", Kind: KindList, Doc: "Fields that stand for {0}, {1} in it."},
-	{Name: "pagerduty_api_version", Kind: KindWord, Words: []string{"v2", "v1"}, Doc: "stint always speaks v2."},
+	{Name: "pagerduty_api_version", Kind: KindWord, Words: []string{"v2", "v1"}, Doc: "stint always speaks v2: the key has to be of an integration of Events API v2."},
 	{Name: "pagerduty_v2_payload_class", Kind: KindString, Doc: "The class of the event."},
 	{Name: "pagerduty_v2_payload_class_args", Kind: KindList, Doc: "Fields that stand for {0}, {1} in it."},
 	{Name: "pagerduty_v2_payload_component", Kind: KindString, Doc: "The component that it is about."},
@@ -45,10 +47,10 @@ var pagerdutyOptions = []Option{
 
 var opsgenieOptions = []Option{
 	{Name: "opsgenie_key", Kind: KindString, Secret: true, Doc: "The key of the integration."},
-	{Name: "opsgenie_account", Kind: KindString, Doc: "The account."},
+	{Name: "opsgenie_account", Kind: KindString, Doc: "The user that it is from."},
 	{Name: "opsgenie_addr", Kind: KindString, Doc: "Where the API is."},
-	{Name: "opsgenie_description", Kind: KindString, Doc: "Its description, instead of the text."},
-	{Name: "opsgenie_message", Kind: KindString, Doc: "Its message, instead of the rule's name."},
+	{Name: "opsgenie_description", Kind: KindString, Doc: "Its description, instead of the text; {field} is one of the match."},
+	{Name: "opsgenie_message", Kind: KindString, Doc: "Its message, instead of the subject; {field} is one of the match."},
 	{Name: "opsgenie_alias", Kind: KindString, Doc: "The alert that it belongs to; stint's own, when nothing is said."},
 	{Name: "opsgenie_subject", Kind: KindString, Doc: "Its subject."},
 	{Name: "opsgenie_subject_args", Kind: KindList, Doc: "Fields that stand for {0}, {1} in it."},
@@ -65,3 +67,76 @@ var opsgenieOptions = []Option{
 	{Name: "opsgenie_default_teams", Kind: KindStrings, Doc: "The teams that it goes to where a field is not there."},
 	{Name: "opsgenie_tags", Kind: KindStrings, Doc: "Tags."},
 }
+
+// oncallOptions are those of who calls people, or hands over to who does.
+var oncallOptions = slices.Concat(
+	of("victorops", "victorops_",
+		Option{Name: "victorops_api_key", Kind: KindString, Secret: true, Doc: "The key of the integration."},
+		Option{Name: "victorops_routing_key", Kind: KindString, Doc: "Whom it goes to."},
+		Option{Name: "victorops_message_type", Kind: KindWord, Words: []string{"CRITICAL", "WARNING", "INFO", "ACKNOWLEDGEMENT", "RECOVERY"}, Doc: "What a match does to the incident. It has to be said."},
+		Option{Name: "victorops_entity_id", Kind: KindString, Doc: "The incident that it belongs to; that of the alert, when nothing is said."},
+		Option{Name: "victorops_entity_display_name", Kind: KindString, Doc: "Its title, instead of the subject."}),
+	of("pagertree", "pagertree_",
+		Option{Name: "pagertree_integration_url", Kind: KindString, Secret: true, Doc: "Where it goes."}),
+	of("alertmanager", "alertmanager_",
+		Option{Name: "alertmanager_hosts", Kind: KindStrings, Doc: "Where they are: http://HOST:9093."},
+		Option{Name: "alertmanager_api_version", Kind: KindWord, Words: []string{"v2", "v1"}, Doc: "stint always speaks v2; v1 is gone."},
+		Option{Name: "alertmanager_alertname", Kind: KindString, Doc: "The label alertname; the rule's name."},
+		Option{Name: "alertmanager_labels", Kind: KindMap, Doc: "Labels, with templates."},
+		Option{Name: "alertmanager_annotations", Kind: KindMap, Doc: "Annotations."},
+		Option{Name: "alertmanager_fields", Kind: KindMap, Doc: "Labels, with the fields whose values they have."},
+		Option{Name: "alertmanager_alert_subject_labelname", Kind: KindString, Doc: "The annotation with the subject; summary."},
+		Option{Name: "alertmanager_alert_text_labelname", Kind: KindString, Doc: "The annotation with the text; description."},
+		Option{Name: "alertmanager_resolve_time", Kind: KindDuration, Doc: "It ends there when it has not been told again for so long."},
+		Option{Name: "alertmanager_basic_auth_login", Kind: KindString, Doc: "The user that logs in."},
+		Option{Name: "alertmanager_basic_auth_password", Kind: KindString, Secret: true, Doc: "Its password."}),
+)
+
+// robotOptions are those of chats that are reached by a key.
+var robotOptions = slices.Concat(
+	of("matrixhookshot", "matrixhookshot_",
+		Option{Name: "matrixhookshot_webhook_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "matrixhookshot_username", Kind: KindString, Doc: "Who it is from."},
+		Option{Name: "matrixhookshot_text", Kind: KindString, Doc: "What is told, instead of subject and text."},
+		Option{Name: "matrixhookshot_html", Kind: KindString, Doc: "The same as HTML."}),
+	of("dingtalk", "dingtalk_",
+		Option{Name: "dingtalk_access_token", Kind: KindString, Secret: true, Doc: "The token of the robot."},
+		Option{Name: "dingtalk_sign", Kind: KindString, Secret: true, Doc: "What requests are signed with."},
+		Option{Name: "dingtalk_msgtype", Kind: KindWord, Words: []string{"text", "markdown", "single_action_card", "action_card"}, Doc: "Its form."},
+		Option{Name: "dingtalk_single_title", Kind: KindString, Doc: "Of single_action_card: what stands on its button."},
+		Option{Name: "dingtalk_single_url", Kind: KindString, Doc: "Of single_action_card: where it leads."},
+		Option{Name: "dingtalk_btn_orientation", Kind: KindString, Doc: "Of action_card: 1 is buttons beside one another."},
+		Option{Name: "dingtalk_btns", Kind: KindAny, Doc: "Of action_card: [{title, actionURL}]."}),
+	of("workwechat", "work_wechat_",
+		Option{Name: "work_wechat_bot_id", Kind: KindString, Secret: true, Doc: "The key of the robot."},
+		Option{Name: "work_wechat_msgtype", Kind: KindWord, Words: []string{"text", "markdown"}, Doc: "Its form."}),
+	of("lark", "lark_",
+		Option{Name: "lark_bot_id", Kind: KindString, Secret: true, Doc: "The key of the robot."},
+		Option{Name: "lark_msgtype", Kind: KindWord, Words: []string{"text"}, Doc: "Its form."}),
+	of("webex_incoming", "webex_incoming_",
+		Option{Name: "webex_incoming_webhook_id", Kind: KindString, Secret: true, Doc: "The id of the webhook."},
+		Option{Name: "webex_incoming_msgtype", Kind: KindWord, Words: []string{"text", "markdown"}, Doc: "Its form."}),
+	of("webex_webhook", "webex_webhook_",
+		Option{Name: "webex_webhook_id", Kind: KindString, Secret: true, Doc: "The id of the webhook."},
+		Option{Name: "webex_webhook_msgtype", Kind: KindWord, Words: []string{"text", "markdown"}, Doc: "Its form."}),
+	of("chatwork", "chatwork_",
+		Option{Name: "chatwork_apikey", Kind: KindString, Secret: true, Doc: "The token."},
+		Option{Name: "chatwork_room_id", Kind: KindString, Doc: "The room that it goes to."}),
+)
+
+// postOptions are those of webhooks that get the matches.
+var postOptions = slices.Concat(
+	of("post", "http_post_",
+		Option{Name: "http_post_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "http_post_payload", Kind: KindMap, Doc: "Names with the fields whose values are sent."},
+		Option{Name: "http_post_static_payload", Kind: KindMap, Secret: true, Doc: "Names with values that are sent as they are."},
+		Option{Name: "http_post_headers", Kind: KindMap, Secret: true, Doc: "Headers of the request."},
+		Option{Name: "http_post_all_values", Kind: KindBool, Doc: "Send all fields of the match, too; true without http_post_payload."}),
+	of("post2", "http_post2_",
+		Option{Name: "http_post2_url", Kind: KindStrings, Secret: true, Doc: "Where it goes."},
+		Option{Name: "http_post2_payload", Kind: KindAny, Doc: "What is sent: names with templates, or one template that makes JSON."},
+		Option{Name: "http_post2_raw_fields", Kind: KindMap, Doc: "Names with the fields whose values are sent."},
+		Option{Name: "http_post2_static_payload", Kind: KindMap, Secret: true, Doc: "Names with values that are sent as they are."},
+		Option{Name: "http_post2_headers", Kind: KindAny, Secret: true, Doc: "Headers of the request: names with templates, or one template that makes JSON."},
+		Option{Name: "http_post2_all_values", Kind: KindBool, Doc: "Send all fields of the match, too; true without http_post2_payload."}),
+)

@@ -2,11 +2,14 @@ package rule
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stint-run/stint/internal/document"
 )
 
 var (
@@ -174,4 +177,56 @@ func (b *builder) format(name string, template bool) {
 			b.mistake(at, name, "add it to alert_text_kw, or write {{ and }} for braces", "has a place for %q, which nothing is given for", n)
 		}
 	}
+}
+
+// SplitTexts divides the options of an entry of the alert list: texts say what is told, the others belong to who tells it.
+func SplitTexts(options map[string]any) (texts, others map[string]any) {
+	texts, others = map[string]any{}, map[string]any{}
+	for name, v := range options {
+		if o, known := option(name); known && o.isText() {
+			texts[name] = v
+		} else {
+			others[name] = v
+		}
+	}
+	return texts, others
+}
+
+// Reworded returns the rule as it is told by an entry of its alert list that has texts of its own: the texts of SplitTexts.
+func (r *Rule) Reworded(texts map[string]any) *Rule {
+	w := *r
+	t := &w.Text
+	for name, to := range map[string]*string{"alert_subject": &t.Subject, "alert_text": &t.Body, "alert_text_type": &t.BodyType, "alert_missing_value": &t.MissingValue,
+		"summary_prefix": &t.SummaryPrefix, "summary_suffix": &t.SummarySuffix, "summary_table_type": &t.SummaryType} {
+		if v, ok := texts[name].(string); ok {
+			*to = v
+		}
+	}
+	if t.BodyType == "alert_text" {
+		t.BodyType = ""
+	}
+	for name, to := range map[string]*[]string{"alert_subject_args": &t.SubjectArgs, "alert_text_args": &t.BodyArgs, "summary_table_fields": &t.SummaryFields} {
+		if list, ok := texts[name].([]any); ok {
+			*to = make([]string, len(list))
+			for i, v := range list {
+				(*to)[i] = document.Text(v)
+			}
+		}
+	}
+	for name, to := range map[string]*int{"alert_subject_max_len": &t.SubjectMaxLen, "summary_table_max_rows": &t.SummaryMax} {
+		if n, ok := document.Number(texts[name]); ok {
+			*to = int(n)
+		}
+	}
+	if kw, ok := texts["alert_text_kw"].(map[string]any); ok {
+		t.BodyKw = kw
+	}
+	if root, ok := texts["jinja_root_name"].(string); ok {
+		w.Values = maps.Clone(r.Values)
+		if w.Values == nil {
+			w.Values = map[string]any{}
+		}
+		w.Values["jinja_root_name"] = root
+	}
+	return &w
 }

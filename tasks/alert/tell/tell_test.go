@@ -245,13 +245,11 @@ func TestAMessageThatFailsByItselfHoldsUpTheOthersForAMoment(t *testing.T) {
 func TestInQuietHoursNothingIsToldAndAfterwardsWhatStillIsSo(t *testing.T) {
 	t.Parallel()
 	chat := &receiver{}
-	quiet := func(now time.Time) time.Time { // up to one o'clock
-		if now.Before(at(time.Hour)) {
-			return at(time.Hour)
-		}
-		return time.Time{}
+	hours, err := notify.ParseQuiet("11:00", "13:00", "UTC", nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	d := newDesk(t, tell.Channel{Name: "chat", To: chat, Quiet: quiet})
+	d := newDesk(t, tell.Channel{Name: "chat", To: chat, Quiet: hours.Until})
 	d.finds(zero, []string{"a", "b"}, nil, "chat")
 	d.tells(at(time.Second))
 	d.finds(at(10*time.Minute), nil, []string{"b"}, "chat")

@@ -1,4 +1,5 @@
-package message
+// Package template fills in texts in the two ways in which alert rules write them: Python's str.format, and Jinja.
+package template
 
 import (
 	"encoding/json"
@@ -12,10 +13,10 @@ import (
 	"github.com/stint-run/stint/internal/document"
 )
 
-// format fills in {0}, {}, {name}, {0[key]} and {0:>10.2f}, as Python's str.format does: that is what rules are written with.
-func format(template string, args []any, named map[string]any) (string, error) {
+// Format fills in {0}, {}, {name}, {0[key]} and {0:>10.2f}, as Python's str.format does: that is what rules are written with.
+func Format(text string, args []any, named map[string]any) (string, error) {
 	f := formatter{args: args, named: named}
-	for rest := template; rest != ""; {
+	for rest := text; rest != ""; {
 		i := strings.IndexAny(rest, "{}")
 		if i < 0 {
 			f.out.WriteString(rest)
@@ -29,7 +30,7 @@ func format(template string, args []any, named map[string]any) (string, error) {
 		}
 		end := strings.IndexByte(rest[i:], '}')
 		if rest[i] == '}' || end < 0 {
-			return "", fmt.Errorf("%q has a single { or }; write {{ or }} for the character itself", template)
+			return "", fmt.Errorf("%q has a single { or }; write {{ or }} for the character itself", text)
 		}
 		if err := f.field(rest[i+1 : i+end]); err != nil {
 			return "", err

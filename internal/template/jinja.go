@@ -1,4 +1,4 @@
-package message
+package template
 
 import (
 	"encoding/json"
@@ -12,12 +12,10 @@ import (
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
-
-	"github.com/stint-run/stint/tasks/alert/condition"
 )
 
-// jinjaRoot is the name under which a template finds all there is, and so fields whose names have dots in them; ElastAlert's default.
-const jinjaRoot = "_data"
+// JinjaRoot is the name under which a template finds all there is, and so fields whose names have dots in them; ElastAlert's default.
+const JinjaRoot = "_data"
 
 // jinjaRange is the longest range that a template can count through.
 const jinjaRange = 10_000
@@ -56,20 +54,24 @@ var (
 	textModulo = regexp.MustCompile(`'\s*%\s*[^}\s]`)
 )
 
-// parseJinja reads a template. It can include nothing: a loader that has this text alone is all there is.
-func parseJinja(text string) (t *exec.Template, err error) {
+// Jinja is a template that has been read. The zero value is not for use.
+type Jinja struct{ t *exec.Template }
+
+// ParseJinja reads a template. It can include nothing: a loader that has this text alone is all there is.
+func ParseJinja(text string) (j Jinja, err error) {
 	defer recovered(&err)
 	for _, t := range tag.FindAllString(text, -1) {
 		if textModulo.MatchString(literal.ReplaceAllString(t, "''")) {
-			return nil, errors.New("a text before % is not filled in here; write '%.1f' | format(took) for '%.1f' % took")
+			return Jinja{}, errors.New("a text before % is not filled in here; write '%.1f' | format(took) for '%.1f' % took")
 		}
 	}
 	const name = "/text"
 	loader, err := loaders.NewMemoryLoader(map[string]string{name: text})
 	if err != nil {
-		return nil, err
+		return Jinja{}, err
 	}
-	return exec.NewTemplate(name, config.New(), loader, jinjaEnvironment())
+	t, err := exec.NewTemplate(name, config.New(), loader, jinjaEnvironment())
+	return Jinja{t}, err
 }
 
 // recovered makes an error of a panic of the library: a template is somebody's text.
@@ -79,25 +81,18 @@ func recovered(err *error) {
 	}
 }
 
-// jinja fills in a template with the fields of a match, and the options of the rule where those have none of that name. Null is
-// written as nothing, and not as None.
-func (w *writer) jinja(text string, m condition.Match) (filled string, err error) {
+// Fill fills in the template. Under JinjaRoot, and under root where that is not "", it finds all of the values, and so those whose names
+// have dots in them. Null is written as nothing, and not as None. The text ends soon after most bytes.
+func (j Jinja) Fill(values map[string]any, root string, most int) (filled string, err error) {
 	defer recovered(&err)
-	t, err := parseJinja(text)
-	if err != nil {
-		return "", err
-	}
-	values := make(map[string]any, len(w.options)+len(m)+1)
-	maps.Copy(values, w.options)
-	maps.Copy(values, m)
 	values = native(values).(map[string]any)
 	all := maps.Clone(values)
-	values[jinjaRoot] = all
-	if root, _ := w.options["jinja_root_name"].(string); root != "" {
+	values[JinjaRoot] = all
+	if root != "" {
 		values[root] = all
 	}
-	var out limited
-	if err := t.Execute(&out, exec.NewContext(values)); err != nil && !out.full {
+	out := limited{most: most}
+	if err := j.t.Execute(&out, exec.NewContext(values)); err != nil && !out.full {
 		return "", err
 	}
 	return out.String(), nil
@@ -130,14 +125,15 @@ func native(v any) any {
 	return v
 }
 
-// limited is a text that ends when it is longer than a message can be.
+// limited is a text that ends when it is longer than it may be.
 type limited struct {
 	strings.Builder
+	most int
 	full bool
 }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if l.Len() > MaxText {
+	if l.Len() > l.most {
 		l.full = true
 		return 0, errors.New("the text is too long")
 	}
