@@ -188,7 +188,7 @@ func (f *fleet) empty() {
 		p.Kill()
 	}
 	f.Ready(f.Worker())
-	for i := range 20 {
+	for i := range 200 {
 		now := time.Now().Add(time.Duration(i+1) * time.Minute)
 		f.tick(now, "none")
 		due, next, err := f.alerts.Channels(f.T.Context(), now.Add(time.Hour))
