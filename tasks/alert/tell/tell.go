@@ -6,6 +6,7 @@
 package tell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ const (
 	// giveUpAfter is how long a message is tried.
 	giveUpAfter = 24 * time.Hour
 )
+
+// DefaultTurn is how long a channel is told at a time.
+const DefaultTurn = 5 * time.Second
 
 // longestRest is how long a channel rests at most that fails and does not say for how long: when it is well again, it is not to be silent
 // for long.
@@ -64,6 +68,9 @@ type Options struct {
 	Links func(m notify.Message) (ack, view string)
 	// GaveUp is called for a message that did not arrive, or of which that is not known because nobody answered, and is tried no more.
 	GaveUp func(ctx context.Context, o alertstore.Outgoing, err string, now time.Time)
+	// Turn is how long a channel is told at a time; what is left waits for the next tick, which waits for this one. 0 is DefaultTurn. A
+	// flood of messages to a slow receiver would otherwise keep rules from being evaluated until the last of them has arrived.
+	Turn time.Duration
 	// Sent is called with what came of each attempt, for metrics; nil is none.
 	Sent func(ctx context.Context, channel, state string, took time.Duration)
 	Log  *slog.Logger
@@ -77,6 +84,7 @@ func New(o Options) *Teller {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	o.Turn = cmp.Or(o.Turn, DefaultTurn)
 	return &Teller{o}
 }
 
@@ -100,8 +108,8 @@ func (t *Teller) All(ctx context.Context, now time.Time) (int, error) {
 	return total, errors.Join(errs...)
 }
 
-// Channel sends what is due to one channel, in the order in which it is due, until nothing is, or one message has failed in a way that
-// would hold for the next one, too. Then the channel rests: a receiver that does not answer costs each tick its patience otherwise, and
+// Channel sends what is due to one channel, in the order in which it is due, until nothing is, its turn is over, or one message has failed
+// in a way that would hold for the next one, too. Then the channel rests: a receiver that does not answer costs each tick its patience otherwise, and
 // one that asks for patience asks all of them for it.
 func (t *Teller) Channel(ctx context.Context, name string, now time.Time) (int, error) {
 	rests, failures, err := t.o.Store.Resting(ctx, name)
@@ -137,7 +145,7 @@ func (t *Teller) Channel(ctx context.Context, name string, now time.Time) (int, 
 			if claimed != nil {
 				return sent, claimed
 			}
-			if !goOn {
+			if !goOn || time.Since(began) > t.o.Turn {
 				return sent, t.putBack(ctx, list[i+1:], now)
 			}
 		}

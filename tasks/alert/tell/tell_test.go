@@ -75,6 +75,7 @@ type desk struct {
 	t        *testing.T
 	rdb      *redis.Client
 	store    *alertstore.Store
+	options  tell.Options
 	teller   *tell.Teller
 	channels map[string]tell.Channel
 	gaveUp   []string
@@ -88,14 +89,15 @@ func newDesk(t *testing.T, channels ...tell.Channel) *desk {
 	for _, c := range channels {
 		d.channels[c.Name] = c
 	}
-	d.teller = tell.New(tell.Options{Store: d.store, Log: slog.New(slog.DiscardHandler),
+	d.options = tell.Options{Store: d.store, Log: slog.New(slog.DiscardHandler),
 		Channel: func(_ context.Context, name string) (tell.Channel, bool, error) {
 			c, ok := d.channels[name]
 			return c, ok, nil
 		},
 		GaveUp: func(_ context.Context, o alertstore.Outgoing, err string, _ time.Time) {
 			d.gaveUp = append(d.gaveUp, o.Subject+": "+err)
-		}})
+		}}
+	d.teller = tell.New(d.options)
 	return d
 }
 
@@ -436,4 +438,18 @@ func TestALeaseCountsFromWhenAMessageIsBegun(t *testing.T) {
 	}
 	d.tells(at(time.Second))
 	d.want(to.subjects(), "a b")
+}
+
+// A flood to a slow receiver waits for its next turn: rules are evaluated in between.
+func TestAChannelThatHasHadItsTurnWaitsForTheNext(t *testing.T) {
+	t.Parallel()
+	chat := &receiver{}
+	d := newDesk(t, tell.Channel{Name: "chat", To: chat})
+	d.options.Turn = time.Nanosecond
+	d.teller = tell.New(d.options)
+	d.finds(zero, []string{"a", "b", "c"}, nil, "chat")
+	for _, want := range []string{"a", "a b", "a b c", "a b c"} {
+		d.tells(at(time.Second))
+		d.want(chat.subjects(), want)
+	}
 }
