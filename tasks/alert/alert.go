@@ -177,7 +177,7 @@ func (*Family) clock(spec Spec, job tasks.Job) time.Time {
 }
 
 // splitRules lists the groups with a rule that is due. A group is named by what its rules have in common; what is due changes while a
-// job runs, the order of names does not.
+// job runs, the groups and the order of their names do not.
 func (f *Family) splitRules(ctx context.Context, spec Spec, at time.Time, after string, limit int) ([]tasks.Step, tasks.Cursor, error) {
 	rules, err := f.rules(ctx, spec.Rules)
 	if err != nil {
@@ -192,15 +192,17 @@ func (f *Family) splitRules(ctx context.Context, spec Spec, at time.Time, after 
 	if err != nil {
 		return nil, nil, err
 	}
-	groups := map[string][]string{}
+	groups, before := map[string][]string{}, map[string]int{}
 	for _, name := range names {
 		r := rules[name]
+		key := together(r)
+		n := before[key] / groupRules
+		before[key]++ // whether it is due or not: a page that is asked for later has the same groups
 		if next := (&evaluate.State{Due: healths[name].Due}).NextDue(r, at); next.After(at) {
 			continue
 		}
-		key := together(r)
-		for n := 1; len(groups[key]) == groupRules; n++ {
-			key = together(r) + "-" + strconv.Itoa(n)
+		if n > 0 {
+			key += "-" + strconv.Itoa(n)
 		}
 		groups[key] = append(groups[key], name)
 	}
