@@ -17,7 +17,7 @@ import (
 	"github.com/stint-run/stint/tasks/dedupe/record"
 )
 
-var schedules = flag.Int("schedules", 400, "how many random schedules the model is held to; make soak plays 1000")
+var schedules = flag.Int("schedules", 200, "how many random schedules the model is held to; make soak plays 1000")
 
 // The model: what a sync service and its clients do, in days and row numbers.
 type (
