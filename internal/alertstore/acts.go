@@ -198,15 +198,6 @@ func (s *Store) Advance(ctx context.Context, now time.Time, limit int) (int, err
 	return len(ids), nil
 }
 
-// Next returns when the next alert is to be looked at; zero for never.
-func (s *Store) Next(ctx context.Context) (time.Time, error) {
-	list, err := s.rdb.ZRangeWithScores(ctx, nextKey, 0, 0).Result()
-	if err != nil || len(list) == 0 {
-		return time.Time{}, wrap(err, "look for alerts that are due")
-	}
-	return time.UnixMilli(int64(list[0].Score)).UTC(), nil
-}
-
 // Trim forgets alerts that were over long ago.
 func (s *Store) Trim(ctx context.Context, now time.Time) error {
 	edge := strconv.FormatInt(now.Add(-s.o.Keep).UnixMilli(), 10)
