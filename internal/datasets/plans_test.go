@@ -78,10 +78,10 @@ func bulk(t *testing.T, db *sqldb.DB, guid string) *Store {
 	switch db.Dialect {
 	case sqldb.Postgres:
 		// Rows of a commit that is not on disk yet are not known to be visible to all: the first VACUUM waits for nothing.
-		visible := 0
-		for deadline := time.Now().Add(30 * time.Second); visible == 0 && time.Now().Before(deadline); {
+		all := false
+		for deadline := time.Now().Add(30 * time.Second); !all && time.Now().Before(deadline); {
 			run(t, db, "VACUUM (ANALYZE) entity_row")
-			if err := db.Pool.QueryRow(t.Context(), "SELECT relallvisible FROM pg_class WHERE relname = 'entity_row'").Scan(&visible); err != nil {
+			if err := db.Pool.QueryRow(t.Context(), "SELECT relallvisible = relpages FROM pg_class WHERE relname = 'entity_row'").Scan(&all); err != nil {
 				t.Fatal(err)
 			}
 		}

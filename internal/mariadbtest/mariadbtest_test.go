@@ -2,6 +2,7 @@ package mariadbtest
 
 import (
 	"bufio"
+	"bytes"
 	"database/sql"
 	"fmt"
 	"os"
@@ -59,6 +60,8 @@ func TestNothingOutlivesAKilledTestBinary(t *testing.T) {
 	}
 	victim := exec.Command(os.Args[0])
 	victim.Env = append(os.Environ(), "MARIADBTEST_ROLE=victim")
+	var said bytes.Buffer
+	victim.Stderr = &said
 	out, err := victim.StdoutPipe()
 	if err == nil {
 		err = victim.Start()
@@ -68,7 +71,8 @@ func TestNothingOutlivesAKilledTestBinary(t *testing.T) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatal(err)
+		_ = victim.Wait() // it has ended, and what it said is whole then
+		t.Fatalf("%v\n%s", err, said.String())
 	}
 	var dir string
 	var pid int

@@ -140,8 +140,9 @@ func (s *Server) prepare() error {
 			return fmt.Errorf("hand over the server's directory: %w", err)
 		}
 	}
+	// A server that starts removes the temporary tables of others from its tmpdir: in a shared one, those of the other servers of tests.
 	cmd, err := s.command("mariadb-install-db", "--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0")
+		"--skip-test-db", "--skip-name-resolve", "--tmpdir="+s.dir, "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0")
 	if err != nil {
 		return err
 	}
