@@ -190,13 +190,22 @@ func (d *deleting) run(ctx context.Context) error {
 		return err
 	}
 	d.countOf(p)
+	pace := newPace(d.spec.Apply)
 	switch p.State {
 	case datasets.None:
+		if err := pace.wait(ctx, d.a, d.store); err != nil {
+			return err
+		}
+		began := time.Now()
 		spared, err := d.hold(ctx)
+		pace.took(time.Since(began))
 		if err != nil {
 			return d.failed(ctx, err)
 		}
 		if spared != "" {
+			if err := pace.settle(ctx, d.a); err != nil {
+				return err
+			}
 			return d.note(ctx, outcome{Outcome: record.Spared, Why: spared})
 		}
 	case datasets.Gone:
@@ -204,12 +213,12 @@ func (d *deleting) run(ctx context.Context) error {
 	case datasets.Stopped, datasets.Restored:
 		return d.putBack(ctx, p.Reason)
 	}
-	return d.batches(ctx)
+	return d.batches(ctx, pace)
 }
 
 // hold checks the data set once more, under locks, and marks it.
 func (d *deleting) hold(ctx context.Context) (spared string, err error) {
-	_, _, templates, err := d.templates(ctx, d.head.Analysis)
+	templates, err := d.templatesOf(ctx, d.head.Analysis)
 	if err != nil {
 		return "", err
 	}
@@ -251,12 +260,11 @@ func (d *deleting) compare(ctx context.Context, templates signature.Templates, s
 }
 
 // batches deletes batch by batch until the data set is gone, is stopped, or the worker wants the attempt back.
-func (d *deleting) batches(ctx context.Context) error {
+func (d *deleting) batches(ctx context.Context, pace *pace) error {
 	files, err := d.shared.o.Artifacts()
 	if err != nil {
 		return err
 	}
-	pace := newPace(d.spec.Apply)
 	o := datasets.BatchOptions{Rows: d.spec.Apply.Batch, Artifacts: files, Prefix: archiveOf(d.a.Job.ID)}
 	if o.Rows == 0 {
 		o.Rows = defaultBatch
@@ -280,6 +288,9 @@ func (d *deleting) batches(ctx context.Context) error {
 		case b.Stopped != "":
 			return d.putBack(ctx, b.Stopped)
 		case b.Done:
+			if err := pace.settle(ctx, d.a); err != nil {
+				return err
+			}
 			return d.finish(ctx)
 		}
 	}

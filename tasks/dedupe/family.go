@@ -39,6 +39,10 @@ type shared struct {
 	mu    sync.Mutex
 	open  map[string]*opening      // by connection, use and layout
 	turns map[string]chan struct{} // one deletion at a time in this process, by address
+	kept  struct {                 // the template rows of one analysis; nobody changes them
+		job string
+		set signature.Templates
+	}
 }
 
 // opening is a store whose layout has been resolved.

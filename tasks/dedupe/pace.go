@@ -2,6 +2,7 @@ package dedupe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 const (
 	healthEvery = time.Second
 	healthPause = 2 * time.Second
+	maxRest     = 10 * time.Second // after the check of a very large data set
 )
 
 // pace keeps a deletion from being felt: it lets the database rest after each batch, and pauses while it is not well.
@@ -54,14 +56,28 @@ func duration(text string, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// took notes how long a batch kept the database busy.
-func (p *pace) took(d time.Duration) { p.rest = time.Duration(float64(d) * (1 - p.busy) / p.busy) }
+// took notes how long a batch, or a check, kept the database busy.
+func (p *pace) took(d time.Duration) {
+	p.rest = min(p.rest+time.Duration(float64(d)*(1-p.busy)/p.busy), maxRest)
+}
+
+// settle lets the database rest from the last of a data set's work, before another one's begins. A worker that wants the attempt back
+// does not wait for it.
+func (p *pace) settle(ctx context.Context, a *tasks.Attempt) error {
+	err := rest(ctx, a, p.rest)
+	p.rest = 0
+	if errors.Is(err, tasks.ErrDrained) {
+		return nil
+	}
+	return err
+}
 
 // wait lets the database rest, and until it is well. It returns ErrDrained as soon as the worker wants the attempt back.
 func (p *pace) wait(ctx context.Context, a *tasks.Attempt, store *datasets.Store) error {
 	if err := rest(ctx, a, p.rest); err != nil {
 		return err
 	}
+	p.rest = 0
 	for time.Since(p.asked) >= healthEvery {
 		h, err := store.Health(ctx)
 		if err != nil {

@@ -102,7 +102,7 @@ type sampled struct {
 }
 
 // maxSamples is how many data sets are looked at for template rows at most, one of a customer.
-const maxSamples = 1024
+const maxSamples = 512
 
 type samples []sampled
 

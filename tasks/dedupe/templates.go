@@ -130,6 +130,24 @@ func (s *shared) templates(ctx context.Context, job string) (templatesHead, []te
 	}
 }
 
+// templatesOf returns the template rows of an analysis. Each data set that goes is counted without them, so those of the last analysis
+// asked for are kept.
+func (s *shared) templatesOf(ctx context.Context, job string) (signature.Templates, error) {
+	s.mu.Lock()
+	kept := s.kept
+	s.mu.Unlock()
+	if kept.job == job {
+		return kept.set, nil
+	}
+	_, _, set, err := s.templates(ctx, job)
+	if err == nil {
+		s.mu.Lock()
+		s.kept.job, s.kept.set = job, set
+		s.mu.Unlock()
+	}
+	return set, err
+}
+
 // surveyedStore opens the store as the survey has found it.
 func (s *shared) surveyedStore(ctx context.Context, job, connection string, readOnly bool) (*datasets.Store, error) {
 	head, l, err := s.readSurvey(ctx, job)
