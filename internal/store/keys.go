@@ -130,6 +130,15 @@ func endpointRateKey(endpoint string) string {
 	return prefix + "{e:" + hex.EncodeToString(sum[:16]) + "}:rate"
 }
 
+// buildNumbersKey: hash. "last" -> the last number of a product's builds; "b:<build>" -> the number that a build got.
+func buildNumbersKey(product string) string { return prefix + "{b:" + product + "}:numbers" }
+
+// claimKey: string with a time to live. Who does what one attempt at a time may do.
+func claimKey(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return prefix + "{c:" + hex.EncodeToString(sum[:16]) + "}"
+}
+
 // The keys of schedules share the hash tag {schedules}: a decision, its history and its outbox are one script.
 
 // scheduleNamesKey: set. The names of all schedules.
