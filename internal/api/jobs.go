@@ -68,6 +68,7 @@ func (a *API) jobRoutes() {
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/{id}", "get-job", "Show a job", "Its ETag names its state and which run of it this is; send it as If-Match to act on what you have seen."), a.getJob)
 	a.reportRoute()
 	a.outputRoutes()
+	a.logRoutes()
 	huma.Register(a.huma, a.route(needs{role: viewer, long: true}, http.MethodGet, "/v1/jobs/{id}/rejects", "list-rejects", "List what a job has set aside", "In the form of its family."), a.listRejects)
 	huma.Register(a.huma, a.route(needs{role: submitter, long: true}, http.MethodPost, "/v1/drafts", "draft-job", "Say what a job would do", "Reads what it needs to; writes nothing."), a.draft)
 	for _, v := range []struct {
