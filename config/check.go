@@ -119,6 +119,7 @@ func (c *Config) problems() []Problem {
 	c.Artifacts.check(&k)
 	c.Dedupe.check(&k)
 	c.Alerts.check(&k, c.Connections)
+	c.Builds.check(&k)
 	c.Telemetry.check(&k)
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) != nil {

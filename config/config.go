@@ -5,7 +5,7 @@
 // A key such as worker.drain_timeout is nested in the files, STINT_WORKER_DRAIN_TIMEOUT in the environment and
 // --worker-drain-timeout as a flag. docs/stint.example.yaml explains each key; docs/stint.schema.json is for editors.
 //
-//   - A list replaces the list of the layer below; only connections, tenants, schedules, webhooks, alerts.channels and dedupe.layout.tables
+//   - A list replaces the list of the layer below; only connections, tenants, schedules, webhooks, alerts.channels, dedupe.layout.tables and the lists of builds
 //     are merged, by name.
 //   - @@NAME@@ in a value is filled from the files' tokens: or from the process environment; @@@@ is a plain @@. A token
 //     is filled after the file has been read, so it cannot bring in keys, and is not looked into again.
@@ -49,6 +49,7 @@ type Config struct {
 	Artifacts Artifacts `key:"artifacts"`
 	Dedupe    Dedupe    `key:"dedupe"`
 	Alerts    Alerts    `key:"alerts"`
+	Builds    Builds    `key:"builds"`
 	Telemetry Telemetry `key:"telemetry"`
 	Log       Log       `key:"log"`
 
@@ -157,5 +158,6 @@ func Default(env Env) *Config {
 		Log:       Log{Level: "info", Format: "auto"},
 		Dedupe:    defaultDedupe,
 		Alerts:    defaultAlerts,
+		Builds:    defaultBuilds,
 	}
 }

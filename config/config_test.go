@@ -55,14 +55,14 @@ func problems(t *testing.T, o config.Options) string {
 func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 	t.Parallel()
 	env := config.Env{"CLOUD_PASSWORD=s3cret", "CRM_TOKEN=t0ken", "CRM_HEADERS=X-Tenant: acme", "BILLING_SECRET=s3cret", "CRM_WEBHOOK_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-		"CHAT_URL=https://chat.example.com/hooks/s3cret", "MAIL_PASSWORD=s3cret", "PAGER_KEY=s3cret", "HOME=/home/somebody"}
+		"CHAT_URL=https://chat.example.com/hooks/s3cret", "MAIL_PASSWORD=s3cret", "PAGER_KEY=s3cret", "FORGE_TOKEN=s3cret", "FEED_KEY=s3cret", "HOME=/home/somebody"}
 	sample := filepath.Join("..", "docs", "stint.example.yaml")
 	c, origins := load(t, config.Options{File: sample, Env: env})
 	if w := origins.Warnings(); len(w) > 0 {
 		t.Errorf("warnings: %v", w)
 	}
 	for _, key := range config.Keys() {
-		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules", "webhooks", "alerts.channels", "dedupe.layout.tables"}, key) && (!ok || o.Place.File == "") {
+		if o, ok := origins.Of(key); !slices.Contains([]string{"connections", "tenants", "schedules", "webhooks", "alerts.channels", "dedupe.layout.tables", "builds.credentials", "builds.secrets", "builds.targets", "builds.environments"}, key) && (!ok || o.Place.File == "") {
 			t.Errorf("%s is not in the sample", key)
 		}
 	}
@@ -79,6 +79,11 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("the channels are %v", names)
 	}
 	c.Alerts.Channels, c.Alerts.Watch = nil, nil
+	if len(c.Builds.Credentials) != 1 || len(c.Builds.Secrets) != 1 || len(c.Builds.Targets) != 1 || len(c.Builds.Environments) != 2 || c.Builds.Environments[1].After != "ci" {
+		t.Errorf("the lists of builds are %+v", c.Builds)
+	}
+	c.Builds.Credentials, c.Builds.Secrets, c.Builds.Targets, c.Builds.Environments = nil, nil, nil, nil
+	c.Builds.Repositories, c.Builds.Tools = nil, nil
 	c.Data, c.Worker.Concurrency, c.Worker.Labels = want.Data, want.Worker.Concurrency, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("the sample says\n%+v\nthe defaults are\n%+v", c, want)

@@ -37,6 +37,14 @@ var namedLists = []*namedList{
 		func(*Config) any { return &AlertChannel{} }),
 	list("dedupe.layout.tables", "table", `^[\pL_][\pL\d_$#.]{0,127}$`, "use letters, digits, _, $, # and ., at most 128",
 		func(*Config) any { return &DedupeTable{} }),
+	list("builds.credentials", "credential", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+		func(*Config) any { return &BuildCredential{} }),
+	list("builds.secrets", "secret", `^[A-Za-z_][A-Za-z0-9_]{0,63}$`, "use letters, digits and _: a command finds it in the variable of that name",
+		func(*Config) any { return &BuildSecret{} }),
+	list("builds.targets", "target", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+		func(*Config) any { return &BuildTarget{} }),
+	list("builds.environments", "environment", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+		func(*Config) any { return &BuildEnvironment{} }),
 }
 
 func list(key, one, name, nameHint string, fresh func(*Config) any) *namedList {

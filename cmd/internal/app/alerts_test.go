@@ -23,7 +23,7 @@ func TestTheTypesOfTheConfigurationAreThoseThatCanSend(t *testing.T) {
 
 func TestTheChannelsOfTheSampleCanBeOpened(t *testing.T) {
 	t.Parallel()
-	c, _, err := config.Load(config.Options{File: filepath.Join("..", "..", "..", "docs", "stint.example.yaml"), Env: config.Env{"CLOUD_PASSWORD=x", "CRM_TOKEN=x", "CRM_HEADERS=X-Tenant: x",
+	c, _, err := config.Load(config.Options{File: filepath.Join("..", "..", "..", "docs", "stint.example.yaml"), Env: config.Env{"FORGE_TOKEN=s3cret", "FEED_KEY=s3cret", "CLOUD_PASSWORD=x", "CRM_TOKEN=x", "CRM_HEADERS=X-Tenant: x",
 		"BILLING_SECRET=x", "CRM_WEBHOOK_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "CHAT_URL=https://chat.example.com/hooks/x", "MAIL_PASSWORD=mailsecret", "PAGER_KEY=pagersecret", "HOME=/home/x"}})
 	if err != nil {
 		t.Fatal(err)
