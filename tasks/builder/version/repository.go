@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/builder/git"
 )
 
 // BaseFile is the name of the version file where nothing else is said.
@@ -42,8 +43,8 @@ func (r Repository) Read(ctx context.Context) (Facts, error) {
 	if err != nil {
 		return Facts{}, err
 	}
-	f := Facts{Root: g.dir, In: In{Tags: []string{}}}
-	for _, look := range []func(context.Context, *git) error{f.commit, f.names, f.history} {
+	f := Facts{Root: g.Dir, In: In{Tags: []string{}}}
+	for _, look := range []func(context.Context, *git.Git) error{f.commit, f.names, f.history} {
 		if err := look(ctx, g); err != nil {
 			return Facts{}, err
 		}
@@ -65,11 +66,11 @@ func (r Repository) Root(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return g.dir, nil
+	return g.Dir, nil
 }
 
 // open finds the folder and its repository. The git that it gives works in the root.
-func (r Repository) open(ctx context.Context) (g *git, dir string, err error) {
+func (r Repository) open(ctx context.Context) (g *git.Git, dir string, err error) {
 	if dir, err = filepath.Abs(r.Dir); err != nil {
 		return nil, "", fmt.Errorf("find the folder: %w", err)
 	}
@@ -80,10 +81,10 @@ func (r Repository) open(ctx context.Context) (g *git, dir string, err error) {
 	} else if !info.IsDir() {
 		return nil, "", tasks.WithHint(nil, "give the folder that it is in", "%s is no folder", r.Dir)
 	}
-	if g, err = openGit(ctx, dir, r.lookup); err != nil {
+	if g, err = git.Open(ctx, dir, r.lookup); err != nil {
 		return nil, "", unreadable(err, r.Dir)
 	}
-	if g.dir, err = g.root(ctx); err != nil {
+	if g.Dir, err = top(ctx, g); err != nil {
 		return nil, "", unreadable(err, r.Dir)
 	}
 	return g, dir, nil
@@ -98,7 +99,7 @@ func (r Repository) lookup(name string) (string, bool) {
 
 // unreadable says in our words what git says of a folder that it cannot work in.
 func unreadable(err error, shown string) error {
-	var e *gitError
+	var e *git.Error
 	if !errors.As(err, &e) {
 		return err
 	}
@@ -106,11 +107,11 @@ func unreadable(err error, shown string) error {
 		shown = "the current folder"
 	}
 	switch {
-	case strings.Contains(e.said, "not a git repository"):
+	case strings.Contains(e.Said, "not a git repository"):
 		return tasks.WithHint(nil, "versions are made from a git repository: git init, or give a folder of one", "%s is in no git repository", shown)
-	case strings.Contains(e.said, "dubious ownership"):
+	case strings.Contains(e.Said, "dubious ownership"):
 		return tasks.WithHint(err, "if you trust it: git config --global --add safe.directory FOLDER", "%s is in a repository of another user", shown)
-	case strings.Contains(e.said, "bare repository"):
+	case strings.Contains(e.Said, "bare repository"):
 		return errBare(shown)
 	}
 	return tasks.WithHint(err, "git status says more", "the repository of %s cannot be read", shown)
@@ -120,16 +121,16 @@ func errBare(shown string) error {
 	return tasks.WithHint(nil, "give a folder of a working tree", "%s is in a repository, and not among its files", shown)
 }
 
-// root finds the working tree that the folder is in.
-func (g *git) root(ctx context.Context) (string, error) {
-	inside, err := g.run(ctx, "rev-parse", "--is-inside-work-tree")
+// top finds the working tree that the folder is in.
+func top(ctx context.Context, g *git.Git) (string, error) {
+	inside, err := g.Run(ctx, "rev-parse", "--is-inside-work-tree")
 	if err != nil {
 		return "", err
 	}
 	if strings.TrimSpace(inside) != "true" {
-		return "", errBare(g.dir)
+		return "", errBare(g.Dir)
 	}
-	top, err := g.run(ctx, "rev-parse", "--show-toplevel")
+	top, err := g.Run(ctx, "rev-parse", "--show-toplevel")
 	if err != nil {
 		return "", err
 	}
@@ -137,9 +138,9 @@ func (g *git) root(ctx context.Context) (string, error) {
 }
 
 // commit finds what is checked out.
-func (f *Facts) commit(ctx context.Context, g *git) error {
-	sha, err := g.run(ctx, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-	if failed(err, 1) {
+func (f *Facts) commit(ctx context.Context, g *git.Git) error {
+	sha, err := g.Run(ctx, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+	if git.Failed(err, 1) {
 		return &Error{SHAMissing, tasks.WithHint(nil, "commit first: a version names the commit that it was built from", "the repository has no commit")}
 	}
 	if err != nil {
@@ -150,18 +151,18 @@ func (f *Facts) commit(ctx context.Context, g *git) error {
 }
 
 // names finds the branch, the default branch and the tags.
-func (f *Facts) names(ctx context.Context, g *git) error {
-	ref, err := g.run(ctx, "symbolic-ref", "--quiet", "HEAD")
-	if err != nil && !failed(err, 1) { // 1: HEAD is detached
+func (f *Facts) names(ctx context.Context, g *git.Git) error {
+	ref, err := g.Run(ctx, "symbolic-ref", "--quiet", "HEAD")
+	if err != nil && !git.Failed(err, 1) { // 1: HEAD is detached
 		return fmt.Errorf("find the branch: %w", err)
 	}
 	f.Ref = strings.TrimSuffix(ref, "\n")
-	main, err := g.run(ctx, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
-	if err != nil && !failed(err, 1) && !failed(err, 128) { // there is none, or it is no symbolic one
+	main, err := g.Run(ctx, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
+	if err != nil && !git.Failed(err, 1) && !git.Failed(err, 128) { // there is none, or it is no symbolic one
 		return fmt.Errorf("find the default branch: %w", err)
 	}
 	f.Default, _ = strings.CutPrefix(strings.TrimSuffix(main, "\n"), "refs/remotes/origin/")
-	tags, err := g.run(ctx, "for-each-ref", "--points-at=HEAD", "--format=%(refname)", "--", "refs/tags/")
+	tags, err := g.Run(ctx, "for-each-ref", "--points-at=HEAD", "--format=%(refname)", "--", "refs/tags/")
 	if err != nil {
 		return fmt.Errorf("list the tags: %w", err)
 	}
@@ -172,13 +173,13 @@ func (f *Facts) names(ctx context.Context, g *git) error {
 }
 
 // history counts the commits.
-func (f *Facts) history(ctx context.Context, g *git) error {
-	shallow, err := g.run(ctx, "rev-parse", "--is-shallow-repository")
+func (f *Facts) history(ctx context.Context, g *git.Git) error {
+	shallow, err := g.Run(ctx, "rev-parse", "--is-shallow-repository")
 	if err != nil {
 		return err
 	}
 	f.Shallow = strings.TrimSpace(shallow) == "true"
-	count, err := g.run(ctx, "rev-list", "--count", f.SHA, "--")
+	count, err := g.Run(ctx, "rev-list", "--count", f.SHA, "--")
 	if err != nil {
 		return tasks.WithHint(err, "git fsck says what is missing; a shallow clone is made whole by git fetch --unshallow", "the commits cannot be counted")
 	}
@@ -187,7 +188,7 @@ func (f *Facts) history(ctx context.Context, g *git) error {
 }
 
 // base reads the version file. It is read through the root: a link that leads out of the repository is no file of it.
-func (r Repository) base(ctx context.Context, g *git, dir string, f *Facts) error {
+func (r Repository) base(ctx context.Context, g *git.Git, dir string, f *Facts) error {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err
@@ -206,7 +207,7 @@ func (r Repository) base(ctx context.Context, g *git, dir string, f *Facts) erro
 		return tasks.WithHint(err, "the version file is a small file of the repository, with MAJOR.MINOR in it", "the version file %s cannot be read", f.File)
 	}
 	// One that git does not know is in no commit, even where git is told to ignore it.
-	known, err := g.run(ctx, "ls-files", "-z", "--", f.File)
+	known, err := g.Run(ctx, "ls-files", "-z", "--", f.File)
 	if err != nil {
 		return fmt.Errorf("look for the version file: %w", err)
 	}
@@ -275,15 +276,15 @@ const maxNesting = 8
 
 // dirty reports whether the files are those of the commit. Files that git neither knows nor ignores count: a compiler would
 // take them. Submodules are asked one by one, each without what its own configuration would run.
-func dirty(ctx context.Context, g *git, lookup func(string) (string, bool), nesting int) (bool, error) {
-	changes := &capped{most: 1}
-	if err := g.into(ctx, changes, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--no-renames", "--ignore-submodules=dirty"); err != nil {
+func dirty(ctx context.Context, g *git.Git, lookup func(string) (string, bool), nesting int) (bool, error) {
+	changes := &git.Capped{Most: 1}
+	if err := g.Pipe(ctx, nil, changes, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--no-renames", "--ignore-submodules=dirty"); err != nil {
 		return false, err
 	}
 	if changes.Len() > 0 {
 		return true, nil
 	}
-	list, err := g.run(ctx, "ls-files", "--stage", "-z")
+	list, err := g.Run(ctx, "ls-files", "--stage", "-z")
 	if err != nil {
 		return false, err
 	}
@@ -292,14 +293,14 @@ func dirty(ctx context.Context, g *git, lookup func(string) (string, bool), nest
 		if !found || !strings.HasPrefix(info, "160000 ") {
 			continue
 		}
-		sub := filepath.Join(g.dir, filepath.FromSlash(name))
+		sub := filepath.Join(g.Dir, filepath.FromSlash(name))
 		if _, err := os.Lstat(filepath.Join(sub, ".git")); err != nil {
 			continue // not checked out
 		}
 		if nesting == 0 {
 			return false, fmt.Errorf("submodules lie in each other more than %d deep", maxNesting)
 		}
-		inner, err := openGit(ctx, sub, lookup)
+		inner, err := git.Open(ctx, sub, lookup)
 		if err != nil {
 			return false, err
 		}

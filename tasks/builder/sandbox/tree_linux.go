@@ -1,0 +1,191 @@
+package sandbox
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is what /proc says about one.
+type process struct {
+	pid, parent int
+	zombie      bool
+	cpu         time.Duration // its own, and that of its children that it has waited for
+	rss         int64         // bytes
+}
+
+// tick is the unit of times in /proc: the kernel shows 1/100 s on all machines that Go runs on.
+const tick = 10 * time.Millisecond
+
+var pageSize = int64(os.Getpagesize())
+
+// readProcess reads one. A process that has ended in the meantime is none.
+func readProcess(pid int) (process, bool) {
+	var buf [1024]byte
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return process{}, false
+	}
+	n, err := unix.Read(fd, buf[:])
+	_ = unix.Close(fd)
+	if err != nil || n <= 0 {
+		return process{}, false
+	}
+	return parseStat(pid, buf[:n])
+}
+
+// parseStat reads the fields behind the name, which may have spaces and brackets in it.
+func parseStat(pid int, line []byte) (process, bool) {
+	end := bytes.LastIndexByte(line, ')')
+	if end < 0 {
+		return process{}, false
+	}
+	f := strings.Fields(string(line[end+1:]))
+	if len(f) < 22 {
+		return process{}, false
+	}
+	number := func(i int) int64 {
+		n, _ := strconv.ParseInt(f[i], 10, 64)
+		return n
+	}
+	p := process{pid: pid, parent: int(number(1)), zombie: f[0] == "Z" || f[0] == "X"}
+	p.cpu = time.Duration(number(11)+number(12)+number(13)+number(14)) * tick
+	p.rss = number(21) * pageSize
+	return p, true
+}
+
+// pids lists all processes that /proc shows.
+func pids() []int {
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = d.Close() }()
+	var out []int
+	names, _ := d.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// processes are the command's. In a namespace they are all that there are; without one, all that descend from the supervisor.
+func (s *supervisor) processes() []process {
+	var all []process
+	for _, pid := range pids() {
+		if pid == s.self {
+			continue
+		}
+		if p, ok := readProcess(pid); ok {
+			all = append(all, p)
+		}
+	}
+	if s.spec.Namespace {
+		return all
+	}
+	children := map[int][]process{}
+	for _, p := range all {
+		children[p.parent] = append(children[p.parent], p)
+	}
+	var ours []process
+	for queue := []int{s.self}; len(queue) > 0; queue = queue[1:] {
+		ours = append(ours, children[queue[0]]...)
+		for _, p := range children[queue[0]] {
+			queue = append(queue, p.pid)
+		}
+	}
+	return ours
+}
+
+// signal sends a signal to all processes of the command.
+func (s *supervisor) signal(sig unix.Signal) {
+	if s.spec.Namespace {
+		_ = unix.Kill(-1, sig) // all that the supervisor can see, without itself
+		return
+	}
+	for _, p := range s.processes() {
+		_ = unix.Kill(p.pid, sig)
+	}
+}
+
+// kill ends all processes that are there. It is called until the last has ended. Where there is no namespace, they are stopped
+// first, until no new ones appear: what is stopped starts nothing while the others are found.
+func (s *supervisor) kill() {
+	if s.spec.Namespace {
+		s.signal(unix.SIGKILL)
+		return
+	}
+	const rounds = 50
+	stopped := map[int]bool{}
+	for range rounds {
+		news := false
+		for _, p := range s.processes() {
+			if !stopped[p.pid] && !p.zombie {
+				stopped[p.pid], news = true, true
+				_ = unix.Kill(p.pid, unix.SIGSTOP)
+			}
+		}
+		if !news {
+			break
+		}
+	}
+	for pid := range stopped {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// proportional is the memory of processes in bytes with what they share counted once. It takes long (milliseconds for a large
+// process), and is asked when a sum of resident sizes is over a limit.
+func proportional(ps []process) int64 {
+	var sum int64
+	for _, p := range ps {
+		own := p.rss // where it cannot be read
+		if b, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/smaps_rollup"); err == nil {
+			if _, rest, ok := bytes.Cut(b, []byte("\nPss:")); ok {
+				if f := bytes.Fields(rest); len(f) > 0 {
+					if kib, err := strconv.ParseInt(string(f[0]), 10, 64); err == nil {
+						own = kib << 10
+					}
+				}
+			}
+		}
+		sum += own
+	}
+	return sum
+}
+
+// deletedBytes is what processes hold open of files that have no name any more, below a folder.
+func deletedBytes(ps []process, root string) int64 {
+	type inode struct{ dev, ino uint64 }
+	seen := map[inode]bool{}
+	var sum int64
+	for _, p := range ps {
+		dir := "/proc/" + strconv.Itoa(p.pid) + "/fd"
+		d, err := os.Open(dir)
+		if err != nil {
+			continue
+		}
+		names, _ := d.Readdirnames(-1)
+		_ = d.Close()
+		for _, name := range names {
+			fd := filepath.Join(dir, name)
+			target, err := os.Readlink(fd)
+			if err != nil || !strings.HasSuffix(target, " (deleted)") || !strings.HasPrefix(target, root+"/") {
+				continue
+			}
+			var st unix.Stat_t
+			if unix.Stat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && !seen[inode{st.Dev, st.Ino}] {
+				seen[inode{st.Dev, st.Ino}] = true
+				sum += st.Blocks * 512
+			}
+		}
+	}
+	return sum
+}
