@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // alerts reads the alert list.
@@ -26,7 +28,7 @@ func (b *builder) alerts() {
 	}
 	seen := map[string]bool{}
 	for _, n := range list {
-		n = plain(n)
+		n = yamlplace.Plain(n)
 		switch {
 		case n.Kind == yaml.ScalarNode && n.Tag != "!!null" && n.Value != "":
 			if seen[n.Value] {
@@ -36,7 +38,7 @@ func (b *builder) alerts() {
 			seen[n.Value] = true
 			b.alerter(n, entries{})
 		case n.Kind == yaml.MappingNode && len(n.Content) == 2:
-			own := plain(n.Content[1])
+			own := yamlplace.Plain(n.Content[1])
 			switch {
 			case own.Kind == yaml.MappingNode:
 				b.alerter(n.Content[0], b.pairs(own))
@@ -76,7 +78,7 @@ func (b *builder) alerter(n *yaml.Node, own entries) {
 	case b.o.Channels == nil:
 		b.channel(n, own)
 	default:
-		b.mistake(n, "alert", or(didYouMean(name, slices.Concat(b.o.Channels, senderNames())), "there are the channels "+strings.Join(b.o.Channels, ", ")), "there is no channel %q", name)
+		b.mistake(n, "alert", or(yamlplace.DidYouMean(name, slices.Concat(b.o.Channels, senderNames())), "there are the channels "+strings.Join(b.o.Channels, ", ")), "there is no channel %q", name)
 	}
 }
 
@@ -85,7 +87,7 @@ func (b *builder) channel(n *yaml.Node, own entries) {
 	if b.o.Channels == nil {
 		hint := ""
 		if _, sends := senderNamed(n.Value); !sends {
-			hint = didYouMean(n.Value, senderNames())
+			hint = yamlplace.DidYouMean(n.Value, senderNames())
 		}
 		b.note(n, "alert", hint, "%s is taken for a channel of the configuration", n.Value)
 	}
@@ -157,7 +159,7 @@ func (b *builder) options(all entries, takes func(*Option) bool, sender string) 
 		switch {
 		case free(name) || !known && (b.refs[name] || b.owned(name)):
 		case !known:
-			b.mistake(e.key, "alert."+sender+"."+name, didYouMean(name, names()), "there is no option of this name")
+			b.mistake(e.key, "alert."+sender+"."+name, yamlplace.DidYouMean(name, names()), "there is no option of this name")
 		case o.Standing == Refused && harmless(name, e.value):
 		case o.Standing == Refused:
 			if o.Of != "" { // the others are looked at with the rule
@@ -226,7 +228,7 @@ func (l *loader) ladder(o *Option, n *yaml.Node) []Level {
 	var list []Level
 	last := time.Duration(0)
 	for i, c := range n.Content {
-		c = plain(c)
+		c = yamlplace.Plain(c)
 		path := fmt.Sprintf("%s[%d]", o.Name, i)
 		if c.Kind != yaml.MappingNode {
 			l.mistake(c, path, "write {after: 10m, to: [email]}", "must be names with values, not %s", l.shownValue(c, nil))
@@ -267,12 +269,12 @@ func (l *loader) level(path string, n *yaml.Node) Level {
 		case "to":
 			for _, c := range l.strings(&Option{Name: at, Kind: KindStrings}, e.value) {
 				if l.o.Channels != nil && !slices.Contains(l.o.Channels, c) {
-					l.mistake(e.value, at, or(didYouMean(c, l.o.Channels), "there are "+strings.Join(l.o.Channels, ", ")), "there is no channel %q", c)
+					l.mistake(e.value, at, or(yamlplace.DidYouMean(c, l.o.Channels), "there are "+strings.Join(l.o.Channels, ", ")), "there is no channel %q", c)
 				}
 				r.To = append(r.To, c)
 			}
 		default:
-			l.mistake(e.key, at, or(didYouMean(name, known), "write "+strings.Join(known, ", ")), "is unknown here")
+			l.mistake(e.key, at, or(yamlplace.DidYouMean(name, known), "write "+strings.Join(known, ", ")), "is unknown here")
 		}
 	}
 	if len(r.To) == 0 {

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stint-run/stint/internal/document"
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // builder makes one rule.
@@ -83,7 +84,7 @@ func (b *builder) typed() bool {
 	case strings.Contains(text, "."):
 		b.mistake(e.value, "type", "write it with one of "+strings.Join(TypesOfRules, ", "), "a module of Python cannot be loaded: %s", b.shownValue(e.value, nil))
 	default:
-		b.mistake(e.value, "type", or(didYouMean(text, TypesOfRules), "write one of "+strings.Join(TypesOfRules, ", ")), "there is no type %s", b.shownValue(e.value, nil))
+		b.mistake(e.value, "type", or(yamlplace.DidYouMean(text, TypesOfRules), "write one of "+strings.Join(TypesOfRules, ", ")), "there is no type %s", b.shownValue(e.value, nil))
 	}
 	return false
 }
@@ -126,7 +127,7 @@ func (b *builder) owned(name string) bool {
 		return false
 	}
 	return slices.ContainsFunc(e.value.Content, func(n *yaml.Node) bool {
-		ok, err := path.Match(plain(n).Value, name)
+		ok, err := path.Match(yamlplace.Plain(n).Value, name)
 		return ok && err == nil
 	})
 }

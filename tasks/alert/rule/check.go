@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // check holds options against one another.
@@ -110,7 +112,7 @@ func (b *builder) asked() {
 	case r.Source == "":
 		b.mistake(b.at, "source", "add source: "+known[0], "which source? There are %s", strings.Join(known, ", "))
 	case !slices.Contains(known, r.Source):
-		b.mistake(b.place("source"), "source", or(didYouMean(r.Source, known), "there are "+strings.Join(known, ", ")), "there is no source %q", r.Source)
+		b.mistake(b.place("source"), "source", or(yamlplace.DidYouMean(r.Source, known), "there are "+strings.Join(known, ", ")), "there is no source %q", r.Source)
 	}
 	if b.all["index"].value != nil && b.has("index") && strings.TrimSpace(r.Index) == "" && r.Query == "" {
 		b.mistake(b.place("index"), "index", "index: logs-*", "is empty")

@@ -10,9 +10,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // MaxSize is how many bytes a rule file, or a file with the values of a list, may have.
@@ -107,10 +108,10 @@ func (l *loader) parse(path string, content []byte) (*yaml.Node, *Problem) {
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxProblem(path, content, err)
 	}
-	if left := maxNodes; !within(&doc, maxDepth, &left) {
+	if !yamlplace.Within(&doc, maxDepth, maxNodes) {
 		return nil, &Problem{File: path, Line: 1, Column: 1, Message: "its aliases, or its levels, are too many", Hint: "write out what *NAME stands for"}
 	}
-	root := plain(doc.Content[0])
+	root := yamlplace.Plain(doc.Content[0])
 	if root.Kind != yaml.MappingNode {
 		return nil, &Problem{File: path, Line: root.Line, Column: root.Column, Message: "options with their values are wanted", Hint: "name: value, one in each line"}
 	}
@@ -122,17 +123,6 @@ const (
 	maxNodes = 200_000
 	maxDepth = 64
 )
-
-// within reports whether a node keeps to a depth and to a number of nodes.
-func within(n *yaml.Node, depth int, left *int) bool {
-	if *left--; depth == 0 || *left < 0 {
-		return false
-	}
-	if n.Kind == yaml.AliasNode {
-		return within(n.Alias, depth-1, left)
-	}
-	return !slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return !within(c, depth-1, left) })
-}
 
 // bareToken is a value that is a token alone, without the quotes that YAML wants around it.
 var bareToken = regexp.MustCompile(`^(.*?[:-][ ]+)(@@[A-Za-z_][A-Za-z0-9_.-]*@@)(\s*(?:#.*)?\s*)$`)
@@ -156,70 +146,9 @@ func quoteTokens(path string, content []byte) []byte {
 	return content
 }
 
-// plain follows aliases.
-func plain(n *yaml.Node) *yaml.Node {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	return n
-}
-
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line \d+: )?`)
-
-// syntaxProblem says where a file stops being YAML. The library names a line at best, and often one that is too early; so this looks
-// for the longest beginning of the file that is YAML. What follows it is the mistake, or opened what nobody closed.
 func syntaxProblem(path string, content []byte, err error) *Problem {
-	p := &Problem{File: path, Line: 1, Column: 1, Message: yamlLine.ReplaceAllString(err.Error(), ""), Hint: "look at the indentation, the quotes and the brackets, here and in the line above"}
-	lines := bytes.SplitAfter(content, []byte("\n"))
-	length := len(content)
-	for i := len(lines) - 1; i >= 0 && len(content) <= maxSyntaxSearch; i-- {
-		if length -= len(lines[i]); isYAML(content[:length]) {
-			p.Line, p.Column = i+1, syntaxColumn(content[:length], bytes.TrimRight(lines[i], "\r\n"))
-			line := string(lines[i])
-			indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
-			switch {
-			case strings.Contains(indent, "\t"):
-				p.Message, p.Hint = "a tab stands in the indentation", "indent with spaces"
-			case strings.Contains(p.Message, "cannot start any token") && strings.Contains(line, "@@"):
-				p.Hint = `a value that begins with a token and goes on needs quotes: "@@NAME@@..."`
-			case strings.Contains(p.Message, "cannot start any token"):
-				p.Hint = "put the value in quotes"
-			case strings.Contains(p.Message, "mapping values are not allowed"):
-				p.Hint = "is the line above complete? A value with a colon and a space in it needs quotes"
-			case strings.Contains(p.Message, "unknown anchor"):
-				p.Hint = "a value that begins with * needs quotes"
-			}
-			break
-		}
-	}
-	return p
-}
-
-// maxSyntaxSearch bounds the size of a file in which syntaxProblem looks, in bytes: it reads it once for each line.
-const maxSyntaxSearch = 64 << 10
-
-func syntaxColumn(before, line []byte) int {
-	indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
-	if tab := bytes.IndexByte(indent, '\t'); tab >= 0 {
-		return tab + 1
-	}
-	for end := len(line); end > len(indent); {
-		_, size := utf8.DecodeLastRune(line[:end])
-		end -= size
-		if isYAML(append(bytes.Clone(before), line[:end]...)) {
-			return utf8.RuneCount(line[:end]) + 1
-		}
-	}
-	return len(indent) + 1
-}
-
-func isYAML(content []byte) bool {
-	d := yaml.NewDecoder(bytes.NewReader(content))
-	for {
-		if err := d.Decode(new(yaml.Node)); err != nil {
-			return errors.Is(err, io.EOF)
-		}
-	}
+	m := yamlplace.Syntax(content, err)
+	return &Problem{File: path, Line: m.Line, Column: m.Column, Message: m.Message, Hint: m.Hint}
 }
 
 // variableUse is how ElastAlert lets the environment into a file; a text such as $5 is none.
@@ -305,7 +234,7 @@ func (l *loader) fillVariables(n *yaml.Node) {
 
 // variables says which variables of the environment have no value.
 func (l *loader) variables(option string, n *yaml.Node) {
-	n = plain(n)
+	n = yamlplace.Plain(n)
 	for _, c := range n.Content {
 		l.variables(option, c)
 	}
@@ -325,19 +254,19 @@ func (l *loader) pairs(n *yaml.Node) entries {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Tag != "!!merge" {
-			out[key.Value] = entry{key: key, value: plain(value)}
+			out[key.Value] = entry{key: key, value: yamlplace.Plain(value)}
 		}
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Tag != "!!merge" {
 			continue
 		}
-		from := []*yaml.Node{plain(n.Content[i+1])}
+		from := []*yaml.Node{yamlplace.Plain(n.Content[i+1])}
 		if from[0].Kind == yaml.SequenceNode {
 			from = from[0].Content
 		}
 		for _, m := range from {
-			if m = plain(m); m.Kind != yaml.MappingNode {
+			if m = yamlplace.Plain(m); m.Kind != yaml.MappingNode {
 				l.mistake(m, "<<", "write <<: *NAME", "only names with values can be merged")
 				continue
 			}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // form is what a query of Elasticsearch's language is like.
@@ -79,7 +81,7 @@ func (l *loader) filters(path string, n *yaml.Node) []map[string]any {
 	}
 	out := make([]map[string]any, 0, len(list))
 	for i, c := range list {
-		c, at := plain(c), fmt.Sprintf("%s[%d]", path, i)
+		c, at := yamlplace.Plain(c), fmt.Sprintf("%s[%d]", path, i)
 		for { // it is found more than once around one
 			e, ok := l.pairs(c)["query"]
 			if !ok || len(c.Content) != 2 || e.value.Kind != yaml.MappingNode {
@@ -98,7 +100,7 @@ func (l *loader) filters(path string, n *yaml.Node) []map[string]any {
 // query checks a query.
 func (l *loader) query(path string, n *yaml.Node) {
 	const hint = "a query is like {term: {FIELD: VALUE}}"
-	if n = plain(n); n.Kind != yaml.MappingNode {
+	if n = yamlplace.Plain(n); n.Kind != yaml.MappingNode {
 		l.mistake(n, path, hint, "must be a query, not %s", l.shownValue(n, nil))
 		return
 	}
@@ -120,7 +122,7 @@ func (l *loader) query(path string, n *yaml.Node) {
 		case name == "eql" || name == "esql":
 			l.mistake(e.key, path, "write it as query_string, term, range, bool, ...", "%s is another language, and stint asks with queries", name)
 		case !known:
-			l.mistake(e.key, path, or(didYouMean(name, slices.Sorted(maps.Keys(forms))), hint), "there is no query %q", name)
+			l.mistake(e.key, path, or(yamlplace.DidYouMean(name, slices.Sorted(maps.Keys(forms))), hint), "there is no query %q", name)
 		case e.value.Kind != yaml.MappingNode:
 			l.mistake(e.value, at, or(map[bool]string{true: "write {query: ...}"}[slices.Contains(f.need, "query")], "names with values belong below it"), "must have names with values, not %s", l.shownValue(e.value, nil))
 		case f.field:
@@ -147,7 +149,7 @@ func (l *loader) leaf(path, name string, f form, n *yaml.Node) {
 		l.mistake(v, at, "write a list, or use term", "must be a list of values, not %s", l.shownValue(v, nil))
 	case f.lists:
 		for _, c := range v.Content {
-			if c = plain(c); c.Kind != yaml.ScalarNode || c.Tag == "!!null" {
+			if c = yamlplace.Plain(c); c.Kind != yaml.ScalarNode || c.Tag == "!!null" {
 				l.mistake(c, at, "", "a value must be a text, a number, true or false, not %s", l.shownValue(c, nil))
 			}
 		}
@@ -212,7 +214,7 @@ func (l *loader) parts(path, name string, f form, n *yaml.Node) {
 	}
 	for _, part := range slices.Sorted(maps.Keys(all)) {
 		if !slices.Contains(f.parts, part) {
-			l.mistake(all[part].key, path, or(didYouMean(part, f.parts), "it has "+strings.Join(f.parts, ", ")), "%s has no %s", name, part)
+			l.mistake(all[part].key, path, or(yamlplace.DidYouMean(part, f.parts), "it has "+strings.Join(f.parts, ", ")), "%s has no %s", name, part)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // add takes a problem down.
@@ -34,7 +36,7 @@ func (l *loader) mistake(n *yaml.Node, option, hint, format string, args ...any)
 
 // isBad reports whether a node, or one within it, has a mistake that was found while its file was read.
 func (l *loader) isBad(n *yaml.Node) bool {
-	if n = plain(n); l.bad[n] {
+	if n = yamlplace.Plain(n); l.bad[n] {
 		return true
 	}
 	return slices.ContainsFunc(n.Content, l.isBad)
@@ -89,7 +91,7 @@ func (l *loader) importPaths(e entry) []*yaml.Node {
 	}
 	out := make([]*yaml.Node, 0, len(list))
 	for _, n := range list {
-		if n = plain(n); n.Kind != yaml.ScalarNode || n.Value == "" || n.Tag == "!!null" {
+		if n = yamlplace.Plain(n); n.Kind != yaml.ScalarNode || n.Value == "" || n.Tag == "!!null" {
 			l.mistake(n, "import", "import: [base.yaml]", "must be the path of a file, or a list of paths")
 			continue
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // What a folder of rules has besides rules.
@@ -137,7 +139,7 @@ func Load(o Options) (Set, Problems) {
 			}
 			slices.Sort(known)
 			if len(o.Files) == 0 {
-				l.mistake(e.key, "rules", or(didYouMean(name, known), "take it away, or mend its name"), "there is no rule %q", name)
+				l.mistake(e.key, "rules", or(yamlplace.DidYouMean(name, known), "take it away, or mend its name"), "there is no rule %q", name)
 			}
 		}
 	}
@@ -188,7 +190,7 @@ func (l *loader) environment(defaults, overrides entries) {
 			for i := range list {
 				known[i] = strings.TrimSuffix(filepath.Base(list[i]), ".yaml")
 			}
-			l.add(Problem{File: path, Level: Note, Message: "there is no such file: the environment changes nothing", Hint: or(didYouMean(l.o.Environment, known), "there are "+strings.Join(known, ", "))})
+			l.add(Problem{File: path, Level: Note, Message: "there is no such file: the environment changes nothing", Hint: or(yamlplace.DidYouMean(l.o.Environment, known), "there are "+strings.Join(known, ", "))})
 		}
 		return
 	}
@@ -197,7 +199,7 @@ func (l *loader) environment(defaults, overrides entries) {
 	for name, e := range f.entries {
 		switch {
 		case name != "defaults" && name != "rules":
-			l.mistake(e.key, name, or(didYouMean(name, []string{"defaults", "rules"}), "write defaults: and rules:"), "is unknown here")
+			l.mistake(e.key, name, or(yamlplace.DidYouMean(name, []string{"defaults", "rules"}), "write defaults: and rules:"), "is unknown here")
 		case e.value.Tag == "!!null":
 		case e.value.Kind != yaml.MappingNode:
 			l.mistake(e.value, name, "", "must be names with values")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // The levels of a problem.
@@ -88,57 +90,8 @@ func (p Problems) sorted() Problems {
 
 // whatIsMeant is the hint of an option that is none. What resembles one only from afar is taken for a team's own.
 func whatIsMeant(name string) string {
-	if n := nearest(name, names(), 4); n != "" {
+	if n := yamlplace.Nearest(name, names(), 4); n != "" {
 		return "did you mean " + n + "?"
 	}
 	return "if it is a name of your own, for people or for texts, write own_options: [" + name + "] into " + DefaultsFile + ", or begin it with " + FreePrefix
-}
-
-// nearest returns the candidate that a mistyped word most likely meant; "" when none is near: when more than one letter in so many is
-// another.
-func nearest(word string, candidates []string, in int) string {
-	best, least := "", max(1, len(word)/in)+1
-	for _, c := range candidates {
-		if diff := len(c) - len(word); diff >= least || -diff >= least {
-			continue
-		}
-		if d := distance(word, c); d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// didYouMean is the hint of a mistyped word.
-func didYouMean(word string, candidates []string) string {
-	if n := nearest(word, candidates, 3); n != "" {
-		return "did you mean " + n + "?"
-	}
-	return ""
-}
-
-// distance counts the letters to insert, delete, replace or swap with their neighbour to make a into b.
-func distance(a, b string) int {
-	x, y := []rune(strings.ToLower(a)), []rune(strings.ToLower(b))
-	rows := make([][]int, len(x)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(y)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(x)][len(y)]
 }

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stint-run/stint/internal/document"
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 var (
@@ -54,7 +55,7 @@ func (b *builder) collect() {
 }
 
 func (b *builder) ofEntries(n *yaml.Node) {
-	n = plain(n)
+	n = yamlplace.Plain(n)
 	if n.Kind == yaml.MappingNode {
 		for name, e := range b.pairs(n) {
 			if strings.HasSuffix(name, "_args") {
@@ -69,7 +70,7 @@ func (b *builder) ofEntries(n *yaml.Node) {
 
 // referTo looks at all texts within a node.
 func (b *builder) referTo(n *yaml.Node, names func(text string) []string) {
-	n = plain(n)
+	n = yamlplace.Plain(n)
 	if n.Kind == yaml.ScalarNode {
 		for _, name := range names(n.Value) {
 			b.refer(name, n)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // shownValue is a scalar as a message may quote it: tokens stay names, and secrets are not shown.
@@ -107,7 +109,7 @@ func (l *loader) text(o *Option, n *yaml.Node) string {
 
 func (l *loader) word(o *Option, n *yaml.Node, text string) string {
 	if !slices.Contains(o.Words, text) {
-		l.mistake(n, o.Name, or(didYouMean(text, o.Words), "write one of "+strings.Join(o.Words, ", ")), "%s is none of %s", l.shownValue(n, o), strings.Join(o.Words, ", "))
+		l.mistake(n, o.Name, or(yamlplace.DidYouMean(text, o.Words), "write one of "+strings.Join(o.Words, ", ")), "%s is none of %s", l.shownValue(n, o), strings.Join(o.Words, ", "))
 	}
 	return text
 }
@@ -169,7 +171,7 @@ func (l *loader) strings(o *Option, n *yaml.Node) []string {
 	case n.Kind == yaml.SequenceNode:
 		list := make([]string, 0, len(n.Content))
 		for _, c := range n.Content {
-			list = append(list, l.text(&one, plain(c)))
+			list = append(list, l.text(&one, yamlplace.Plain(c)))
 		}
 		return list
 	case o.Kind == KindList:
@@ -191,7 +193,7 @@ func (l *loader) values(o *Option, n *yaml.Node) []any {
 	}
 	list := []any{}
 	for _, c := range n.Content {
-		c = plain(c)
+		c = yamlplace.Plain(c)
 		path, isFile := strings.CutPrefix(c.Value, "!file")
 		if c.Tag == "!file" {
 			path, isFile = c.Value, true
@@ -232,7 +234,7 @@ func (l *loader) lines(o *Option, n *yaml.Node, path string) []any {
 
 // generic reads a value of any form. Numbers are json.Number; yes, no, on and off are what ElastAlert reads them as.
 func (l *loader) generic(n *yaml.Node) any {
-	n = plain(n)
+	n = yamlplace.Plain(n)
 	switch n.Kind {
 	case yaml.MappingNode:
 		m := map[string]any{}
@@ -288,7 +290,7 @@ func (l *loader) duration(name string, n *yaml.Node) time.Duration {
 			f, err := strconv.ParseFloat(text, 64)
 			switch {
 			case units[unit] == 0:
-				l.mistake(e.key, name, or(didYouMean(unit, unitNames), hint), "%q is none of %s", unit, strings.Join(unitNames, ", "))
+				l.mistake(e.key, name, or(yamlplace.DidYouMean(unit, unitNames), hint), "%q is none of %s", unit, strings.Join(unitNames, ", "))
 			case !ok || err != nil:
 				l.mistake(e.value, name, hint, "%s: must be a number, not %s", unit, l.shownValue(e.value, nil))
 			case f < 0:
@@ -362,7 +364,7 @@ func (l *loader) fields(o *Option, n *yaml.Node) []Field {
 	}
 	out := make([]Field, 0, len(list))
 	for _, c := range list {
-		if f := l.strings(&Option{Name: o.Name, Kind: KindStrings}, plain(c)); len(f) > 0 {
+		if f := l.strings(&Option{Name: o.Name, Kind: KindStrings}, yamlplace.Plain(c)); len(f) > 0 {
 			out = append(out, f)
 		}
 	}

@@ -171,7 +171,7 @@ func byPattern(form *regexp.Regexp) kind {
 
 // Target is what is to be stamped.
 type Target struct {
-	// Path is a file, or files by a glob (*, ?, [a-z] within a name, ** for folders), with slashes, from the folder that is built.
+	// Path is a file, or files by a pattern (package glob), with slashes, from the folder that is built.
 	Path string
 	kind kind // nil: by the name
 }

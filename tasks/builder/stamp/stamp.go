@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/builder/glob"
 )
 
 // Folder is where the originals are while they are out of their places. git is told to ignore it.
@@ -224,6 +225,9 @@ func (t *tree) match(pattern string) ([]string, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, outside(pattern, err)
 	}
+	if err := glob.Check(pattern); err != nil {
+		return nil, tasks.WithHint(err, "*, ?, [a-z] and {a,b} within a name, ** for folders", "%q is no pattern", pattern)
+	}
 	var names []string
 	err := fs.WalkDir(t.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -231,7 +235,7 @@ func (t *tree) match(pattern string) ([]string, error) {
 			return err
 		case d.IsDir() && (strings.EqualFold(d.Name(), ".git") || d.Name() == Folder):
 			return fs.SkipDir
-		case !d.Type().IsRegular() || !glob(strings.Split(pattern, "/"), strings.Split(name, "/")):
+		case !d.Type().IsRegular() || !glob.Match(pattern, name):
 			return nil
 		}
 		names = append(names, name)
@@ -241,21 +245,6 @@ func (t *tree) match(pattern string) ([]string, error) {
 		err = tasks.WithHint(nil, "paths begin in the folder that is built", "there is no file %s to stamp", pattern)
 	}
 	return names, err
-}
-
-// glob matches a path, name by name; ** stands for any number of folders.
-func glob(pattern, name []string) bool {
-	if len(pattern) == 0 {
-		return len(name) == 0
-	}
-	if pattern[0] == "**" {
-		return glob(pattern[1:], name) || len(name) > 0 && glob(pattern, name[1:])
-	}
-	if len(name) == 0 {
-		return false
-	}
-	ok, err := path.Match(pattern[0], name[0])
-	return err == nil && ok && glob(pattern[1:], name[1:])
 }
 
 // stampable says why a file must not be stamped.

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stint-run/stint/internal/yamlplace"
 )
 
 // MaxSize is how many bytes a plan may have.
@@ -55,22 +56,12 @@ func FromJSON(body []byte) (*Plan, error) {
 	return p, p.Check().asError()
 }
 
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
-
 func syntax(file string, content []byte, err error) Problem {
 	if errors.Is(err, io.EOF) {
 		return Problem{File: file, Line: 1, Column: 1, Message: "the plan is empty", Hint: "stint plan --from SOURCE --to TARGET writes one to begin with"}
 	}
-	text := err.Error()
-	p := Problem{File: file, Message: yamlLine.ReplaceAllString(text, ""), Hint: "look at the indentation, the quotes and the brackets, here and in the line above"}
-	if m := yamlLine.FindStringSubmatch(text); m[1] != "" {
-		p.Line, _ = strconv.Atoi(m[1])
-		p.Column = 1
-		if lines := bytes.Split(content, []byte("\n")); p.Line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[p.Line-1], " "), []byte("\t")) {
-			p.Message, p.Hint = "a tab stands in the indentation", "indent with spaces"
-		}
-	}
-	return p
+	m := yamlplace.Syntax(content, err)
+	return Problem{File: file, Line: m.Line, Column: m.Column, Message: m.Message, Hint: m.Hint}
 }
 
 // reader turns nodes into the types of this package, and collects what is wrong.
@@ -312,7 +303,7 @@ func (r *reader) rows(n *yaml.Node, v reflect.Value, path string) {
 func Near(word string, names []string) string {
 	best, least := "", len(word)/2+1
 	for _, name := range names {
-		if d := distance(word, name); d < least {
+		if d := yamlplace.Distance(word, name); d < least {
 			best, least = name, d
 		}
 	}
@@ -321,24 +312,4 @@ func Near(word string, names []string) string {
 	}
 	sorted := slices.Sorted(slices.Values(names))
 	return "there are: " + strings.Join(sorted, ", ")
-}
-
-// distance counts the letters to change, add or take away (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			before, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, before+cost)
-		}
-	}
-	return row[len(b)]
 }

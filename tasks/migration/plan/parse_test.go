@@ -175,7 +175,7 @@ var mistakes = []struct{ text, want string }{
 	{"name: a", "1:1: stages: there are none|stint plan --from"},
 	{"stages: []", "1:1: stages: there are none|"},
 	{"[]", "1:1: must be an object"},
-	{"name: a\n  stages: []", "mapping values are not allowed|indentation"},
+	{"name: a\n  stages: []", "mapping values are not allowed|is the line above complete"},
 	{"name: a\nstages:\n\t- name: t", "3:1: a tab stands in the indentation|indent with spaces"},
 	{"name: [a\n", "did not find expected|indentation"},
 	{"name: a\nname: b\nstages: []", "2:1: name: stands here twice|leave one"},
