@@ -46,7 +46,7 @@ func Syntax(content []byte, err error) Mistake {
 }
 
 // maxSearch bounds how many bytes are parsed in search of a mistake.
-const maxSearch = 32 << 20
+const maxSearch = 8 << 20
 
 // explain finds out what people did who wrote such a line.
 func (m *Mistake) explain(line string) {

@@ -26,6 +26,15 @@ func Check(pattern string) error {
 	return err
 }
 
+// Expand writes the braces of a pattern out; nil for one that Check refuses.
+func Expand(pattern string) []string {
+	out, err := expand(pattern)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
 // Special reports whether a pattern has any letter that means something, and is not just a path.
 func Special(pattern string) bool { return strings.ContainsAny(pattern, "*?[{}") }
 

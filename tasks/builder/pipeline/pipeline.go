@@ -16,7 +16,7 @@ type Pipeline struct {
 	Name string `json:"name"`
 	// VersionFile holds MAJOR.MINOR; "" is the nearest VERSION from the folder upwards. A path from the folder that is built.
 	VersionFile string `json:"version_file,omitempty"`
-	// Environment is set for every command. Nothing of an agent's own environment is, but PATH.
+	// Environment is set for every command, as it is. Nothing of an agent's own environment is, but PATH.
 	Environment map[string]string `json:"environment,omitempty"`
 	// Exclude are globs of what does not travel from step to step: caches that can be made anew.
 	Exclude []string `json:"exclude,omitempty"`
@@ -59,32 +59,33 @@ type Capability struct {
 // is taken along when it has ended. So it can be begun again, by another agent, at any time.
 type Step struct {
 	Name string `json:"name"`
-	// Needs are the steps before this one, whose files it gets. Where the file says nothing it is the step above.
+	// Needs are the steps before this one, whose files it gets, in the order of the file. Where the file says nothing Read puts the step
+	// above here; none is none.
 	Needs []string `json:"needs,omitempty"`
 	// Requires are capabilities that an agent must have: labels "NAME=true", or "NAME=VALUE" to ask for another value.
 	Requires []string `json:"requires,omitempty"`
 	// Commands run one after the other until one fails. No shell is between them and the system: what a branch is called runs nowhere.
 	Commands []Command `json:"commands"`
 	// Dir is where they run, from the folder that is built.
-	Dir         string            `json:"dir,omitempty"`
+	Dir string `json:"dir,omitempty"`
+	// Environment is added to the pipeline's, and wins. Where Version is set, Facts.Fill is to be called for each value.
 	Environment map[string]string `json:"environment,omitempty"`
 	// Secrets are names in the agents' configuration; a command finds each in the variable of its name.
 	Secrets []string `json:"secrets,omitempty"`
 	Tools   []string `json:"tools,omitempty"`
 	// Version: commands get BUILD_VERSION, BUILD_FILE_VERSION, BUILD_CHANNEL and BUILD_NUMBER. Without it (and without Stamp) a step
-	// has the same result in every version, and that of an earlier build is taken.
+	// has the same result in every version, and that of an earlier build is taken. Read sets it where Stamp is.
 	Version bool `json:"version,omitempty"`
 	// Stamp are the files that the version is written into before the commands, and that are put back after them (package stamp).
 	Stamp []string `json:"stamp,omitempty"`
-	// Timeout ends the commands; 0 is DefaultTimeout.
-	Timeout time.Duration `json:"timeout,omitempty"`
-	// Produces are globs that must fit at least one file each when the commands have ended.
+	// Timeout ends the commands. Read puts DefaultTimeout where the file says nothing.
+	Timeout time.Duration `json:"timeout"`
+	// Produces are globs, from the folder that is built like all others here, that must fit at least one file each when the commands have ended.
 	Produces []string `json:"produces,omitempty"`
 	// JUnit are globs of test results, which are read whether the commands pass or fail.
-	JUnit []string `json:"junit,omitempty"`
-	Cache Cache    `json:"cache"`
-	// Network: "" and "allowed" leave it; "none" is refused by agents that cannot cut it off.
-	Limits Limits `json:"limits"`
+	JUnit  []string `json:"junit,omitempty"`
+	Cache  Cache    `json:"cache"`
+	Limits Limits   `json:"limits"`
 	// Retries is how often a command that fails is tried again, in clean files; 0 is never. A lost agent is not a failure.
 	Retries int `json:"retries,omitempty"`
 }
@@ -116,7 +117,13 @@ type Limits struct {
 	Log       int64         `json:"log,omitempty"` // bytes that are kept of what they print; the rest is counted
 }
 
-// Formats of packages.
+// Channels are those of a version, in the order in which they are written down.
+var Channels = []string{"release", "branch", "local"}
+
+// Formats are those of packages.
+var Formats = []string{Zip, TarZstd, TarGzip, SFXUnix, SFXWindows, NuGet, Plain}
+
+// The formats of packages.
 const (
 	Zip        = "zip"
 	TarZstd    = "tar.zst"
@@ -132,7 +139,7 @@ type Package struct {
 	Name   string   `json:"name"`
 	Format string   `json:"format"`
 	Files  []Files  `json:"files"`
-	After  []string `json:"after,omitempty"` // the steps whose files it is made of; none is the last of all lines
+	After  []string `json:"after,omitempty"` // the steps whose files it is made of; none are those that no step needs: Pipeline.Last
 	// Run is what a self-extracting archive starts when it has unpacked itself; none unpacks only.
 	Run []string `json:"run,omitempty"`
 	// NuGet's own words: id, authors, description; for that format alone.
@@ -149,13 +156,13 @@ type Files struct {
 type Publish struct {
 	To       string   `json:"to"`
 	Packages []string `json:"packages,omitempty"` // none is all
-	Channels []string `json:"channels"`           // of the version: release, branch, local; never local where it is not said
+	Channels []string `json:"channels"`           // of the version: release, branch, local; Read puts release where the file says nothing
 }
 
 // Tag is set on the commit when all else has passed.
 type Tag struct {
-	Name     string   `json:"name"` // with {version} in it
-	Channels []string `json:"channels"`
+	Name     string   `json:"name"`     // with {version} in it, and whatever else Facts.Fill fills in
+	Channels []string `json:"channels"` // as those of Publish
 	Message  string   `json:"message,omitempty"`
 }
 
@@ -165,8 +172,10 @@ type Keep struct {
 	For    time.Duration `json:"for,omitempty"`
 }
 
-// What holds where the file does not say.
+// What holds where the file does not say, and what is the most.
 const (
 	DefaultTimeout = time.Hour
 	MaxSteps       = 200
+	MaxPackages    = 500
+	MaxPublish     = 100
 )
