@@ -236,7 +236,12 @@ func (c *checker) files(k *Package, at string) {
 		if f.To == "" || !c.pathIn(here+".to", f.To, "the package") {
 			continue
 		}
+		asked, _ := facts(f.To)
 		switch {
+		case len(asked) > 0:
+			c.add(here+".to", "the package's own name has the version", "%s is not filled in here", asked[0])
+		case path.Clean(f.To) == "." && f.To != "./":
+			c.add(here+".to", "write ./ for the package's own folder", "%s is no name for a file", quoted(f.To))
 		case strings.HasSuffix(f.To, "/") || !glob.Special(f.From):
 		case glob.Special(f.To):
 			c.add(here+".to", "write a folder, with / at its end", "%s is a pattern", quoted(f.To))

@@ -149,7 +149,7 @@ type Package struct {
 // Files are files of a package.
 type Files struct {
 	From string `json:"from"` // a glob, from the folder that is built
-	To   string `json:"to"`   // a folder in the package where it ends with /, else the name of the one file; "" keeps the path
+	To   string `json:"to"`   // a folder in the package where it ends with /, else the name of the one file; "" keeps the path: Place
 }
 
 // Publish sends packages to a target of the agents' configuration.

@@ -322,3 +322,24 @@ func TestALabelHasAValue(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileHasItsPlaceInThePackage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ from, to, name, place string }{
+		{"out/hello", "bin/", "out/hello", "bin/hello"},
+		{"out/hello", "bin/hi", "out/hello", "bin/hi"},
+		{"out/hello", "", "out/hello", "out/hello"},
+		{"out/**", "", "out/a/b", "out/a/b"},
+		{"out/**", "lib/", "out/a/b", "lib/a/b"},
+		{"out/**", "./", "out/a/b", "a/b"},
+		{"out/a*/**", "./", "out/a/b", "a/b"},
+		{"*.md", "doc/", "README.md", "doc/README.md"},
+		{"out/{a,b}/x", "./", "out/b/x", "b/x"},
+		{"out/hello", "bin/", "out/other", ""},
+	} {
+		place, ok := pipeline.Files{From: c.from, To: c.to}.Place(c.name)
+		if place != c.place || ok != (c.place != "") {
+			t.Errorf("%s to %q: %s is at %q", c.from, c.to, c.name, place)
+		}
+	}
+}

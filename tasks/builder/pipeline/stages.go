@@ -88,7 +88,7 @@ func cleaned(s string) string {
 		return ""
 	}
 	out := path.Clean(s)
-	if strings.HasSuffix(s, "/") && out != "." {
+	if strings.HasSuffix(s, "/") {
 		out += "/"
 	}
 	return out
