@@ -134,7 +134,8 @@ func (m manifest) nuspec() ([]byte, error) {
 			return nil, err
 		}
 	}
-	return b.Bytes(), e.Close()
+	err := e.Close() // which writes the rest
+	return b.Bytes(), err
 }
 
 // The parts that OPC asks for: what kind each file is of, and which of them is the manifest.

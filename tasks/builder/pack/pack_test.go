@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -219,6 +220,14 @@ func TestANuGetPackageHasItsParts(t *testing.T) {
 	names := slices.Sorted(maps.Keys(got))
 	if want := []string{"Acme.Widgets.nuspec", "[Content_Types].xml", "_rels/.rels", "lib/net8.0/Acme%20Widgets%2B1.dll", "tools/LICENSE"}; !slices.Equal(names, want) {
 		t.Errorf("there are %q", names)
+	}
+	for _, part := range []string{"Acme.Widgets.nuspec", "[Content_Types].xml", "_rels/.rels"} {
+		var whole struct {
+			Inner string `xml:",innerxml"`
+		}
+		if err := xml.Unmarshal([]byte(got[part].content), &whole); err != nil || whole.Inner == "" {
+			t.Errorf("%s is no XML: %v", part, err)
+		}
 	}
 	for part, texts := range map[string][]string{
 		"Acme.Widgets.nuspec": {"<id>Acme.Widgets</id>", "<version>1.5.57</version>", "Widgets &lt;&amp; more&gt;", `<license type="expression">MIT</license>`,

@@ -170,7 +170,9 @@ func merged(list []Dependency) []Dependency {
 	}
 	for i := range out {
 		o := &out[i]
-		slices.SortFunc(o.Hashes, func(a, b Hash) int { return cmp.Or(cmp.Compare(a.Algorithm, b.Algorithm), cmp.Compare(a.Value, b.Value)) })
+		slices.SortFunc(o.Hashes, func(a, b Hash) int {
+			return cmp.Or(cmp.Compare(a.Algorithm, b.Algorithm), cmp.Compare(a.Value, b.Value))
+		})
 		slices.Sort(o.From)
 		slices.Sort(o.Licences)
 		o.Hashes, o.From, o.Licences = slices.Compact(o.Hashes), slices.Compact(o.From), slices.Compact(o.Licences)
