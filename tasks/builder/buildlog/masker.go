@@ -24,6 +24,7 @@ type Masker struct {
 	names []string
 	nodes []node // an automaton of Aho and Corasick; 0 is its root
 	root  [256]int32
+	pairs [1 << 10]uint64 // a bit for each two bytes that a form begins with
 }
 
 // node is a state: the longest beginning of a form that the text ends in.
@@ -55,6 +56,8 @@ func NewMasker(secrets map[string]string) (*Masker, error) {
 		}
 		m.names = append(m.names, name)
 		for _, form := range forms(value) {
+			pair := uint(form[0])<<8 | uint(form[1])
+			m.pairs[pair/64] |= 1 << (pair % 64)
 			m.add(form, int32(len(m.names)-1))
 		}
 	}
@@ -105,6 +108,19 @@ func (m *Masker) connect() {
 			queue = append(queue, e.to)
 		}
 	}
+}
+
+// harmless counts the bytes at the beginning of a text at which no form begins: most of all text.
+func (m *Masker) harmless(p []byte) int {
+	for i := 0; i+1 < len(p); i++ {
+		if pair := uint(p[i])<<8 | uint(p[i+1]); m.pairs[pair/64]&(1<<(pair%64)) != 0 {
+			return i
+		}
+	}
+	if n := len(p); n > 0 && m.root[p[n-1]] != 0 {
+		return n - 1
+	}
+	return len(p)
 }
 
 func (m *Masker) next(at int32, c byte) int32 {
@@ -194,13 +210,10 @@ func (w *maskWriter) Write(p []byte) (int, error) {
 	}
 	w.out = w.out[:0]
 	for i := 0; i < len(p); i++ {
-		if w.s.state == 0 { // most of all text is no beginning of a secret
-			from := i
-			for i < len(p) && w.s.m.root[p[i]] == 0 {
-				i++
-			}
-			if from < i {
-				w.out, w.masked = append(w.out, p[from:i]...), false
+		if w.s.state == 0 {
+			if n := w.s.m.harmless(p[i:]); n > 0 {
+				w.out, w.masked = append(w.out, p[i:i+n]...), false
+				i += n
 			}
 			if i == len(p) {
 				break
@@ -260,8 +273,10 @@ func (m *Masker) Contains(r io.Reader) (name string, at int64, err error) {
 	for read := int64(0); ; {
 		n, err := r.Read(buf)
 		for i := 0; i < n && len(m.nodes) > 1; i++ {
-			if s.state == 0 && m.root[buf[i]] == 0 {
-				continue
+			if s.state == 0 {
+				if i += m.harmless(buf[i:n]); i == n {
+					break
+				}
 			}
 			free, found := s.step(buf[i])
 			if found > 0 {
