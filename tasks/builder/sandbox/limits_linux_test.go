@@ -70,7 +70,7 @@ func TestAForkBombOfAShellIsStopped(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, run runner) {
 		mark := marker()
-		c := shell(t, "b() { [ $1 = 0 ] && exec sleep "+mark+"; b $(($1-1)) & b $(($1-1)) & wait; }; b 12") // 8,191 processes in a few milliseconds each
+		c := shell(t, "b() { [ $1 = 0 ] && exec sleep "+mark+"; b $(($1-1)) & b $(($1-1)) & wait; }; b 10") // 2,047 processes in a few milliseconds each
 		c.Limits.Processes = 64
 		r, _ := ran(t, run, c)
 		if r.Cause != sandbox.Processes {

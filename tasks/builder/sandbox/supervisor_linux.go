@@ -153,6 +153,9 @@ func (s *supervisor) listen() error {
 	return nil
 }
 
+// nicer is by how much the command's processes stand back, when processors are short: for the agent, and for us.
+const nicer = 5
+
 // start starts the command, with all that it must not have taken away. What a process cannot take back is taken from this thread
 // only, and inherited by what it starts.
 func (s *supervisor) start(f *folder) (report, bool) {
@@ -172,6 +175,10 @@ func (s *supervisor) start(f *folder) (report, bool) {
 	s.began = time.Now()
 	s.main, err = forkExec(s.spec.Path, args, attr)
 	restore(s.main, err == nil)
+	if err == nil { // however many they are, who watches them has its turn
+		_ = unix.Setpriority(unix.PRIO_PROCESS, s.main, nicer)
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -nicer) // root only
+	}
 	for _, fd := range files {
 		_ = syscall.Close(int(fd))
 	}
@@ -384,7 +391,7 @@ func (s *supervisor) look(pace time.Duration) time.Duration {
 	if l.Memory > 0 && memory > l.Memory/2 || l.Processes > 0 && len(alive) > l.Processes/2 {
 		pace = fast
 	}
-	return max(pace, 10*time.Since(began)) // a tenth of a processor at most
+	return max(pace, min(10*time.Since(began), 2*slow)) // a tenth of a processor, unless there are very many
 }
 
 // childrenCPU is the time of all children that have been waited for, and of theirs.

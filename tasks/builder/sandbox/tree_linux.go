@@ -78,30 +78,68 @@ func pids() []int {
 
 // processes are the command's. In a namespace they are all that there are; without one, all that descend from the supervisor.
 func (s *supervisor) processes() []process {
-	var all []process
-	for _, pid := range pids() {
+	var ours []process
+	find := s.descendants
+	if s.spec.Namespace {
+		find = func(func(int)) []int { return pids() }
+	}
+	for _, pid := range find(func(int) {}) {
 		if pid == s.self {
 			continue
 		}
 		if p, ok := readProcess(pid); ok {
-			all = append(all, p)
-		}
-	}
-	if s.spec.Namespace {
-		return all
-	}
-	children := map[int][]process{}
-	for _, p := range all {
-		children[p.parent] = append(children[p.parent], p)
-	}
-	var ours []process
-	for queue := []int{s.self}; len(queue) > 0; queue = queue[1:] {
-		ours = append(ours, children[queue[0]]...)
-		for _, p := range children[queue[0]] {
-			queue = append(queue, p.pid)
+			ours = append(ours, p)
 		}
 	}
 	return ours
+}
+
+// descendants finds the supervisor's children, theirs, and so on, and calls found with each before it looks for its children: who is
+// stopped there has no new ones any more.
+func (s *supervisor) descendants(found func(pid int)) []int {
+	children := childrenOf
+	if _, err := os.Stat("/proc/thread-self/children"); err != nil { // a kernel that does not keep these lists
+		all := map[int][]int{}
+		for _, pid := range pids() {
+			if p, ok := readProcess(pid); ok {
+				all[p.parent] = append(all[p.parent], pid)
+			}
+		}
+		children = func(pid int) []int { return all[pid] }
+	}
+	var ours []int
+	seen := map[int]bool{}
+	for queue := []int{s.self}; len(queue) > 0; queue = queue[1:] {
+		for _, pid := range children(queue[0]) {
+			if !seen[pid] {
+				seen[pid] = true
+				found(pid)
+				ours, queue = append(ours, pid), append(queue, pid)
+			}
+		}
+	}
+	return ours
+}
+
+// childrenOf reads the lists of children of all threads of a process.
+func childrenOf(pid int) []int {
+	dir := "/proc/" + strconv.Itoa(pid) + "/task/"
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = d.Close() }()
+	threads, _ := d.Readdirnames(-1)
+	var out []int
+	for _, thread := range threads {
+		b, _ := os.ReadFile(dir + thread + "/children")
+		for f := range strings.FieldsSeq(string(b)) {
+			if child, err := strconv.Atoi(f); err == nil {
+				out = append(out, child)
+			}
+		}
+	}
+	return out
 }
 
 // signal sends a signal to all processes of the command.
@@ -116,7 +154,7 @@ func (s *supervisor) signal(sig unix.Signal) {
 }
 
 // kill ends all processes that are there. It is called until the last has ended. Where there is no namespace, they are stopped
-// first, until no new ones appear: what is stopped starts nothing while the others are found.
+// first, parents before children, until no new ones appear: what is stopped starts nothing while the others are found.
 func (s *supervisor) kill() {
 	if s.spec.Namespace {
 		s.signal(unix.SIGKILL)
@@ -125,14 +163,14 @@ func (s *supervisor) kill() {
 	const rounds = 50
 	stopped := map[int]bool{}
 	for range rounds {
-		news := false
-		for _, p := range s.processes() {
-			if !stopped[p.pid] && !p.zombie {
-				stopped[p.pid], news = true, true
-				_ = unix.Kill(p.pid, unix.SIGSTOP)
+		before := len(stopped)
+		s.descendants(func(pid int) {
+			if !stopped[pid] {
+				stopped[pid] = true
+				_ = unix.Kill(pid, unix.SIGSTOP)
 			}
-		}
-		if !news {
+		})
+		if len(stopped) == before {
 			break
 		}
 	}
