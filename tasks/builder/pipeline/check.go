@@ -25,6 +25,7 @@ type checker struct {
 	p        *Pipeline
 	problems Problems
 	looked   int // how many files were looked for among those that are excluded
+	compiled int // how many bytes of regular expressions there were
 }
 
 // check finds what is wrong with a pipeline. Places are the caller's business.
@@ -108,12 +109,30 @@ func (c *checker) once(at string, texts []string) {
 	}
 }
 
+// expression reports whether a regular expression is short enough to be compiled, it and all before it.
+func (c *checker) expression(at, text string) bool {
+	if c.compiled += len(text); len(text) > maxText {
+		c.add(at, "4096 bytes are the most", "%s is too long", quoted(text))
+	} else if c.compiled > maxExpressions {
+		c.add(at, "64 KiB are the most", "all regular expressions together are too long")
+	}
+	return len(text) <= maxText && c.compiled <= maxExpressions
+}
+
+// maxExpressions is how many bytes all regular expressions of a pipeline may have.
+const maxExpressions = 64 << 10
+
+// maxText is how many bytes a path, a pattern or a regular expression may have.
+const maxText = 4096
+
 // built is what paths begin in.
 const built = "the folder that is built"
 
 // outside says why a path is none within a folder; "" when it is one.
 func outside(p, of string) (message, hint string) {
 	switch {
+	case len(p) > maxText:
+		return "is too long", "4096 bytes are the most"
 	case strings.Contains(p, `\`):
 		return `has \ in it`, "write / between folders, on Windows, too"
 	case strings.ContainsFunc(p, unicode.IsControl):
@@ -176,8 +195,8 @@ func (c *checker) globs(at string, globs []string) {
 
 // stints are variables that a command finds and that no file sets.
 var stints = map[string]string{
-	"PATH":          "it is the agent's, with the tools in front: list tools, or call a program by its path",
-	"BUILD_VERSION": "", "BUILD_FILE_VERSION": "", "BUILD_CHANNEL": "", "BUILD_NUMBER": "", "BUILD_COMMIT": "",
+	"PATH":          "it is the agent's, with the tools in front: list tools, call a program by its path, or set it in a script:",
+	"BUILD_VERSION": "", "BUILD_FILE_VERSION": "", "BUILD_CHANNEL": "", "BUILD_NUMBER": "", "BUILD_COMMIT": "", "STINT_BUILD": "it says which build this is", "STINT_STEP": "it says which step this is",
 }
 
 // variable checks the name of a variable.
@@ -239,13 +258,16 @@ func (c *checker) capabilities() {
 		} else {
 			c.arguments(at+".run", k.Run)
 		}
+		if !c.expression(at+".match", k.Match) {
+			continue
+		}
 		if _, err := regexp.Compile(k.Match); err != nil {
 			c.add(at+".match", "the syntax is that of RE2", "%s is no regular expression: %v", quoted(k.Match), err)
 		}
 	}
 }
 
-const factInCommand = "in a step with version: true the command finds BUILD_VERSION, BUILD_FILE_VERSION, BUILD_CHANNEL and BUILD_NUMBER as variables; set others below environment:"
+const factInCommand = "in a step with version: true the command finds BUILD_VERSION, BUILD_FILE_VERSION, BUILD_CHANNEL, BUILD_NUMBER and BUILD_COMMIT as variables; set others below environment:"
 
 // arguments checks the words of a command.
 func (c *checker) arguments(at string, args []string) {
@@ -326,7 +348,7 @@ func (c *checker) tag() {
 }
 
 // maxLooked bounds the work that a pipeline makes which nobody has written by hand.
-const maxLooked = 1_000_000
+const maxLooked = 100_000
 
 // excluded returns the pattern because of which a file that is named by its path does not travel; "" when it does.
 func (c *checker) excluded(name string) string {

@@ -20,6 +20,7 @@ var (
 	platformForm = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+$`)
 	versionForm  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
 	packageName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	device       = regexp.MustCompile(`^(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$`)
 	urlWords     = regexp.MustCompile(`\{([^{}]*)\}`)
 )
 
@@ -121,8 +122,12 @@ func (c *checker) digests(t *Tool, at string) {
 	}
 }
 
-// metadata are the words of a .nuspec that NuGet knows and that are not stint's to write.
-var metadata = []string{"id", "authors", "description", "copyright", "icon", "iconUrl", "language", "license", "licenseUrl", "owners", "projectUrl", "readme", "releaseNotes", "requireLicenseAcceptance", "developmentDependency", "summary", "tags", "title"}
+// metadata are the words of a .nuspec that may be given; the others are stint's to write.
+var metadata = []string{"id", "authors", "title", "description", "summary", "language", "projectUrl", "licenseUrl", "license", "icon", "readme", "copyright", "tags",
+	"releaseNotes", "requireLicenseAcceptance", "developmentDependency", "dependencies"}
+
+// idForm is NuGet's rule.
+var idForm = regexp.MustCompile(`^[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*$`)
 
 // extension is what a package's file name ends with.
 func extension(k *Package) string {
@@ -132,10 +137,12 @@ func extension(k *Package) string {
 	case SFXWindows:
 		return ".exe"
 	case Plain:
-		if len(k.Files) == 1 {
-			return path.Ext(or(k.Files[0].To, k.Files[0].From))
+		if len(k.Files) != 1 {
+			return ""
 		}
-		return ""
+		name := path.Base(or(k.Files[0].To, k.Files[0].From))
+		ext := path.Ext(name)
+		return path.Ext(strings.TrimSuffix(name, ext)) + ext // .tar.gz, and what is no more than a guess for other names
 	}
 	return "." + k.Format
 }
@@ -155,6 +162,8 @@ func (c *checker) packages() {
 			c.add(at+".name", "write the name alone: the version is put behind it", "%s has braces in it", quoted(k.Name))
 		case !packageName.MatchString(k.Name) || strings.Contains(k.Name, "..") || strings.HasSuffix(k.Name, "."):
 			c.add(at+".name", "write A-Z, a-z, 0-9, - . and _, up to 100, a letter or digit first", "%s is no name for a package", quoted(k.Name))
+		case device.MatchString(k.Name):
+			c.add(at+".name", "give it another name", "%s is what Windows calls a device", quoted(k.Name))
 		}
 		c.format(k, at)
 		c.files(k, at)
@@ -209,6 +218,9 @@ func (c *checker) format(k *Package, at string) {
 		if strings.TrimSpace(k.Metadata[name]) == "" {
 			c.add(at+".metadata", "add "+name+": below metadata:", "a nupkg has no %s, and NuGet wants one", name)
 		}
+	}
+	if id := k.Metadata["id"]; id != "" && (!idForm.MatchString(id) || len(id) > 100) {
+		c.add(join(at+".metadata", "id"), "write letters, digits and _, with . or - between, up to 100", "%s is no id for NuGet", quoted(id))
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.Metadata)) {
 		if name == "version" {

@@ -151,6 +151,9 @@ func (c *checker) stamp(s *Step, at string) {
 	}
 	for i, text := range s.Stamp {
 		here := index(at+".stamp", i)
+		if !c.expression(here, text) {
+			continue
+		}
 		target, err := stamp.Parse(text)
 		if err != nil {
 			c.add(here, tasks.HintOf(err), "%s", err)

@@ -111,7 +111,7 @@ var stepForm = object([]field[Step]{
 		"Names of secrets in the agents' configuration; each is in the variable of its name, and masked in what the commands print."),
 	entry("tools", listOf(patternForm(namePattern), true), func(s *Step) *[]string { return &s.Tools }, "Tools of the list above that are put on PATH, the first one in front."),
 	entry("version", boolForm, func(s *Step) *bool { return &s.Version },
-		"The commands get BUILD_VERSION, BUILD_FILE_VERSION, BUILD_CHANNEL and BUILD_NUMBER. A step without has the same result in each version, and that of an earlier build is taken. Default: false, and true with stamp."),
+		"The commands get BUILD_VERSION, BUILD_FILE_VERSION, BUILD_CHANNEL, BUILD_NUMBER and BUILD_COMMIT. A step without has the same result in each version, and that of an earlier build is taken. Default: false, and true with stamp."),
 	entry("stamp", textsForm, func(s *Step) *[]string { return &s.Stamp },
 		"Files that the version is written into before the commands, and that are put back after them: PATH, or PATH=REGULAR EXPRESSION."),
 	entry("timeout", durationForm(time.Second, maxTimeout), func(s *Step) *time.Duration { return &s.Timeout }, "How long all commands together may take: 90s, 10m, 1h30m. Default: 1h."),

@@ -73,7 +73,7 @@ type Step struct {
 	// Secrets are names in the agents' configuration; a command finds each in the variable of its name.
 	Secrets []string `json:"secrets,omitempty"`
 	Tools   []string `json:"tools,omitempty"`
-	// Version: commands get BUILD_VERSION, BUILD_FILE_VERSION, BUILD_CHANNEL and BUILD_NUMBER. Without it (and without Stamp) a step
+	// Version: commands get BUILD_VERSION, BUILD_FILE_VERSION, BUILD_CHANNEL, BUILD_NUMBER and BUILD_COMMIT. Without it (and without Stamp) a step
 	// has the same result in every version, and that of an earlier build is taken. Read sets it where Stamp is.
 	Version bool `json:"version,omitempty"`
 	// Stamp are the files that the version is written into before the commands, and that are put back after them (package stamp).

@@ -60,13 +60,22 @@ func (p Problems) Err() error {
 func (p Problems) sorted() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) })
 	said := map[string]bool{}
-	return slices.DeleteFunc(p, func(x Problem) bool {
+	p = slices.DeleteFunc(p, func(x Problem) bool {
 		key := fmt.Sprintf("%d:%d:%s", x.Line, x.Column, x.Message)
 		again := said[key] && x.Line > 0
 		said[key] = true
 		return again
 	})
+	if len(p) > maxProblems {
+		rest := p[maxProblems]
+		rest.Path, rest.Message, rest.Hint = "", fmt.Sprintf("from here on %d more things are wrong", len(p)-maxProblems), ""
+		p = append(p[:maxProblems:maxProblems], rest)
+	}
+	return p
 }
+
+// maxProblems is how many are said, of a file that nobody has written by hand.
+const maxProblems = 500
 
 // parent returns the path of the entry around one.
 func parent(path string) string {

@@ -343,3 +343,28 @@ func TestAFileHasItsPlaceInThePackage(t *testing.T) {
 		}
 	}
 }
+
+func TestNoFileTakesLong(t *testing.T) {
+	t.Parallel()
+	fill := func(part string) string { return strings.Repeat(part, (pipeline.MaxSize-2000)/len(part)) }
+	step := "name: x\nsteps:\n  - name: a\n    run: make\n"
+	for name, text := range map[string]string{
+		"a bracket that is not closed": "x: [\n" + fill("a\n"),
+		"a mistake at the end":         fill("a: 1\n") + "b: [",
+		"a thousand levels":            fill("["),
+		"needs that are not there":     step + "    needs: [" + fill("step-with-a-long-name, ") + "]\n",
+		"braces":                       step + "    produces: '" + fill("{a,b}") + "'\n",
+		"patterns":                     step + "    produces: [" + fill("a/b, ")[:500_000] + "]\nexclude: [" + fill("'{a,c}{d,e}/*', ")[:500_000] + "x]\n",
+		"stamps":                       step + "    stamp: [" + fill("'a=x"+strings.Repeat("(a*)*", 700)+"', ") + "]\n",
+		"proofs":                       step + "capabilities: [" + fill("{name: a, run: a, match: '"+strings.Repeat("(a*)*", 700)+"'}, ") + "]\n",
+		"words in braces":              step + "    environment: {A: '" + fill("{verison}") + "'}\n",
+		"unknown entries":              step + fill("    enviroment: a\n"),
+		"merges":                       "x-a: &a {b: 1}\nx-b: {<<: [" + fill("*a,") + "*a]}\n" + step,
+	} {
+		begun := time.Now()
+		_, problems, err := pipeline.Read("f", []byte(text))
+		if took := time.Since(begun); err == nil || len(problems) > 501 || took > 30*time.Second {
+			t.Errorf("%s: %d problems after %s", name, len(problems), took)
+		}
+	}
+}
