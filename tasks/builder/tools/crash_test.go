@@ -76,7 +76,7 @@ func TestAnAgentThatIsKilledAtAnyMomentLeavesNoHalfTool(t *testing.T) {
 			select {
 			case err := <-ended:
 				ended <- err
-			case <-time.After(time.Duration(noise.IntN(60)) * time.Millisecond):
+			case <-time.After(time.Duration(noise.IntN(250)) * time.Millisecond):
 			}
 		}
 		_ = killed.Process.Kill() // it may have ended
