@@ -3,6 +3,10 @@ package repository_test
 import (
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +22,7 @@ func trap(t *testing.T) (program, sprung string) {
 	t.Helper()
 	dir := t.TempDir()
 	program, sprung = filepath.Join(dir, "trap"), filepath.Join(dir, "sprung")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\ntouch '"+sprung+"'\ncat\n"), 0o755); err != nil {
+	if err := os.WriteFile(program, []byte("#!/bin/sh\ntouch '"+sprung+"'\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return program, sprung
@@ -328,6 +332,44 @@ func TestATagIsTheSameObjectWhoeverSetsIt(t *testing.T) {
 	}
 	if c := o.resolve(agents[0], "v1.5.1"); len(c.Tags) != 1 || c.Tags[0] != "v1.5.1" {
 		t.Errorf("%+v", c)
+	}
+}
+
+func TestATagThatSomebodyElseSetsInTheSameMomentStays(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []string{"GET", "POST"} { // before the agent hears which tags there are, and after it
+		for _, same := range []bool{true, false} {
+			o := newOrigin(t)
+			first := o.git("rev-parse", "HEAD")
+			second := o.commit("second")
+			theirs := first
+			if same {
+				theirs = second
+			}
+			to, err := url.Parse(o.serve().URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			proxy := httputil.NewSingleHostReverseProxy(to)
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if req.Method == moment && strings.Contains(req.URL.String(), "git-receive-pack") {
+					if there, _ := filepath.Glob(filepath.Join(o.bare, "refs", "tags", "v1")); len(there) == 0 {
+						o.in(o.bare, "update-ref", "refs/tags/v1", theirs)
+					}
+				}
+				proxy.ServeHTTP(w, req)
+			}))
+			t.Cleanup(front.Close)
+			r := repository.New(repository.Options{Dir: t.TempDir(), Allowed: []string{front.URL + "/*"}, Lookup: lookup, Credentials: credentials("s3cret")})
+			already, err := r.Tag(t.Context(), front.URL+"/a.git", second, "v1", "x", time.Unix(1, 0))
+			var moved *repository.Moved
+			if same && (!already || err != nil) || !same && !errors.As(err, &moved) {
+				t.Errorf("%s, %v: %v, %v", moment, same, already, err)
+			}
+			if got := o.in(o.bare, "rev-parse", "v1"); got != theirs {
+				t.Errorf("%s, %v: it was moved to %s", moment, same, got)
+			}
+		}
 	}
 }
 

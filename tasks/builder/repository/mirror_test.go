@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stint-run/stint/tasks/builder/repository"
 )
@@ -228,12 +229,35 @@ func TestAnAgentThatIsKilledInTheMiddleOfAFetchHarmsNobody(t *testing.T) {
 			t.Error(err)
 		}
 		_ = killed.Wait() // killed
-		// Its git lives on, and holds the lock until its server has gone.
 		s.CloseClientConnections()
 	}
-	close(s.goOn)
+	// Of the next one git lives on, and holds the lock until it has ended: nobody fetches beside it.
+	killed := exec.Command(os.Args[0])
+	killed.Env = append(os.Environ(), "STINT_TEST_MIRRORS="+dir, "STINT_TEST_URL="+o.url)
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.begun
+	if err := killed.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = killed.Wait()
 	r := repository.New(repository.Options{Dir: dir, Lookup: lookup, Allowed: []string{o.url}, Credentials: credentials("s3cret")})
-	if c := o.resolve(r, "main"); c.SHA != second || c.Height != 2 {
+	got := make(chan repository.Commit, 1)
+	go func() {
+		c, err := r.Resolve(t.Context(), o.url, "main")
+		if err != nil {
+			t.Error(err)
+		}
+		got <- c
+	}()
+	select {
+	case <-s.begun:
+		t.Error("two fetch at once")
+	case <-time.After(500 * time.Millisecond):
+	}
+	close(s.goOn)
+	if c := <-got; c.SHA != second || c.Height != 2 {
 		t.Errorf("%+v", c)
 	}
 	if out, err := o.exported(r, second, repository.ExportOptions{}); err != nil || read(t, out, "file3") != strings.Repeat(strconv.Itoa(9*7919), 3000) {

@@ -473,3 +473,32 @@ func TestACancelledFetchEndsAtOnceAndTheNextOneBeginsAnew(t *testing.T) {
 	}
 	o.resolve(r, "main")
 }
+
+func TestOverSSHNobodyIsAskedAndTheServerGetsOnePath(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	dir := t.TempDir()
+	said := filepath.Join(dir, "said")
+	// What stands in for ssh takes the last argument, as the shell of a server would.
+	ssh := filepath.Join(dir, "ssh")
+	if err := os.WriteFile(ssh, []byte("#!/bin/sh\necho \"$@\" >>'"+said+"'\nfor last; do :; done\nexec sh -c \"$last\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	address := "ssh://git@git.example.com:2222" + filepath.ToSlash(o.bare)
+	r := repository.New(repository.Options{Dir: t.TempDir(), Allowed: []string{address}, Lookup: func(name string) (string, bool) {
+		if name == "GIT_SSH_COMMAND" {
+			return ssh, true
+		}
+		return lookup(name)
+	}})
+	o.url = address
+	c := o.resolve(r, "main")
+	if already, err := r.Tag(t.Context(), address, c.SHA, "v1", "", c.Time); already || err != nil {
+		t.Error(already, err)
+	}
+	for line := range strings.Lines(read(t, said)) {
+		if !strings.Contains(line, "-p 2222 git@git.example.com git-") || !strings.HasSuffix(line, " '"+o.bare+"'\n") {
+			t.Errorf("%q", line)
+		}
+	}
+}
