@@ -28,6 +28,9 @@ func Syntax(content []byte, err error) Mistake {
 	if said := yamlLine.FindStringSubmatch(err.Error())[1]; said != "" {
 		m.Line, _ = strconv.Atoi(said)
 	}
+	if len(content) > maxSearched {
+		return m
+	}
 	lines := bytes.SplitAfter(content, []byte("\n"))
 	length, budget := len(content), maxSearch
 	for i := len(lines) - 1; i >= 0; i-- {
@@ -45,8 +48,11 @@ func Syntax(content []byte, err error) Mistake {
 	return m
 }
 
-// maxSearch bounds how many bytes are parsed in search of a mistake.
-const maxSearch = 8 << 20
+// Bounds of the search for a mistake: how large a file may be, and how many bytes are parsed.
+const (
+	maxSearched = 64 << 10
+	maxSearch   = 8 << 20
+)
 
 // explain finds out what people did who wrote such a line.
 func (m *Mistake) explain(line string) {

@@ -38,7 +38,7 @@ func TestAMistakeIsWhereAPersonSeesIt(t *testing.T) {
 
 func TestALargeFileIsNotReadForEachOfItsLines(t *testing.T) {
 	t.Parallel()
-	text := bytes.Repeat([]byte("a: 1\n"), 50_000)
+	text := bytes.Repeat([]byte("a: 1\n"), 12_000)
 	text = append([]byte("x: [\n"), text...)
 	begun := time.Now()
 	m := yamlplace.Syntax(text, yaml.Unmarshal(text, new(yaml.Node)))

@@ -142,7 +142,10 @@ func extension(k *Package) string {
 		}
 		name := path.Base(or(k.Files[0].To, k.Files[0].From))
 		ext := path.Ext(name)
-		return path.Ext(strings.TrimSuffix(name, ext)) + ext // .tar.gz, and what is no more than a guess for other names
+		if path.Ext(strings.TrimSuffix(name, ext)) == ".tar" {
+			ext = ".tar" + ext
+		}
+		return ext
 	}
 	return "." + k.Format
 }

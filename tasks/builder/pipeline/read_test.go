@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/stint-run/stint/tasks/builder/pipeline"
 )
@@ -346,7 +347,7 @@ func TestAFileHasItsPlaceInThePackage(t *testing.T) {
 
 func TestNoFileTakesLong(t *testing.T) {
 	t.Parallel()
-	fill := func(part string) string { return strings.Repeat(part, (pipeline.MaxSize-2000)/len(part)) }
+	fill := func(part string) string { return strings.Repeat(part, pipeline.MaxSize/4/len(part)) }
 	step := "name: x\nsteps:\n  - name: a\n    run: make\n"
 	for name, text := range map[string]string{
 		"a bracket that is not closed": "x: [\n" + fill("a\n"),
@@ -354,7 +355,7 @@ func TestNoFileTakesLong(t *testing.T) {
 		"a thousand levels":            fill("["),
 		"needs that are not there":     step + "    needs: [" + fill("step-with-a-long-name, ") + "]\n",
 		"braces":                       step + "    produces: '" + fill("{a,b}") + "'\n",
-		"patterns":                     step + "    produces: [" + fill("a/b, ")[:500_000] + "]\nexclude: [" + fill("'{a,c}{d,e}/*', ")[:500_000] + "x]\n",
+		"patterns":                     step + "    produces: [" + fill("a/b, ")[:120_000] + "]\nexclude: [" + fill("'{a,c}{d,e}/*', ")[:120_000] + "x]\n",
 		"stamps":                       step + "    stamp: [" + fill("'a=x"+strings.Repeat("(a*)*", 700)+"', ") + "]\n",
 		"proofs":                       step + "capabilities: [" + fill("{name: a, run: a, match: '"+strings.Repeat("(a*)*", 700)+"'}, ") + "]\n",
 		"words in braces":              step + "    environment: {A: '" + fill("{verison}") + "'}\n",
@@ -365,6 +366,22 @@ func TestNoFileTakesLong(t *testing.T) {
 		_, problems, err := pipeline.Read("f", []byte(text))
 		if took := time.Since(begun); err == nil || len(problems) > 501 || took > 30*time.Second {
 			t.Errorf("%s: %d problems after %s", name, len(problems), took)
+		}
+	}
+}
+
+func TestAFileOfWindowsIsReadLikeAnother(t *testing.T) {
+	t.Parallel()
+	text := "name: x\nsteps:\n  - name: a\n    script: |\n      echo é\n      echo b\n"
+	want := string(read(t, text).Canonical())
+	crlf := strings.ReplaceAll(text, "\n", "\r\n")
+	utf16le := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(crlf)) {
+		utf16le = append(utf16le, byte(unit), byte(unit>>8))
+	}
+	for name, content := range map[string]string{"lines that end with CR LF": crlf, "a byte order mark": "\ufeff" + text, "UTF-16": string(utf16le)} {
+		if got := string(read(t, content).Canonical()); got != want {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
 }
