@@ -35,7 +35,15 @@ func newZip(w io.Writer, head []byte) (*zip.Writer, error) {
 	}
 	z := zip.NewWriter(w)
 	z.SetOffset(int64(len(head)))
-	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.DefaultCompression) })
+	deflate, err := flate.NewWriter(nil, flate.DefaultCompression)
+	if err != nil {
+		return nil, err
+	}
+	// One for all entries, which are written one after the other: a new one has a megabyte to clear.
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
+		deflate.Reset(w)
+		return deflate, nil
+	})
 	return z, nil
 }
 

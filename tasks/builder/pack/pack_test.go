@@ -94,8 +94,6 @@ func TestTheNameOfAPackageHasItsVersionInIt(t *testing.T) {
 func TestTheSameFilesGiveTheSameBytesInWhateverOrderTheyStand(t *testing.T) {
 	t.Parallel()
 	files := []pack.File{file("b.txt", "b", 0o600), file("a/run", "#!/bin/sh\n", 0o711), file("ä/€ b.txt", strings.Repeat("x", 100_000), 0o664), file("a/"+strings.Repeat("n", 150), "", 0o644)}
-	// What stands here changes with the modules that compress, and only on purpose: then every build has other bytes.
-	want := map[string]string{}
 	for _, format := range archives {
 		one := write(t, spec(format, files...))
 		backwards := slices.Clone(files)
@@ -106,9 +104,11 @@ func TestTheSameFilesGiveTheSameBytesInWhateverOrderTheyStand(t *testing.T) {
 		if !bytes.Equal(one, write(t, other)) {
 			t.Errorf("%s differs", format)
 		}
-		want[format] = artifact.DigestOf(one).Hex()[:16]
+		// This changes with the modules that compress, and only on purpose: every package has other bytes then.
+		if got := artifact.DigestOf(one).Hex()[:8]; got != wantDigests[format] {
+			t.Errorf("%s is %s: the same files have other bytes than with the last version", format, got)
+		}
 	}
-	t.Logf("digests: %v", want)
 }
 
 // entry is what a reader finds.
@@ -336,7 +336,7 @@ func TestPackingEndsWithItsContext(t *testing.T) {
 
 // zeros is a file that takes no place.
 func zeros(name string, size int64) pack.File {
-	return pack.File{Name: name, Size: size, Open: func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(zeroReader{}, size+1)), nil }}
+	return pack.File{Name: name, Size: size, Open: func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(zeroReader{}, size)), nil }}
 }
 
 type zeroReader struct{}
@@ -356,13 +356,11 @@ func TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt(t *testing.T) {
 	if z, err := zip.NewReader(bytes.NewReader(b), int64(len(b))); err != nil || len(z.File) != len(many) {
 		t.Errorf("many: %v", err)
 	}
-	if testing.Short() {
+	if testing.Short() || underRace {
 		t.Skip("4 GiB")
 	}
 	const size = 4<<30 + 7
-	large := zeros("large", size)
-	large.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(zeroReader{}, size)), nil }
-	b = write(t, spec(pipeline.Zip, large, file("z", "behind it", 0o644)))
+	b = write(t, spec(pipeline.Zip, zeros("large", size), file("z", "behind it", 0o644)))
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil || z.File[0].UncompressedSize64 != size {
 		t.Fatalf("large: %v", err)
@@ -371,3 +369,6 @@ func TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt(t *testing.T) {
 		t.Errorf("behind the large one: %q, %v", got, err)
 	}
 }
+
+// wantDigests are the beginnings of the digests of what TestTheSameFilesGiveTheSameBytesInWhateverOrderTheyStand packs.
+var wantDigests = map[string]string{"zip": "f2585b96", "tar.zst": "ffb4a162", "tar.gz": "17334b65", "sfx-unix": "75ac12f1", "sfx-windows": "c17decf5", "nupkg": "e2d31f22"}

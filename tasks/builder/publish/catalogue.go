@@ -179,6 +179,24 @@ func (c *Catalogue) List(ctx context.Context, product string, visit func(Release
 	})
 }
 
+// Products returns the names of all products that have a release, in order.
+func (c *Catalogue) Products(ctx context.Context) ([]string, error) {
+	var names []string
+	for after := ""; ; {
+		list, err := c.store.List(ctx, releases, after, 1)
+		if err != nil || len(list) == 0 {
+			return names, err
+		}
+		var r Release
+		if err := read(ctx, c.store, list[0].Key, &r); err != nil {
+			return nil, err
+		}
+		names = append(names, r.Product)
+		word, _, _ := strings.Cut(strings.TrimPrefix(list[0].Key, releases), "/")
+		after = releases + word + "0" // 0 is what comes behind the slash
+	}
+}
+
 func eachKey(ctx context.Context, s artifact.Store, prefix string, visit func(key string) error) error {
 	for after := ""; ; {
 		list, err := s.List(ctx, prefix, after, page)

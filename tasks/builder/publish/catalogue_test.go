@@ -345,3 +345,24 @@ func TestAPromotionWhoseAnswerGotLostIsMadeOnce(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 }
+
+func TestTheCatalogueNamesItsProducts(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, s artifact.Store) {
+		c := publish.NewCatalogue(s)
+		if got, err := c.Products(t.Context()); err != nil || len(got) > 0 {
+			t.Errorf("none: %v, %v", got, err)
+		}
+		want := []string{"a-b", "a.b", "a", "a0", "b"} // in the order of their keys
+		for _, product := range want {
+			for _, version := range []string{"1.0.1", "1.0.2"} {
+				if _, err := c.Enter(t.Context(), publish.Release{Product: product, Version: version, Channel: "release"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got, err := c.Products(t.Context()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %v, %v", got, err)
+		}
+	})
+}

@@ -29,6 +29,8 @@ type nuget struct {
 	source string
 	v3     bool
 	client *client
+	apiKey string
+	reach  Reach
 
 	mu        sync.Mutex
 	resources *resources // of the service index, once it was read
@@ -37,6 +39,8 @@ type nuget struct {
 // resources are addresses of a feed.
 type resources struct {
 	publish string
+	// pusher speaks to the server of publish, which may be another than that of the index.
+	pusher *client
 	// content is where packages are read from: content/ID/VERSION/ID.VERSION.nupkg for version 3; "" is nowhere.
 	content string
 }
@@ -51,23 +55,38 @@ func NewNuGet(o NuGetOptions) (Target, error) {
 	if !n.v3 && strings.Trim(u.Path, "/") == "" {
 		u.Path = "/api/v2/package"
 	}
-	n.source = u.String()
+	n.source, n.apiKey, n.reach = u.String(), o.APIKey, o.Reach
 	n.client = newClient(u, o.Credentials, o.Reach)
-	if o.APIKey != "" {
-		n.client.header.Set("X-Nuget-Apikey", o.APIKey)
-	}
 	return n, nil
 }
 
-// find reads the service index. An address of another server in it gets no credentials.
+// to makes the resources of a feed that packages are pushed to at an address. The key belongs to that address, whichever server the
+// index names for it: nuget.org names another one. User, password and token are for the server that was configured, and for it alone.
+func (n *nuget) to(publish *url.URL) resources {
+	var c Credentials
+	if n.apiKey != "" {
+		c.Header = map[string]string{"X-Nuget-Apikey": n.apiKey}
+	}
+	pusher := newClient(publish, c, n.reach)
+	if n.client.sameServer(publish) {
+		for name, values := range n.client.header {
+			pusher.header[name] = values
+		}
+	}
+	return resources{publish: publish.String(), pusher: pusher}
+}
+
+// find reads the service index.
 func (n *nuget) find(ctx context.Context) (resources, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.v3 {
-		return resources{publish: n.source}, nil
-	}
 	if n.resources != nil {
 		return *n.resources, nil
+	}
+	if !n.v3 {
+		found := n.to(n.client.origin)
+		n.resources = &found
+		return found, nil
 	}
 	r, err := n.client.request(ctx, http.MethodGet, n.source, 0, nil)
 	if err != nil {
@@ -90,7 +109,8 @@ func (n *nuget) find(ctx context.Context) (resources, error) {
 	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&index); err != nil {
 		return resources{}, tasks.WithHint(err, "is it the service index of a feed?", "%s cannot be read", place(r.URL))
 	}
-	found := resources{}
+	var publish *url.URL
+	content := ""
 	for _, x := range index.Resources {
 		u, err := url.Parse(x.ID)
 		if err != nil {
@@ -102,14 +122,16 @@ func (n *nuget) find(ctx context.Context) (resources, error) {
 		}
 		switch kind, version, _ := strings.Cut(x.Type, "/"); {
 		case kind == "PackagePublish" && version == "2.0.0":
-			found.publish = u.String()
+			publish = u
 		case kind == "PackageBaseAddress":
-			found.content = strings.TrimSuffix(u.String(), "/")
+			content = strings.TrimSuffix(u.String(), "/")
 		}
 	}
-	if found.publish == "" {
+	if publish == nil {
 		return resources{}, tasks.Permanent(tasks.WithHint(nil, "it may be a feed to read from only", "%s names no PackagePublish/2.0.0", place(r.URL)))
 	}
+	found := n.to(publish)
+	found.content = content
 	n.resources = &found
 	return found, nil
 }
@@ -160,7 +182,7 @@ func (n *nuget) Publish(ctx context.Context, a Artifact) (at string, already boo
 		}
 		return same(at, there, a.Digest)
 	}
-	res, err := n.push(ctx, r.publish, a)
+	res, err := n.push(ctx, r, a)
 	if err != nil {
 		return at, false, err
 	}
@@ -197,11 +219,11 @@ func (n *nuget) there(ctx context.Context, r resources, id, version string, a Ar
 }
 
 // push sends a package as the one part of a form, in constant memory.
-func (n *nuget) push(ctx context.Context, to string, a Artifact) (*http.Response, error) {
+func (n *nuget) push(ctx context.Context, to resources, a Artifact) (*http.Response, error) {
 	const border = "stint-4f0d6a1c9b7e4c52a0c3"
 	head := []byte("--" + border + "\r\nContent-Disposition: form-data; name=\"package\"; filename=\"package.nupkg\"\r\nContent-Type: application/octet-stream\r\n\r\n")
 	tail := []byte("\r\n--" + border + "--\r\n")
-	r, err := n.client.request(ctx, http.MethodPut, to, int64(len(head)+len(tail))+a.Size, func() (io.ReadCloser, error) {
+	r, err := to.pusher.request(ctx, http.MethodPut, to.publish, int64(len(head)+len(tail))+a.Size, func() (io.ReadCloser, error) {
 		s, err := open(ctx, a)
 		if err != nil {
 			return nil, err
@@ -217,7 +239,7 @@ func (n *nuget) push(ctx context.Context, to string, a Artifact) (*http.Response
 	r.Header.Set("Content-Type", `multipart/form-data; boundary="`+border+`"`)
 	r.Header.Set("X-Nuget-Client-Version", "4.1.0") // nuget.org asks for the protocol of this version or a later one
 	r.Header.Set("X-Nuget-Protocol-Version", "4.1.0")
-	return n.client.do(r)
+	return to.pusher.do(r)
 }
 
 // Check implements Target: it reads the service index, or asks for the address of version 2.

@@ -3,6 +3,7 @@ package publish_test
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -41,15 +42,17 @@ func nupkg(t *testing.T, content string) publish.Artifact {
 // each version once.
 type feed struct {
 	*httptest.Server
-	signs    bool // it adds a signature to what it takes, as nuget.org does
-	replaces bool // a version may be pushed again
-	slow     bool // what it took is not shown yet
-	cuts     int  // how many answers to a push get lost
-	readOnly bool // its index has nothing to push to
+	signs    bool   // it adds a signature to what it takes, as nuget.org does
+	replaces bool   // a version may be pushed again
+	slow     bool   // what it took is not shown yet
+	cuts     int    // how many answers to a push get lost
+	readOnly bool   // its index has nothing to push to
+	pushTo   string // another server that its index names
 
 	mu      sync.Mutex
 	content map[string][]byte // by id/version, in lower case
 	pushes  int
+	seen    []http.Header // of pushes
 }
 
 func newFeed(t *testing.T) *feed {
@@ -84,12 +87,15 @@ func (f *feed) index(w http.ResponseWriter, _ *http.Request) {
 	}
 	list := []resource{{f.URL + "/flat/", "PackageBaseAddress/3.0.0"}, {f.URL + "/query", "SearchQueryService"}}
 	if !f.readOnly {
-		list = append(list, resource{f.URL + "/push", "PackagePublish/2.0.0"})
+		list = append(list, resource{cmp.Or(f.pushTo, f.URL) + "/push", "PackagePublish/2.0.0"})
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"version": "3.0.0", "resources": list})
 }
 
 func (f *feed) push(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	f.seen = append(f.seen, r.Header.Clone())
+	f.mu.Unlock()
 	if r.Header.Get("X-NuGet-ApiKey") != apiKey {
 		http.Error(w, "the API key is wrong", http.StatusForbidden)
 		return
@@ -269,5 +275,25 @@ func TestWhatIsNoFeedOrNoPackageIsSaid(t *testing.T) {
 	}
 	if _, err := publish.NewNuGet(publish.NuGetOptions{Source: "feed"}); err == nil || tasks.HintOf(err) == "" {
 		t.Errorf("no address: %v", err)
+	}
+}
+
+func TestTheKeyGoesToTheServerThatTheIndexNamesAndThePasswordDoesNot(t *testing.T) {
+	t.Parallel()
+	f, other := newFeed(t), newFeed(t)
+	f.pushTo = other.URL
+	n, err := publish.NewNuGet(publish.NuGetOptions{Source: f.URL + "/v3/index.json", APIKey: apiKey, Credentials: publish.Credentials{User: "u", Password: "p"}, Reach: publish.Reach{Private: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := n.Publish(t.Context(), nupkg(t, "one")); err != nil || other.pushes != 1 || other.seen[0].Get("Authorization") != "" {
+		t.Errorf("%v, %d pushes, %v", err, other.pushes, other.seen)
+	}
+	f.pushTo = ""
+	if n, err = publish.NewNuGet(publish.NuGetOptions{Source: f.URL + "/v3/index.json", APIKey: apiKey, Credentials: publish.Credentials{User: "u", Password: "p"}, Reach: publish.Reach{Private: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := n.Publish(t.Context(), nupkg(t, "one")); err != nil || f.seen[0].Get("Authorization") == "" {
+		t.Errorf("its own server: %v, %v", err, f.seen)
 	}
 }
