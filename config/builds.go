@@ -26,7 +26,7 @@ type Builds struct {
 	Secrets BuildSecrets `key:"secrets"`
 	// Targets are where packages are published.
 	Targets BuildTargets `key:"targets"`
-	// Environments are what builds are promoted through, in this order.
+	// Environments are what builds are promoted through: each but the first takes only what stands in the one above it.
 	Environments BuildEnvironments `key:"environments"`
 }
 
@@ -86,8 +86,8 @@ type BuildTarget struct {
 	Password Secret `key:"password"`
 	// Token is sent as Bearer; of nuget it is the API key.
 	Token Secret `key:"token"`
-	// Protocol is, of nuget, v2 or v3; "" goes by the URL.
-	Protocol string `key:"protocol" jsonschema:"enum=,enum=v2,enum=v3"`
+	// Private lets it be in a private network, or on this machine.
+	Private bool `key:"private"`
 }
 
 // BuildTargets are in the order in which their names first appeared.
@@ -95,12 +95,10 @@ type BuildTargets []BuildTarget
 
 // BuildEnvironment is where builds are promoted to.
 type BuildEnvironment struct {
-	// Name is a-z, digits, _, - and .
+	// Name is a-z, digits and -.
 	Name string `key:"name" jsonschema:"required"`
 	// Channels are those of versions that may come here; none is release alone.
 	Channels []string `key:"channels"`
-	// After is the environment that a version must have been in; "" is none.
-	After string `key:"after"`
 }
 
 // BuildEnvironments are in the order in which their names first appeared.
@@ -145,12 +143,7 @@ func (b Builds) check(k *checker) {
 	for _, t := range b.Targets {
 		t.check(k)
 	}
-	var before []string
 	for _, e := range b.Environments {
-		if e.After != "" && !slices.Contains(before, e.After) {
-			k.add(itemKey("builds.environments", e.Name, "after"), "name one that stands above it", "there is no environment %q before %s", e.After, e.Name)
-		}
-		before = append(before, e.Name)
 		for _, c := range e.Channels {
 			if !slices.Contains([]string{"release", "branch"}, c) {
 				k.add(itemKey("builds.environments", e.Name, "channels"), "write release or branch", "there is no channel %q", c)

@@ -20,7 +20,6 @@ func TestMistakesInWhatAgentsMayBuildAreFound(t *testing.T) {
 		"targets: [{name: a, type: folder}]":                            "a folder has a path",
 		"targets: [{name: a, type: s3, url: 'https://x/y'}]":            "does not fit the type",
 		"targets: [{name: a, type: http, dir: /x, url: 'https://x/y'}]": "is that of a folder",
-		"environments: [{name: production, after: ci}, {name: ci}]":     "no environment",
 		"environments: [{name: production, channels: [local]}]":         "no channel",
 	} {
 		file := write(t, map[string]string{"stint.yaml": "builds: {" + text + "}\n"})

@@ -79,7 +79,7 @@ func TestTheSampleExplainsEveryKeyAndSaysTheDefaults(t *testing.T) {
 		t.Errorf("the channels are %v", names)
 	}
 	c.Alerts.Channels, c.Alerts.Watch = nil, nil
-	if len(c.Builds.Credentials) != 1 || len(c.Builds.Secrets) != 1 || len(c.Builds.Targets) != 1 || len(c.Builds.Environments) != 2 || c.Builds.Environments[1].After != "ci" {
+	if len(c.Builds.Credentials) != 1 || len(c.Builds.Secrets) != 1 || len(c.Builds.Targets) != 1 || len(c.Builds.Environments) != 2 || c.Builds.Environments[1].Name != "production" {
 		t.Errorf("the lists of builds are %+v", c.Builds)
 	}
 	c.Builds.Credentials, c.Builds.Secrets, c.Builds.Targets, c.Builds.Environments = nil, nil, nil, nil

@@ -43,7 +43,7 @@ var namedLists = []*namedList{
 		func(*Config) any { return &BuildSecret{} }),
 	list("builds.targets", "target", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
 		func(*Config) any { return &BuildTarget{} }),
-	list("builds.environments", "environment", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+	list("builds.environments", "environment", `^[a-z0-9][a-z0-9-]{0,63}$`, "use a-z, digits and -, at most 64",
 		func(*Config) any { return &BuildEnvironment{} }),
 }
 

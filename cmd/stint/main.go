@@ -5,6 +5,10 @@ import (
 	"os"
 
 	"github.com/stint-run/stint/cmd/internal/cli"
+	"github.com/stint-run/stint/tasks/builder/sandbox"
 )
 
-func main() { os.Exit(cli.Main(cli.System())) }
+func main() {
+	sandbox.Main() // a build's command is watched by this program, started again
+	os.Exit(cli.Main(cli.System()))
+}

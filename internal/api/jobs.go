@@ -69,6 +69,7 @@ func (a *API) jobRoutes() {
 	a.reportRoute()
 	a.outputRoutes()
 	a.logRoutes()
+	a.buildRoutes()
 	huma.Register(a.huma, a.route(needs{role: viewer, long: true}, http.MethodGet, "/v1/jobs/{id}/rejects", "list-rejects", "List what a job has set aside", "In the form of its family."), a.listRejects)
 	huma.Register(a.huma, a.route(needs{role: submitter, long: true}, http.MethodPost, "/v1/drafts", "draft-job", "Say what a job would do", "Reads what it needs to; writes nothing."), a.draft)
 	for _, v := range []struct {

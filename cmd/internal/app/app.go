@@ -25,6 +25,7 @@ import (
 	"github.com/stint-run/stint/scheduler"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/all"
+	"github.com/stint-run/stint/tasks/builder/pack"
 	"github.com/stint-run/stint/tasks/migration"
 	"github.com/stint-run/stint/tasks/migration/plan"
 	"github.com/stint-run/stint/worker"
@@ -50,13 +51,16 @@ type Options struct {
 	Sweep        time.Duration
 	LostAfter    time.Duration
 
-	Schedules    config.Schedules
-	Webhooks     config.Webhooks
-	Alerts       config.Alerts
-	Environment  string                                    // that the rules of alerts are of
-	Tokens       func(name string) (value string, ok bool) // what @@NAME@@ in them stands for
-	RemoveOthers bool                                      // Schedules and Webhooks are all that the fleet's configuration has
-	Limits       map[string]wire.Limits                    // of tenants, and of store.AnyTenant; written when a scheduler starts that has RemoveOthers
+	Schedules        config.Schedules
+	Webhooks         config.Webhooks
+	Alerts           config.Alerts
+	Environment      string                                    // that the rules of alerts are of
+	Tokens           func(name string) (value string, ok bool) // what @@NAME@@ in them stands for
+	Builds           config.Builds
+	BuildEnvironment map[string]string      // what commands of builds get of this process' environment
+	Fleet            bool                   // this process is one of a fleet: a service, and no command with an engine of its own
+	RemoveOthers     bool                   // Schedules and Webhooks are all that the fleet's configuration has
+	Limits           map[string]wire.Limits // of tenants, and of store.AnyTenant; written when a scheduler starts that has RemoveOthers
 
 	API               api.ServerOptions
 	MaxBody           int64 // of a request, bytes; 0 is the API's default
@@ -76,6 +80,7 @@ type App struct {
 	telemetry *telemetry.Telemetry
 	families  []tasks.Family       // nil until they are asked for
 	alerts    *alerting            // nil until something has to do with alerts
+	signer    *pack.Signer         // of builds; nil signs nothing
 	scheduler *scheduler.Scheduler // nil until StartScheduler
 	admin     adminPort
 
@@ -95,6 +100,10 @@ func (a *App) onStop(name string, stop func(ctx context.Context) error) {
 // New connects. On an error nothing is left running.
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{o: o, id: processID()}
+	var err error
+	if a.signer, err = signer(o.Builds); err != nil {
+		return nil, err
+	}
 	if err := a.startTelemetry(ctx); err != nil {
 		return nil, err
 	}
@@ -190,7 +199,7 @@ func (a *App) Families() []tasks.Family {
 		dbs.LimitRequests(newTurns(a.Store).limiter)
 		dbs.WriteFilesTo(func() (artifact.Store, error) { return OpenArtifacts(a.o.Artifacts, a.o.Data) })
 		a.onStop("databases", func(context.Context) error { return dbs.Close() })
-		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire, Alert: a.alerting().family(dbs), Version: a.o.Version})
+		a.families = all.Families(all.Options{Databases: dbs, Retire: a.Store.Retire, Alert: a.alerting().family(dbs), Build: a.builds(dbs.Artifacts), Version: a.o.Version})
 	}
 	return a.families
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
+	"github.com/stint-run/stint/tasks/builder/sandbox"
 )
 
 // built is the program, built once for each test binary.
@@ -94,6 +95,7 @@ func (b *build) remove() {
 
 // Main runs the tests of a package and removes what was made for all of them: func TestMain(m *testing.M) { rig.Main(m) }.
 func Main(m *testing.M) {
+	sandbox.Main()
 	code := m.Run()
 	pgtest.Stop()
 	mariadbtest.Stop()
