@@ -54,8 +54,8 @@ func run(ctx context.Context, s spec, c Command) (Result, error) {
 	l := best()
 	for {
 		r, err := runAt(ctx, l, s, c)
-		if l == bare || !errors.Is(err, errLevel) {
-			return r, err
+		if l == bare || !errors.Is(err, errLevel) || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) {
+			return r, err // also where the machine is short of something for the moment: that says nothing about its kernel
 		}
 		l--
 		possible.Store(int32(l))
