@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/builder/sandbox"
 )
 
@@ -32,7 +33,7 @@ func play(part string, args []string) {
 		}
 		fmt.Println("took", len(all)*4, "MiB")
 		<-time.After(200 * time.Millisecond)
-	case "bomb": // forks without end, its children too, and no deeper than 12
+	case "bomb": // forks as deep as it is told, its children too: 364 processes at 5
 		depth, _ := strconv.Atoi(args[0])
 		for range 3 {
 			if depth > 0 {
@@ -58,7 +59,7 @@ func TestAForkBombIsStopped(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, run runner) {
 		mark := marker()
-		c := sandbox.Command{Args: []string{self(t), "play", "bomb", "8", mark}, Dir: t.TempDir(), Env: []string{path}, Timeout: time.Minute, Limits: sandbox.Limits{Processes: 64}}
+		c := sandbox.Command{Args: []string{self(t), "play", "bomb", "5", mark}, Dir: t.TempDir(), Env: []string{path}, Timeout: time.Minute, Limits: sandbox.Limits{Processes: 64}}
 		r, _ := ran(t, run, c)
 		if r.Cause != sandbox.Processes || r.Signal != "SIGKILL" || r.Left < 32 {
 			t.Errorf("%+v", r)
@@ -72,7 +73,7 @@ func TestAForkBombOfAShellIsStopped(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, run runner) {
 		mark := marker()
-		c := shell(t, "b() { [ $1 = 0 ] && exec sleep "+mark+"; b $(($1-1)) & b $(($1-1)) & wait; }; b 10") // 2,047 processes in a few milliseconds each
+		c := shell(t, "b() { [ $1 = 0 ] && exec sleep "+mark+"; b $(($1-1)) & b $(($1-1)) & wait; }; b 8") // 511 processes
 		c.Limits.Processes = 64
 		r, _ := ran(t, run, c)
 		if r.Cause != sandbox.Processes {
@@ -184,6 +185,8 @@ func TestNoProgramGetsPrivileges(t *testing.T) {
 				if bits != 1 {
 					t.Error(out)
 				}
+			} else if fields[i-1] == "CapBnd:" && os.Geteuid() != 0 { // of no use to who gets no privileges, and not ours to take away
+				continue
 			} else if err != nil || bits&dangerous != 0 {
 				t.Errorf("%s %v", out, err)
 			}
@@ -300,11 +303,12 @@ func TestASupervisorThatIsKilledIsAnErrorAndNotASuccess(t *testing.T) {
 	t.Parallel()
 	if l, ok := levels()["without a namespace"]; ok {
 		mark := marker()
-		c := shell(t, "kill -KILL $PPID; sleep "+mark)
+		c := shell(t, "trap '' TERM HUP; sleep "+mark+" & sleep 0.3; kill -KILL $PPID; sleep "+mark)
 		r, err := sandbox.RunAt(t.Context(), l, c)
-		if err == nil || r.ExitCode == 0 {
+		if err == nil || r.ExitCode == 0 || tasks.HintOf(err) == "" {
 			t.Errorf("%+v, %v", r, err)
 		}
+		until(t, "what it left is gone", func() bool { return len(survivors(mark)) == 0 })
 	}
 }
 
