@@ -198,9 +198,9 @@ func (r *repeat) Read(p []byte) (int, error) {
 func TestAHugeFileIsBoundedInMemory(t *testing.T) {
 	const size, bound = 24 << 20, 48 << 20
 	for name, r := range map[string]io.Reader{
-		"tests":     endless("<testsuite>", "<testcase classname='org.example.Test' name='x'/>\n", "</testsuite>", size),
-		"failures":  endless("<testsuite>", "<testcase name='x'><failure>"+strings.Repeat("long ", 2000)+"</failure></testcase>", "</testsuite>", size),
-		"suites":    endless("<testsuites>", "<testsuite><testcase name='x'/></testsuite>", "</testsuites>", size/2),
+		"tests":     endless("<testsuite>", "<testcase classname='org.example.Test' name='x'/>\n", "</testsuite>", size/4),
+		"failures":  endless("<testsuite>", "<testcase name='x'><failure>"+strings.Repeat("long ", 2000)+"</failure></testcase>", "</testsuite>", size/3),
+		"suites":    endless("<testsuites>", "<testsuite><testcase name='x'/></testsuite>", "</testsuites>", size/4),
 		"a text":    endless("<testsuite><testcase name='a'/><system-out>", "0123456789", "</system-out></testsuite>", size),
 		"cdata":     endless("<testsuite><testcase name='a'><failure><![CDATA[", "]] >é", "]]></failure></testcase></testsuite>", size),
 		"attribute": endless("<testsuite><testcase name='a'/><testcase name='", "0123456789", "'/></testsuite>", size),

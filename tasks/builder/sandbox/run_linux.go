@@ -54,8 +54,8 @@ func run(ctx context.Context, s spec, c Command) (Result, error) {
 	l := best()
 	for {
 		r, err := runAt(ctx, l, s, c)
-		if l == bare || !errors.Is(err, errLevel) {
-			return r, err
+		if l == bare || !errors.Is(err, errLevel) || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) {
+			return r, err // also where the machine is short of something for the moment: that says nothing about its kernel
 		}
 		l--
 		possible.Store(int32(l))
@@ -84,6 +84,41 @@ type report struct {
 	Errno  syscall.Errno `json:",omitempty"`
 	// Level: the namespace is none that a command could be run in. Start: it is the command that could not be started.
 	Level, Start bool `json:",omitempty"`
+	// Session is that of the command, in a report before the last: who dies cannot say any more whom it leaves.
+	Session int `json:",omitempty"`
+}
+
+// readReports returns the last report, if it is there, and the session of the command.
+func readReports(b []byte) (last report, session int, whole bool) {
+	for d := json.NewDecoder(bytes.NewReader(b)); ; {
+		var r report
+		if d.Decode(&r) != nil {
+			return last, session, whole
+		}
+		if r.Session > 0 {
+			session = r.Session
+		} else {
+			last, whole = r, true
+		}
+	}
+}
+
+// killSession ends what a supervisor that was killed has left without a namespace, as far as it can still be told whose it was: by the
+// session that the command began.
+func killSession(session int) {
+	const rounds = 50
+	for range rounds {
+		found := false
+		for _, pid := range pids() {
+			if p, ok := readProcess(pid); ok && p.session == session && !p.zombie {
+				found = true
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		if !found {
+			return
+		}
+	}
 }
 
 func (r report) error() error {
@@ -114,7 +149,7 @@ func runAt(ctx context.Context, l level, s spec, c Command) (Result, error) {
 	if err != nil {
 		return failed, fmt.Errorf("start the supervisor of %s: %w", s.Path, err)
 	}
-	var last tail
+	var last head
 	cmd.Stderr, cmd.WaitDelay = &last, time.Second
 	if err := cmd.Start(); err != nil {
 		if l != bare {
@@ -132,9 +167,12 @@ func runAt(ctx context.Context, l level, s spec, c Command) (Result, error) {
 	if err := p.await(ctx, s, cmd.Process, exited); err != nil {
 		return failed, tasks.WithHint(err, "the disk or the network file system may hang; the machine may need a restart", "%s was killed and does not end", s.Path)
 	}
+	rep, session, whole := readReports(p.report.end())
+	if !whole && session > 0 {
+		killSession(session)
+	}
 	printed := outputs(p.out.end(), p.err.end())
-	var rep report
-	if err := json.Unmarshal(p.report.end(), &rep); err != nil {
+	if !whole {
 		died := errors.New(cmd.ProcessState.String())
 		return Result{ExitCode: -1}, tasks.WithHint(errors.Join(died, last.error(), printed), "has somebody killed it, or was there no memory left?", "the supervisor of %s died before it", s.Path)
 	}
@@ -276,24 +314,23 @@ func (c *collector) end() []byte {
 	return c.text.Bytes()
 }
 
-// tail keeps the end of what a supervisor prints: nothing, unless it crashes.
-type tail struct{ b []byte }
+// head keeps the beginning of what a supervisor prints: nothing, unless it crashes, and then the reason.
+type head struct{ b []byte }
 
 // Write implements io.Writer.
-func (t *tail) Write(p []byte) (int, error) {
+func (h *head) Write(p []byte) (int, error) {
 	const keep = 4 << 10
-	t.b = append(t.b, p...)
-	t.b = t.b[max(0, len(t.b)-keep):]
+	h.b = append(h.b, p[:min(len(p), keep-len(h.b))]...)
 	return len(p), nil
 }
 
-func (t *tail) text() string { return string(bytes.TrimSpace(t.b)) }
+func (h *head) text() string { return string(bytes.TrimSpace(h.b)) }
 
-func (t *tail) error() error {
-	if len(t.b) == 0 {
+func (h *head) error() error {
+	if len(h.b) == 0 {
 		return nil
 	}
-	return errors.New(t.text())
+	return errors.New(h.text())
 }
 
 // HideEnvironment keeps other processes of the same user from reading this one's environment and memory, and the kernel from writing

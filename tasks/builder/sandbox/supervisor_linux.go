@@ -30,10 +30,8 @@ func Main() {
 	closeOnExec()
 	// A signal without a handler would end us; one that is ignored would stay so in the command.
 	signal.Notify(make(chan os.Signal, 1))
-	s := &supervisor{control: os.NewFile(controlFD, "control"), self: os.Getpid()}
-	rep := s.supervise()
-	out := os.NewFile(reportFD, "report")
-	if out == nil || json.NewEncoder(out).Encode(rep) != nil {
+	s := &supervisor{control: os.NewFile(controlFD, "control"), out: json.NewEncoder(os.NewFile(reportFD, "report")), self: os.Getpid()}
+	if s.out.Encode(s.supervise()) != nil {
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -55,6 +53,7 @@ func closeOnExec() {
 // supervisor has one command in its care.
 type supervisor struct {
 	control *os.File
+	out     *json.Encoder
 	spec    spec
 	self    int // its own process id, in its namespace
 
@@ -178,6 +177,9 @@ func (s *supervisor) start(f *folder) (report, bool) {
 	if err == nil { // however many they are, who watches them has its turn
 		_ = unix.Setpriority(unix.PRIO_PROCESS, s.main, nicer)
 		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -nicer) // root only
+		if !s.spec.Namespace {
+			_ = s.out.Encode(report{Session: s.main})
+		}
 	}
 	for _, fd := range files {
 		_ = syscall.Close(int(fd))
@@ -350,13 +352,9 @@ func (s *supervisor) killAll(c Cause) {
 	if !s.mainDied {
 		s.because(c)
 	}
-	s.killing, s.since = true, time.Now()
-	for _, p := range s.processes() {
-		if !p.zombie && p.pid != s.main {
-			s.result.Left++
-		}
-	}
-	s.kill()
+	s.killing = true
+	s.result.Left = s.kill()
+	s.since = time.Now()
 }
 
 // look compares all processes with the limits, kills when it is time, and says when to look again: sooner the nearer a limit is.

@@ -27,7 +27,7 @@ func Support() []string {
 	case userNamespace:
 		out = append(out, "all processes of a command: a PID namespace within a user namespace; the kernel ends them with it, whatever dies")
 	default:
-		out = append(out, "all processes of a command: a subreaper finds and kills them; a command that kills its supervisor gets away (no PID namespace is allowed here)")
+		out = append(out, "all processes of a command: a subreaper finds and kills them; a daemon of a command that kills its supervisor gets away (no PID namespace is allowed here)")
 	}
 	if l != bare {
 		out = append(out, "the agent's environment: commands do not see the agent's processes, nor any but their own")

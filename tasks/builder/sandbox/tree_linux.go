@@ -2,8 +2,11 @@ package sandbox
 
 import (
 	"bytes"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +17,7 @@ import (
 // process is what /proc says about one.
 type process struct {
 	pid, parent int
+	session     int
 	zombie      bool
 	cpu         time.Duration // its own, and that of its children that it has waited for
 	rss         int64         // bytes
@@ -53,7 +57,7 @@ func parseStat(pid int, line []byte) (process, bool) {
 		n, _ := strconv.ParseInt(f[i], 10, 64)
 		return n
 	}
-	p := process{pid: pid, parent: int(number(1)), zombie: f[0] == "Z" || f[0] == "X"}
+	p := process{pid: pid, parent: int(number(1)), session: int(number(3)), zombie: f[0] == "Z" || f[0] == "X"}
 	p.cpu = time.Duration(number(11)+number(12)+number(13)+number(14)) * tick
 	p.rss = number(21) * pageSize
 	return p, true
@@ -76,14 +80,15 @@ func pids() []int {
 	return out
 }
 
-// processes are the command's. In a namespace they are all that there are; without one, all that descend from the supervisor.
+// processes are the command's. In a namespace they are all that there are; without one, all that descend from the supervisor, though
+// not many more than may be there: who counts a bomb to its end is too late.
 func (s *supervisor) processes() []process {
 	var ours []process
-	find := s.descendants
-	if s.spec.Namespace {
-		find = func(func(int)) []int { return pids() }
+	find := pids
+	if !s.spec.Namespace {
+		find = func() []int { return s.descendants(func(int) {}, s.enough()) }
 	}
-	for _, pid := range find(func(int) {}) {
+	for _, pid := range find() {
 		if pid == s.self {
 			continue
 		}
@@ -94,9 +99,17 @@ func (s *supervisor) processes() []process {
 	return ours
 }
 
-// descendants finds the supervisor's children, theirs, and so on, and calls found with each before it looks for its children: who is
-// stopped there has no new ones any more.
-func (s *supervisor) descendants(found func(pid int)) []int {
+// enough is how many processes say for sure that there are too many, zombies among them.
+func (s *supervisor) enough() int {
+	if most := s.spec.Limits.Processes; most > 0 {
+		return 2*most + 32
+	}
+	return math.MaxInt
+}
+
+// descendants finds the supervisor's children, theirs, and so on, up to a number, and calls found with each before it looks for its
+// children: who is stopped there has no new ones any more.
+func (s *supervisor) descendants(found func(pid int), most int) []int {
 	children := childrenOf
 	if _, err := os.Stat("/proc/thread-self/children"); err != nil { // a kernel that does not keep these lists
 		all := map[int][]int{}
@@ -109,7 +122,7 @@ func (s *supervisor) descendants(found func(pid int)) []int {
 	}
 	var ours []int
 	seen := map[int]bool{}
-	for queue := []int{s.self}; len(queue) > 0; queue = queue[1:] {
+	for queue := []int{s.self}; len(queue) > 0 && len(ours) < most; queue = queue[1:] {
 		for _, pid := range children(queue[0]) {
 			if !seen[pid] {
 				seen[pid] = true
@@ -153,12 +166,15 @@ func (s *supervisor) signal(sig unix.Signal) {
 	}
 }
 
-// kill ends all processes that are there. It is called until the last has ended. Where there is no namespace, they are stopped
-// first, parents before children, until no new ones appear: what is stopped starts nothing while the others are found.
-func (s *supervisor) kill() {
+// kill ends all processes that are there, and returns how many there were beside the command itself. It is called until the last has
+// ended. They are stopped first: what is stopped starts nothing while the others are found and counted. In a namespace that is one call
+// of the kernel; without one parents are stopped before children are looked for, until no new ones appear.
+func (s *supervisor) kill() (others int) {
 	if s.spec.Namespace {
-		s.signal(unix.SIGKILL)
-		return
+		_ = unix.Kill(-1, unix.SIGSTOP)
+		others = s.others(pids())
+		_ = unix.Kill(-1, unix.SIGKILL)
+		return others
 	}
 	const rounds = 50
 	stopped := map[int]bool{}
@@ -169,14 +185,26 @@ func (s *supervisor) kill() {
 				stopped[pid] = true
 				_ = unix.Kill(pid, unix.SIGSTOP)
 			}
-		})
+		}, math.MaxInt)
 		if len(stopped) == before {
 			break
 		}
 	}
+	others = s.others(slices.Collect(maps.Keys(stopped)))
 	for pid := range stopped {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
+	return others
+}
+
+// others counts those who live and are neither the command itself nor we.
+func (s *supervisor) others(all []int) (n int) {
+	for _, pid := range all {
+		if p, ok := readProcess(pid); ok && !p.zombie && pid != s.main && pid != s.self {
+			n++
+		}
+	}
+	return n
 }
 
 // proportional is the memory of processes in bytes with what they share counted once. It takes long (milliseconds for a large
