@@ -223,7 +223,7 @@ func (s *Store) sound(ctx context.Context, id ID) bool {
 	if err != nil || time.Since(info.Modified) > young {
 		return false
 	}
-	m, _, err := s.load(ctx, id)
+	m, _, err := s.fetch(ctx, id) // as it lies there, not as this process remembers it
 	if err != nil {
 		return false
 	}
@@ -252,6 +252,11 @@ func (s *Store) load(ctx context.Context, id ID) (*Manifest, int64, error) {
 	if m := s.known(id); m != nil {
 		return m, 0, nil
 	}
+	return s.fetch(ctx, id)
+}
+
+// fetch reads a manifest from the store.
+func (s *Store) fetch(ctx context.Context, id ID) (*Manifest, int64, error) {
 	text, n, err := s.text(ctx, id)
 	if err != nil {
 		return nil, 0, err
