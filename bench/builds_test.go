@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,6 +173,18 @@ func seconds(what func()) float64 {
 	return time.Since(start).Seconds()
 }
 
+// cpuSeconds is the CPU time of what runs in this process, or of its children.
+func cpuSeconds(who int, what func()) float64 {
+	now := func() float64 {
+		var u syscall.Rusage
+		_ = syscall.Getrusage(who, &u)
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+	}
+	before := now()
+	what()
+	return now() - before
+}
+
 // BenchmarkBuilds takes snapshots of workspaces beside tar | zstd -1 of the whole, with as many threads: at first, after a change, and
 // after nothing. Both write to a file system and have it on the disk.
 func BenchmarkBuilds(b *testing.B) {
@@ -188,22 +201,27 @@ func BenchmarkBuilds(b *testing.B) {
 			}
 			return snapshot.New(files, snapshot.Options{})
 		}
-		capture := func(s *snapshot.Store, dir string, parent snapshot.ID) (id snapshot.ID, stats snapshot.Stats, took float64) {
+		capture := func(s *snapshot.Store, dir string, parent snapshot.ID) (id snapshot.ID, stats snapshot.Stats, took, cpu float64) {
 			var err error
-			took = seconds(func() { id, stats, err = s.Capture(ctx, dir, snapshot.CaptureOptions{Parent: parent}) })
+			cpu = cpuSeconds(syscall.RUSAGE_SELF, func() {
+				took = seconds(func() { id, stats, err = s.Capture(ctx, dir, snapshot.CaptureOptions{Parent: parent}) })
+			})
 			if err != nil {
 				b.Fatal(err)
 			}
-			return id, stats, took
+			return id, stats, took, cpu
 		}
-		var first, whole, change, nothing, restore, unpack []float64
+		var first, whole, change, nothing, restore, unpack, firstCPU, wholeCPU, changeCPU []float64
 		var firstBytes, wholeBytes, changeBytes int64
 		for round := 1; round <= numberFrom("STINT_BENCH_ROUNDS", rounds); round++ {
 			s := store(fmt.Sprintf("store%d", round))
-			id, stats, took := capture(s, w.dir, "")
+			id, stats, took, cpu := capture(s, w.dir, "")
+			firstCPU = append(firstCPU, cpu)
 			first, firstBytes = append(first, took), stats.Stored
 			file := at("whole.tar.zst")
-			whole = append(whole, seconds(func() { wholeBytes = packWhole(b, w.dir, file) }))
+			wholeCPU = append(wholeCPU, cpuSeconds(syscall.RUSAGE_CHILDREN, func() {
+				whole = append(whole, seconds(func() { wholeBytes = packWhole(b, w.dir, file) }))
+			}))
 			ours, theirs := at("ours%d", round), at("theirs")
 			agent := store(fmt.Sprintf("store%d", round)) // it knows nothing of the folder yet
 			restore = append(restore, seconds(func() {
@@ -214,7 +232,7 @@ func BenchmarkBuilds(b *testing.B) {
 			if _, err := exec.LookPath("zstd"); err == nil {
 				unpack = append(unpack, seconds(func() { unpackWhole(b, file, theirs) }))
 			}
-			same, stats, took := capture(agent, ours, id)
+			same, stats, took, _ := capture(agent, ours, id)
 			if same != id || stats.Stored != 0 {
 				b.Errorf("nothing has changed, and it is %s: %+v", same, stats)
 			}
@@ -222,7 +240,8 @@ func BenchmarkBuilds(b *testing.B) {
 			if err := w.edit(ours, round); err != nil {
 				b.Fatal(err)
 			}
-			_, stats, took = capture(agent, ours, id)
+			_, stats, took, cpu = capture(agent, ours, id)
+			changeCPU = append(changeCPU, cpu)
 			change, changeBytes = append(change, took), stats.Stored
 			if err := errors.Join(os.RemoveAll(ours), os.RemoveAll(theirs), os.RemoveAll(at("store%d", round))); err != nil {
 				b.Fatal(err)
@@ -230,6 +249,7 @@ func BenchmarkBuilds(b *testing.B) {
 		}
 		r.add("  first: %.3f s, %.1f MB; tar | zstd -1 of the whole: %.3f s, %.1f MB: it takes %.2f of that", median(first), float64(firstBytes)/1e6, median(whole), float64(wholeBytes)/1e6, median(first)/median(whole))
 		r.add("  after the change: %.3f s, %.3f MB: 1/%.1f of the time and 1/%.1f of the bytes of the whole", median(change), float64(changeBytes)/1e6, median(whole)/median(change), float64(wholeBytes)/float64(changeBytes))
+		r.add("  CPU: %.2f s at first and %.3f s after the change; tar | zstd: %.2f s", median(firstCPU), median(changeCPU), median(wholeCPU))
 		r.add("  after nothing: %.1f ms, 0 bytes", median(nothing)*1000)
 		r.add("  restored: %.3f s, each file verified; zstd -d | tar -x: %.3f s", median(restore), median(unpack))
 	}
