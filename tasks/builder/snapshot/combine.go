@@ -228,8 +228,12 @@ func (s *Store) combined(ctx context.Context, v versions, folder func(version) v
 	for _, p := range slices.Sorted(maps.Keys(v)) {
 		a.add(*v[p].e, v[p].from)
 	}
-	if int64(len(a.entries)) > s.o.MaxFiles {
-		return "", tooLarge("exclude what can be made anew", "together there are more than %d files", s.o.MaxFiles)
+	var total int64
+	for i := range a.entries {
+		total += a.entries[i].Size
+	}
+	if int64(len(a.entries)) > s.o.MaxFiles || total > s.o.MaxBytes {
+		return "", tooLarge("exclude what can be made anew", "together there are more than %d files or %d bytes", s.o.MaxFiles, s.o.MaxBytes)
 	}
 	if err := checkTree(a.entries); err != nil {
 		return "", refused("links that lead out together, and not each alone, are not put together", "the files cannot be put together: %v", err)

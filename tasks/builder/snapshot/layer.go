@@ -24,7 +24,7 @@ import (
 // depends on nothing but their sizes, so that an attempt that is repeated makes the same objects.
 //
 //	feed ── small files, a frame full each ──► workers: read, hash, compress ──┐ in order
-//	   └─── large files, hashed here, in pieces ──► workers: compress ─────────┴──► collect ── 16 MiB ──► put
+//	   └─── large files, hashed here, in pieces ──► workers: compress ─────────┴──► collect ── 32 MiB ──► put
 type layer struct {
 	c      *capture
 	ctx    context.Context

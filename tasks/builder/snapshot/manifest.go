@@ -77,7 +77,7 @@ const (
 	// frameSize is the most that a frame unpacks to: what a worker holds, and what is unpacked for the sake of one small file.
 	frameSize = 4 << 20
 	// objectSize is when an object has enough: what is held in memory until its digest, and so its key, is known.
-	objectSize = 16 << 20
+	objectSize = 32 << 20
 	// entryBytes is what a manifest may have for each entry that the bounds allow.
 	entryBytes = 256
 )
@@ -223,7 +223,7 @@ func (s *Store) sound(ctx context.Context, id ID) bool {
 	if err != nil || time.Since(info.Modified) > young {
 		return false
 	}
-	m, _, err := s.load(ctx, id)
+	m, _, err := s.fetch(ctx, id) // as it lies there, not as this process remembers it
 	if err != nil {
 		return false
 	}
@@ -252,6 +252,11 @@ func (s *Store) load(ctx context.Context, id ID) (*Manifest, int64, error) {
 	if m := s.known(id); m != nil {
 		return m, 0, nil
 	}
+	return s.fetch(ctx, id)
+}
+
+// fetch reads a manifest from the store.
+func (s *Store) fetch(ctx context.Context, id ID) (*Manifest, int64, error) {
 	text, n, err := s.text(ctx, id)
 	if err != nil {
 		return nil, 0, err
@@ -375,7 +380,7 @@ func (p *parser) digest() artifact.Digest {
 	return artifact.Digest(d)
 }
 
-// largest is more than any object has: parts of a layer are put when they have 16 MiB.
+// largest is more than any object has: parts of a layer are put when they have 32 MiB.
 const largest = objectSize + 4*frameSize
 
 func (p *parser) object() object { return object{digest: p.digest(), size: p.number(largest)} }

@@ -243,7 +243,7 @@ func (r *restoring) create(at *folders, e *Entry) (*os.File, error) {
 	if err != nil {
 		return nil, unwritable(err, e.Path)
 	}
-	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, e.Mode)
 	if err != nil {
 		return nil, unwritable(err, e.Path)
 	}
@@ -264,9 +264,6 @@ func (r *restoring) write(at *folders, i int, b []byte) error {
 // complete gives a file its mode and its time, and notes its attributes.
 func (r *restoring) complete(at *folders, f *os.File, i int, err error) error {
 	e := &r.m.Entries[i]
-	if err == nil {
-		err = f.Chmod(e.Mode)
-	}
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
@@ -281,6 +278,11 @@ func (r *restoring) complete(at *folders, f *os.File, i int, err error) error {
 	var info fs.FileInfo
 	if err == nil {
 		info, err = dir.Lstat(name)
+	}
+	if err == nil && info.Mode().Perm() != e.Mode { // the umask has taken something away
+		if err = dir.Chmod(name, e.Mode); err == nil {
+			info, err = dir.Lstat(name)
+		}
 	}
 	if err != nil {
 		return unwritable(err, e.Path)

@@ -14,8 +14,8 @@
 // A process that is killed in Capture leaves layers that nobody refers to, for Sweep; one that is killed in Restore leaves a folder
 // beside the workspace, which the next Restore to the same place removes.
 //
-// Memory of Capture: for each worker 12 MiB, at most 3 objects of 20 MiB that wait to be put, and what the store holds of each put. Of
-// Restore: for each worker 8 MiB, and 2 such objects. On top comes the manifest, about 300 bytes and the path for each file.
+// Memory of Capture: for each worker 12 MiB, at most 3 objects of 36 MiB that wait to be put, and what the store holds of each put. Of
+// Restore: for each worker 8 MiB, and 80 MiB that were read ahead. On top comes the manifest, about 300 bytes and the path for each file.
 package snapshot
 
 import (
@@ -163,7 +163,7 @@ func New(files artifact.Store, o Options) *Store {
 }
 
 func (s *Store) key(kind, digits string) string {
-	key := kind + "/" + digits[:2] + "/" + digits + ".zst"
+	key := kind + "/" + digits + ".zst" // no folders by the first digits: each would have to be made, and synced, for one object
 	if s.o.Prefix != "" {
 		key = strings.TrimSuffix(s.o.Prefix, "/") + "/" + key
 	}

@@ -146,7 +146,7 @@ func (w *sweep) remove(ctx context.Context, info artifact.Info) error {
 // each calls a function for each object of a kind; it may delete what it is called for.
 func (s *Store) each(ctx context.Context, kind string, do func(artifact.Info) error) error {
 	const page = 1000
-	prefix := strings.TrimSuffix(s.key(kind, "xx"), "xx/xx.zst")
+	prefix := strings.TrimSuffix(s.key(kind, "xx"), "xx.zst")
 	for after := ""; ; {
 		list, err := s.files.List(ctx, prefix, after, page)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/stint-run/stint/tasks"
@@ -29,13 +30,15 @@ type walker struct {
 	root    *os.Root
 	exclude globs
 	most    int64
-	found   []found
+	others  chan struct{} // one for each goroutine that lists beside the first
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	found []found
+	err   error // the first of a goroutine
 }
 
 func (w *walker) add(p string, info fs.FileInfo) error {
-	if int64(len(w.found)) >= w.most {
-		return tooLarge("exclude what can be made anew", "the workspace has more than %d files", w.most)
-	}
 	if why := pathFault(p); why != "" {
 		return refused("give it another name, or exclude it", "%q cannot travel: %s", p, why)
 	}
@@ -57,8 +60,13 @@ func (w *walker) add(p string, info fs.FileInfo) error {
 	default:
 		return refused("remove it at the end of the step, or exclude it", "%q is no file, folder or link (%s)", p, mode.Type())
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if int64(len(w.found)) >= w.most {
+		return tooLarge("exclude what can be made anew", "the workspace has more than %d files", w.most)
+	}
 	w.found = append(w.found, f)
-	return nil
+	return w.err
 }
 
 // folder lists a folder and what is in it. dir is opened at p, "" for the workspace.
@@ -105,12 +113,32 @@ func (w *walker) folder(dir *os.Root, p string) error {
 		if err != nil {
 			return unreadable(err, below)
 		}
-		err = w.folder(sub, below)
-		_ = sub.Close()
-		if err != nil {
+		if err := w.inside(sub, below); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// inside lists a folder: in a goroutine of its own where there is room for one. It closes the folder.
+func (w *walker) inside(sub *os.Root, p string) error {
+	select {
+	case w.others <- struct{}{}:
+	default:
+		err := w.folder(sub, p)
+		_ = sub.Close()
+		return err
+	}
+	w.running.Go(func() {
+		defer func() { <-w.others }()
+		err := w.folder(sub, p)
+		_ = sub.Close()
+		if err != nil {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.err = cmp.Or(w.err, err)
+		}
+	})
 	return nil
 }
 
@@ -189,11 +217,13 @@ func (s *Store) list(ctx context.Context, root *os.Root, o CaptureOptions) ([]fo
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{ctx: ctx, root: root, exclude: exclude, most: s.o.MaxFiles}
+	w := &walker{ctx: ctx, root: root, exclude: exclude, most: s.o.MaxFiles, others: make(chan struct{}, s.o.Workers-1)}
 	if o.Paths != nil {
 		err = w.paths(o.Paths)
 	} else {
 		err = w.folder(root, "")
+		w.running.Wait()
+		err = cmp.Or(err, w.err)
 	}
 	if err != nil {
 		return nil, err
