@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: servers of Redis, PostgreSQL, MariaDB, Firebird, Prometheus and S3, curl (the examples of
-# docs/api.md are run) and a C compiler (for the race detector). The tests start private servers of their own; no service has to run.
+# docs/api.md are run), a C compiler (for the race detector), and git, make, Node.js and npm (the example products are built). The tests start private servers of their own; no service has to run.
 #
 # usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
 #        scripts/install-test-deps.sh --check  only says what is missing; exit 1 if something is
@@ -46,7 +46,9 @@ missing() {
   have_firebird || echo firebird
   have_prometheus || echo prometheus
   have_compiler || echo compiler
-  command -v curl >/dev/null 2>&1 || echo curl
+  for program in curl git make node npm; do
+    command -v $program >/dev/null 2>&1 || echo $program
+  done
   have_s3 || echo s3
 }
 
@@ -59,19 +61,19 @@ package() {
     "apt-get firebird") echo firebird3.0-server firebird3.0-utils firebird3.0-examples ;;
     "apt-get prometheus") echo prometheus ;;
     "apt-get compiler") echo gcc libc6-dev ;;
-    "apt-get curl") echo curl ;;
+    "apt-get node" | "dnf node") echo nodejs ;;
+    "brew node" | "brew npm") echo node ;;
+    "apt-get curl" | "apt-get git" | "apt-get make" | "apt-get npm" | "dnf curl" | "dnf git" | "dnf make" | "dnf npm" | "brew curl" | "brew git" | "brew make") echo "$2" ;;
     "dnf redis") echo redis ;;
     "dnf postgres") echo postgresql-server ;;
     "dnf mariadb") echo mariadb-server ;;
     "dnf prometheus") echo golang-github-prometheus ;;
     "dnf compiler") echo gcc glibc-devel ;;
-    "dnf curl") echo curl ;;
     "brew redis") echo redis ;;
     "brew postgres") echo postgresql ;;
     "brew mariadb") echo mariadb ;;
     "brew prometheus") echo prometheus ;;
     "brew compiler") echo llvm ;;
-    "brew curl") echo curl ;;
   esac
 }
 

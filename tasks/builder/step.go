@@ -183,7 +183,7 @@ func (s *step) command(ctx context.Context, dir string, c pipeline.Command, time
 	}
 	s.log.Note("$ %s", s.masked(words))
 	out, errs := s.masker.Writer(s.log.Stdout()), s.masker.Writer(s.log.Stderr())
-	r, err := sandbox.Run(ctx, sandbox.Command{Args: args, Script: c.Script, Dir: dir, Env: pairs(s.env), Stdout: out, Stderr: errs, Timeout: max(timeout, time.Millisecond), Root: s.space.src, Limits: s.limits()})
+	r, err := sandbox.Run(ctx, sandbox.Command{Args: args, Script: c.Script, Dir: dir, Env: pairs(s.env), Stdout: out, Stderr: errs, Timeout: max(timeout, time.Millisecond), Root: filepath.Dir(s.space.src), Limits: s.limits()})
 	if err := errors.Join(err, out.Close(), errs.Close()); err != nil {
 		return fmt.Errorf("run %s: %w", s.masked(words), err)
 	}

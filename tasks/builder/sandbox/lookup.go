@@ -44,7 +44,7 @@ func lookUp(name, dir string, env []string) (string, error) {
 	if path == "" {
 		path = "(empty)"
 	}
-	return "", tasks.WithHint(denied, "install it on the agent, name it under tools, or set PATH in the step's environment", "there is no program %q in PATH: %s", name, path)
+	return "", tasks.WithHint(denied, "install it on the agent, or name it under tools", "there is no program %q in PATH: %s", name, path)
 }
 
 // executable returns the path of a program, with the extension that Windows wants.
