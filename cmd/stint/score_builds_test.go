@@ -44,22 +44,27 @@ type builders struct {
 	server
 	url    string
 	labels string
+	cache  string // of the Go compiler; what it gives is the same without
 	n      int
 }
 
 func newBuilders(t *testing.T, url, labels string) *builders {
 	t.Helper()
 	r := rig.New(t, redistest.New(t))
-	r.Configure(fmt.Sprintf("artifacts: {url: 'file:%s'}\nbuilds:\n  repositories: ['%s']\n  targets: [{name: releases, type: folder, dir: '%s'}]\n",
+	r.Configure(fmt.Sprintf("artifacts: {url: 'file:%s'}\nbuilds:\n  environment: [PATH, GOCACHE]\n  repositories: ['%s']\n  targets: [{name: releases, type: folder, dir: '%s'}]\n",
 		filepath.Join(r.Dir, "artifacts"), url, filepath.Join(r.Dir, "releases")))
 	r.Start("scheduler")
-	return &builders{Rig: r, server: serve(t, r, "token"), url: url, labels: labels}
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &builders{Rig: r, server: serve(t, r, "token"), url: url, labels: labels, cache: strings.TrimSpace(string(cache))}
 }
 
 // agent starts a worker with a folder of its own.
 func (b *builders) agent() *rig.Process {
 	b.n++
-	p := b.StartEnv([]string{fmt.Sprintf("STINT_BUILDS_DIR=%s/agent%d", b.Dir, b.n)}, "worker", "--concurrency", "1", "--label", b.labels)
+	p := b.StartEnv([]string{fmt.Sprintf("STINT_BUILDS_DIR=%s/agent%d", b.Dir, b.n), "GOCACHE=" + b.cache}, "worker", "--concurrency", "1", "--label", b.labels)
 	b.Ready(p)
 	return p
 }
