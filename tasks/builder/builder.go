@@ -99,8 +99,14 @@ func (f *Family) Check(spec json.RawMessage) error {
 	if err != nil {
 		return err
 	}
+	if f.o.Fleet && s.Local != nil {
+		return errLocal
+	}
 	return s.check(f.o.Repositories)
 }
+
+// errLocal: the files of a working copy are named by what is in them, and whoever knows the name of somebody else's could have them built.
+var errLocal = tasks.WithHint(nil, "push it and build the commit, or run stint build run without a server", "a fleet builds repositories, and no files of a working copy")
 
 // Connections lists none: what a build may reach is configured for its agents.
 func (*Family) Connections(json.RawMessage) ([]string, error) { return nil, nil }

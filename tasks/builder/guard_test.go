@@ -226,3 +226,29 @@ func TestPromotionGoesByChannelAndByTheEnvironmentBefore(t *testing.T) {
 		t.Errorf("%+v: %v", list, err)
 	}
 }
+
+func TestAFleetBuildsNoFilesOfAWorkingCopy(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, hello)
+	releases(t, l)
+	f := l.agent("a", nil)
+	others := l.built(f, Spec{})
+	r, err := others.result(t.Context(), stageCheckout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := l.job(Spec{Local: &Local{Files: r.Out, Pipeline: others.start.Pipeline, Facts: others.start.Facts}})
+	if err := f.Check(job.Spec); err == nil {
+		t.Error("whoever knows the name of somebody's files has them built")
+	}
+	if _, err := f.Plan(t.Context(), job); err == nil {
+		t.Error("an agent builds them")
+	}
+	f.o.Fleet = false // the command's own engine
+	if err := l.carryOut(f, job); err != nil {
+		t.Errorf("a command does not build its own files: %v", err)
+	}
+	if b := l.open(f, job); b.start.Version.Channel != "local" || b.tagName() != "" {
+		t.Errorf("their build is %+v", b.start.Version)
+	}
+}

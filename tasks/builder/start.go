@@ -73,6 +73,9 @@ func (f *Family) open(ctx context.Context, job tasks.Job) (b *build, begun bool,
 // begin reads the start record, or finds out what it has to say and writes it.
 func (f *Family) begin(ctx context.Context, job tasks.Job) (*build, error) {
 	b, begun, err := f.open(ctx, job)
+	if err == nil && f.o.Fleet && b.spec.Local != nil { // of a command that shares the fleet's queue: its own worker does it
+		return nil, tasks.RetryAfter(errLocal, awayShort)
+	}
 	if err != nil || begun {
 		return b, err
 	}

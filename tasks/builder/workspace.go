@@ -3,12 +3,12 @@ package builder
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"github.com/stint-run/stint/internal/filelock"
+	"github.com/stint-run/stint/tasks/builder/snapshot"
 )
 
 // workspace is a folder that one attempt has to itself. Its path is the same from attempt to attempt, and from agent to agent where they
@@ -54,8 +54,11 @@ func take(dir string) (*workspace, error) {
 
 // clear empties the folders.
 func (w *workspace) clear() error {
+	if err := snapshot.Remove(w.src + ".part"); err != nil { // of a checkout that was killed
+		return err
+	}
 	for _, dir := range []string{w.src, w.home, w.temp} {
-		if err := removeAll(dir); err != nil {
+		if err := snapshot.Remove(dir); err != nil {
 			return err
 		}
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -68,22 +71,7 @@ func (w *workspace) clear() error {
 // leave removes the files and gives the place back. What cannot be removed is, by the next one that takes the place.
 func (w *workspace) leave() {
 	for _, dir := range []string{w.src, w.home, w.temp} {
-		_ = removeAll(dir)
+		_ = snapshot.Remove(dir)
 	}
 	_ = w.lock.Close()
-}
-
-// removeAll removes a tree, also one in which somebody has taken the right to write from folders, as Go does in its module cache.
-func removeAll(dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			_ = os.Chmod(path, 0o755)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
 }

@@ -29,7 +29,6 @@ import (
 type building struct {
 	pipeline, repository, ref, commit, dir, out, tenant string
 	again, detach                                       bool
-	labels                                              []string
 }
 
 // builtPackage is a package that was fetched. It is part of the JSON form.

@@ -21,7 +21,6 @@ type found struct {
 	Entry
 	stat stat
 	gone bool // it vanished before it could be read
-	size int64
 }
 
 // walker lists a workspace.
