@@ -16,14 +16,14 @@ import (
 // environments are where builds are promoted to; an error when the configuration has none.
 func (f *Family) environments(files artifact.Store) (*publish.Environments, error) {
 	if f.o.Environments == nil {
-		return nil, gate(nil, "write them into builds.environments", "there are no environments")
+		return nil, gate("write them into builds.environments", "there are no environments")
 	}
 	return publish.NewEnvironments(files, *f.o.Environments), nil
 }
 
 // gate is a tasks.ErrGate in words.
-func gate(err error, hint, format string, args ...any) error {
-	return tasks.WithHint(errors.Join(tasks.ErrGate, err), hint, format, args...)
+func gate(hint, format string, args ...any) error {
+	return tasks.WithHint(tasks.ErrGate, hint, format, args...)
 }
 
 // Promote notes that a build's packages are in an environment now. No byte is moved.
@@ -33,14 +33,14 @@ func (f *Family) Promote(ctx context.Context, job tasks.Job, environment, by str
 		return tasks.Promotion{}, err
 	}
 	if !begun || b.spec.Local != nil {
-		return tasks.Promotion{}, gate(nil, "promote what agents have built", "it is the build of a working copy, of which nobody knows what is in it")
+		return tasks.Promotion{}, gate("promote what agents have built", "it is the build of a working copy, of which nobody knows what is in it")
 	}
 	made, err := b.packages(ctx)
 	if err != nil {
 		return tasks.Promotion{}, err
 	}
 	if made == nil {
-		return tasks.Promotion{}, gate(nil, "a pipeline with packages leaves some", "the build has left no packages behind")
+		return tasks.Promotion{}, gate("a pipeline with packages leaves some", "the build has left no packages behind")
 	}
 	e, err := f.environments(b.files)
 	if err != nil {
@@ -48,7 +48,7 @@ func (f *Family) Promote(ctx context.Context, job tasks.Job, environment, by str
 	}
 	r, already, err := e.Promote(ctx, publish.Promotion{Environment: environment, Product: b.product(b.pipeline.Name), Version: b.start.Version.Version, By: by, At: time.Now().UTC()})
 	if errors.Is(err, publish.ErrGate) {
-		return tasks.Promotion{}, errors.Join(tasks.ErrGate, err)
+		return tasks.Promotion{}, fmt.Errorf("%w: %w", tasks.ErrGate, err)
 	}
 	if err != nil {
 		return tasks.Promotion{}, fmt.Errorf("promote: %w", err)
