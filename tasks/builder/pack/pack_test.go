@@ -356,7 +356,7 @@ func TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt(t *testing.T) {
 	if z, err := zip.NewReader(bytes.NewReader(b), int64(len(b))); err != nil || len(z.File) != len(many) {
 		t.Errorf("many: %v", err)
 	}
-	if testing.Short() || underRace {
+	if testing.Short() {
 		t.Skip("4 GiB")
 	}
 	const size = 4<<30 + 7
