@@ -11,6 +11,7 @@ import (
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/tasks/builder"
+	"github.com/stint-run/stint/tasks/builder/allowed"
 	"github.com/stint-run/stint/tasks/builder/pack"
 	"github.com/stint-run/stint/tasks/builder/publish"
 	"github.com/stint-run/stint/tasks/builder/repository"
@@ -89,11 +90,19 @@ func (a *App) agents(ctx context.Context) ([]builder.Agent, error) {
 	return agents, nil
 }
 
-// credentials finds what opens a repository.
+// credentials finds what opens a repository. Patterns that cannot be read open none.
 func credentials(list config.BuildCredentials) func(url string) (user, password string, ok bool) {
+	opens := make([]allowed.List, len(list))
+	for i, c := range list {
+		opens[i], _ = allowed.Patterns(c.Repositories)
+	}
 	return func(url string) (string, string, bool) {
-		for _, c := range list {
-			if repository.New(repository.Options{Allowed: c.Repositories}).Check(url) == nil {
+		at, err := allowed.Parse(url)
+		if err != nil {
+			return "", "", false
+		}
+		for i, c := range list {
+			if opens[i].Allows(at) {
 				return c.User, c.Password.Reveal(), true
 			}
 		}
