@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,10 +73,16 @@ func TestARoundThatIsOvertakenWithinATransactionTakesItBack(t *testing.T) {
 	}
 }
 
+// looking is held by the one test that looks at who waits: the server shows what it saw last, and looks anew only when nobody has asked
+// for a tenth of a second.
+var looking sync.Mutex
+
 // waits returns when a session of the database waits for a lock in a statement that begins like this.
 func waits(t *testing.T, db *DB, statement string) {
 	t.Helper()
-	tick := time.NewTicker(150 * time.Millisecond) // the server looks anew when it was not asked for a tenth of a second
+	looking.Lock()
+	defer looking.Unlock()
+	tick := time.NewTicker(150 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(30 * time.Second)
 	for {
