@@ -38,6 +38,13 @@ func (c *Client) Estimate(ctx context.Context, s wire.Submission) (wire.Draft, e
 	return out, err
 }
 
+// JobCounts counts jobs by kind and state: those that have not ended, and those that have of the newest 1000.
+func (c *Client) JobCounts(ctx context.Context) ([]wire.JobCount, error) {
+	var out wire.JobCounts
+	err := c.do(ctx, get("jobs", "counts"), &out)
+	return out.Counts, err
+}
+
 // Job reads a job with its stages and what is out of it.
 func (c *Client) Job(ctx context.Context, id string) (*wire.Job, error) {
 	var out wire.Job

@@ -28,10 +28,17 @@ type Job struct {
 	Stages    []Stage           `json:"stages"`
 	Workers   []string          `json:"workers" doc:"The workers that hold steps of it"`
 	Out       []Out             `json:"out,omitempty" doc:"Steps that are on the queue or under a lease"`
+	Pace      []PacePoint       `json:"pace,omitempty" doc:"How many rows it had read by when, over its present run, at most 60 points; left out of lists"`
 	Window    int               `json:"window" doc:"How many steps may be out at once"`
 	Epoch     int64             `json:"epoch" doc:"Which run of the job: one more each time it is started over"`
 	TraceID   string            `json:"trace_id,omitempty" doc:"The trace that its submission began"`
 	Spec      json.RawMessage   `json:"spec,omitempty" doc:"What was asked for, in the family's words"`
+}
+
+// PacePoint is how many rows a job had read by a moment.
+type PacePoint struct {
+	At   time.Time `json:"at"`
+	Read int64     `json:"rows_read"`
 }
 
 // JobError is what a person reads when a job failed, and what to do.

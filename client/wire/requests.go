@@ -52,6 +52,18 @@ type Jobs struct {
 	Next string `json:"next,omitempty" doc:"The cursor of the next page; left out on the last one"`
 }
 
+// JobCount is how many jobs of a kind are in a state.
+type JobCount struct {
+	Kind  string      `json:"kind"`
+	State tasks.State `json:"state" enum:"accepted,planning,running,paused,succeeded,failed,cancelled"`
+	Jobs  int64       `json:"jobs"`
+}
+
+// JobCounts counts the jobs that have not ended, and those that have of the newest 1000. It is at most some seconds old.
+type JobCounts struct {
+	Counts []JobCount `json:"counts"`
+}
+
 // Events is a page of a job's events.
 type Events struct {
 	Events []Event `json:"events"`

@@ -16,7 +16,7 @@ import (
 // by hand, and a route that does not stand here fails.
 var rights = map[string]needs{
 	"about": {role: viewer}, "list-kinds": {role: viewer}, "list-tenants": {role: viewer}, "list-queues": {role: viewer}, "get-queue": {role: viewer},
-	"list-jobs": {role: viewer}, "get-job": {role: viewer}, "report-job": {role: viewer}, "list-rejects": {role: viewer}, "job-events": {role: viewer},
+	"list-jobs": {role: viewer}, "count-jobs": {role: viewer}, "get-job": {role: viewer}, "report-job": {role: viewer}, "list-rejects": {role: viewer}, "job-events": {role: viewer},
 	"list-logs": {role: viewer}, "get-log": {role: viewer}, "list-outputs": {role: viewer}, "get-output": {role: viewer}, "list-analyses": {role: viewer}, "get-analysis": {role: viewer},
 	"list-webhooks": {role: viewer}, "list-deliveries": {role: viewer}, "get-delivery": {role: viewer}, "redeliver": {role: operator}, "test-webhook": {role: operator},
 	"list-schedules": {role: viewer}, "get-schedule": {role: viewer}, "list-ticks": {role: viewer}, "list-fences": {role: viewer},

@@ -136,6 +136,9 @@ func (a *API) Handler() http.Handler { return a.handler }
 // Close ends the streams of events, so that a server can be shut down; their clients resume elsewhere. It may be called again.
 func (a *API) Close() { a.closed.Do(func() { close(a.stopping) }) }
 
+// Stopping is closed when streams have to end (Close).
+func (a *API) Stopping() <-chan struct{} { return a.stopping }
+
 // Flush waits until what requests have handed out is on the queue. Call it when no request comes any more.
 func (a *API) Flush() { a.queued.Flush() }
 

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stint-run/stint/client/wire"
@@ -68,9 +71,37 @@ func (a *API) fleetSchedules(ctx context.Context) ([]telemetry.FleetSchedule, er
 
 func (a *API) fleetJobs(ctx context.Context) ([]telemetry.FleetJobs, error) {
 	counts, err := a.census.Count(ctx)
-	list := make([]telemetry.FleetJobs, 0, len(counts))
+	type label struct{ kind, state string }
+	sums := map[label]int64{}
 	for of, n := range counts {
-		list = append(list, telemetry.FleetJobs{Kind: of.Kind, State: string(of.State), Count: n})
+		sums[label{of.Kind, string(of.State)}] += n
+	}
+	list := make([]telemetry.FleetJobs, 0, len(sums))
+	for of, n := range sums {
+		list = append(list, telemetry.FleetJobs{Kind: of.kind, State: of.state, Count: n})
 	}
 	return list, err
+}
+
+// countJobs says how many jobs are in which state, of the tenants that the caller may know of.
+func (a *API) countJobs(ctx context.Context, _ *struct{}) (*body[wire.JobCounts], error) {
+	counts, err := a.census.Count(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	who, sums := principalOf(ctx), map[wire.JobCount]int64{}
+	for of, n := range counts {
+		if who.sees(of.Tenant) {
+			sums[wire.JobCount{Kind: of.Kind, State: of.State}] += n
+		}
+	}
+	out := wire.JobCounts{Counts: []wire.JobCount{}}
+	for c, n := range sums {
+		c.Jobs = n
+		out.Counts = append(out.Counts, c)
+	}
+	slices.SortFunc(out.Counts, func(x, y wire.JobCount) int {
+		return cmp.Or(strings.Compare(x.Kind, y.Kind), strings.Compare(string(x.State), string(y.State)))
+	})
+	return answer(out, nil)
 }

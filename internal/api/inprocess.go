@@ -10,21 +10,27 @@ import (
 
 // InProcess carries requests to an API of this very process, in the name of somebody who may do everything. The command line is
 // a client of the API; without --server it is one of its own.
-func InProcess(a *API, name string) http.RoundTripper { return &inProcess{a, name} }
+func InProcess(a *API, name string) http.RoundTripper { return &inProcess{api: a, name: name} }
 
 type inProcess struct {
 	api  *API
-	name string
+	name string // "" is whoever stands in the request's context
 }
 
 // RoundTrip answers as soon as the handler has begun to. The handler ends with the request's context, or when the body is closed.
 func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	// A caller whose time runs out has gone away, as one over a network has: the handler's own limits stay its own.
-	ctx, cancel := context.WithCancel(AsLocal(context.WithoutCancel(r.Context()), t.name))
+	within, from := context.WithoutCancel(r.Context()), "command line"
+	if t.name != "" {
+		within = AsLocal(within, t.name)
+	} else {
+		from, _ = r.Context().Value(fromKey{}).(string)
+	}
+	ctx, cancel := context.WithCancel(within)
 	gone := context.AfterFunc(r.Context(), cancel)
 	in := r.Clone(ctx)
 	in.RequestURI = r.URL.RequestURI()
-	in.RemoteAddr = "command line"
+	in.RemoteAddr = from
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}

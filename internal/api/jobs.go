@@ -66,6 +66,7 @@ func (a *API) jobRoutes() {
 	}
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs", "list-jobs", "List jobs, newest first", "A page may be short and still have a next one: filters leave jobs out."), a.listJobs)
 	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/{id}", "get-job", "Show a job", "Its ETag names its state and which run of it this is; send it as If-Match to act on what you have seen."), a.getJob)
+	huma.Register(a.huma, a.route(look, http.MethodGet, "/v1/jobs/counts", "count-jobs", "Count jobs by kind and state", "Those that have not ended, and those that have of the newest 1000."), a.countJobs)
 	a.reportRoute()
 	a.outputRoutes()
 	a.logRoutes()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -22,6 +23,8 @@ type ServerOptions struct {
 	TLSKey         string
 	MaxConnections int           // default 1000
 	ReadTimeout    time.Duration // of a whole request; default 15 s
+	// Pages answers what is no path of the API: the dashboard. nil means that there is none.
+	Pages http.Handler
 }
 
 // Server answers requests on a port. Start makes one; Stop ends it.
@@ -63,7 +66,7 @@ func (a *API) Start(ctx context.Context, o ServerOptions) (*Server, error) {
 // serve answers on a listener. With loopback it asks for no token as long as there is none.
 func (a *API) serve(ctx context.Context, l net.Listener, loopback bool, o ServerOptions) (*Server, error) {
 	s := &Server{api: a, addr: l.Addr().String(), done: make(chan error, 1)}
-	s.server = &http.Server{Handler: a.handler, ReadHeaderTimeout: min(5*time.Second, o.ReadTimeout), ReadTimeout: o.ReadTimeout, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+	s.server = &http.Server{Handler: a.front(o.Pages), ReadHeaderTimeout: min(5*time.Second, o.ReadTimeout), ReadTimeout: o.ReadTimeout, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context {
 			if loopback {
@@ -85,6 +88,20 @@ func (a *API) serve(ctx context.Context, l net.Listener, loopback bool, o Server
 		close(s.done)
 	}()
 	return s, nil
+}
+
+// front sends what is no path of the API to the pages.
+func (a *API) front(pages http.Handler) http.Handler {
+	if pages == nil {
+		return a.handler
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := a.mux.Handler(r); pattern != "" || strings.HasPrefix(r.URL.Path, "/v1/") {
+			a.handler.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 }
 
 // Addr returns where it listens: host and port.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -113,16 +114,21 @@ type archive struct {
 	bytes int64
 }
 
-func newArchive(h archiveHeader) (*archive, error) {
-	a := &archive{}
-	zip, err := zstd.NewWriter(&a.spool, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+// encoders holds compressors between archives: each has some MiB of tables, which would have to be made and collected for every batch.
+var encoders = sync.Pool{New: func() any {
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
 	if err != nil {
-		return nil, err
+		panic(err) // the options are constants
 	}
-	a.zip = zip
+	return z
+}}
+
+func newArchive(h archiveHeader) (*archive, error) {
+	a := &archive{zip: encoders.Get().(*zstd.Encoder)}
+	a.zip.Reset(&a.spool)
 	line, err := json.Marshal(h)
 	if err == nil {
-		_, err = zip.Write(append(line, '\n'))
+		_, err = a.zip.Write(append(line, '\n'))
 	}
 	if err != nil {
 		a.close()
@@ -142,8 +148,11 @@ func (a rowCounter) Write(p []byte) (int, error) {
 	return a.zip.Write(p)
 }
 
+// close lets go of what the archive holds. It is called once.
 func (a *archive) close() {
-	_ = a.zip.Close()
+	a.zip.Reset(nil) // lets go of the spool, and of what is not written
+	encoders.Put(a.zip)
+	a.zip = nil
 	a.spool.close()
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -13,20 +15,29 @@ import (
 
 // Counted is what jobs are counted by.
 type Counted struct {
-	Kind  string
-	State tasks.State
+	Kind   string
+	Tenant string
+	State  tasks.State
 }
+
+// of is what a census remembers of a job.
+type of struct{ kind, tenant string }
 
 // countedJobs is how many jobs are counted, the newest, besides those that have not ended.
 const countedJobs = 1000
 
-// Census counts jobs by kind and state, as often as somebody asks. It remembers kinds, which are in a job's body and never change, so
-// that a count reads a word of each job. It may be used by any number of goroutines.
+// Census counts jobs by kind, tenant and state, as often as somebody asks. It remembers kinds and tenants, which are in a job's body
+// and never change, so that a count reads a word of each job; and what it counted last for a moment, so that many who ask cost no more than one. It may be used by any number of goroutines.
 type Census struct {
 	store *Store
 	mu    sync.Mutex
-	kinds map[string]string // by job, of those that were counted last
+	kinds map[string]of // by job, of those that were counted last
+	last  map[Counted]int64
+	at    time.Time
 }
+
+// countFresh is how long a count serves all who ask.
+const countFresh = 2 * time.Second
 
 // Census makes a census of the store's jobs.
 func (s *Store) Census() *Census { return &Census{store: s} }
@@ -35,6 +46,9 @@ func (s *Store) Census() *Census { return &Census{store: s} }
 func (c *Census) Count(ctx context.Context) (map[Counted]int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.last != nil && time.Since(c.at) < countFresh {
+		return maps.Clone(c.last), nil
+	}
 	states, err := c.states(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
@@ -44,9 +58,10 @@ func (c *Census) Count(ctx context.Context) (map[Counted]int64, error) {
 	}
 	counts := map[Counted]int64{}
 	for id, state := range states {
-		counts[Counted{c.kinds[id], state}]++
+		counts[Counted{c.kinds[id].kind, c.kinds[id].tenant, state}]++
 	}
-	return counts, nil
+	c.last, c.at = counts, time.Now()
+	return maps.Clone(counts), nil
 }
 
 // states reads the state of each job that is to be counted.
@@ -80,7 +95,7 @@ func (c *Census) states(ctx context.Context) (map[string]tasks.State, error) {
 
 // learn reads the kinds of jobs that were not counted before, and forgets those of jobs that are not counted any more.
 func (c *Census) learn(ctx context.Context, states map[string]tasks.State) error {
-	kinds := make(map[string]string, len(states))
+	kinds := make(map[string]of, len(states))
 	bodies := map[string]*redis.SliceCmd{}
 	_, err := c.store.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for id := range states {
@@ -97,12 +112,12 @@ func (c *Census) learn(ctx context.Context, states map[string]tasks.State) error
 	}
 	for id, cmd := range bodies {
 		body, _ := cmd.Val()[0].(string)
-		var job struct{ Kind string }
+		var job struct{ Kind, Tenant string }
 		if body == "" || json.Unmarshal([]byte(body), &job) != nil { // forgotten meanwhile
 			delete(states, id)
 			continue
 		}
-		kinds[id] = job.Kind
+		kinds[id] = of{job.Kind, job.Tenant}
 	}
 	c.kinds = kinds
 	return nil

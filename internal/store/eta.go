@@ -26,6 +26,19 @@ func pace(st wire.Stage, now time.Time) (perSecond float64) {
 	return math.Round(float64(st.Counters.Read)/took.Seconds()*10) / 10
 }
 
+// marksOf reads what the sweep has noted of how far a job was by when ("first ms;tenths of a second,rows read;...").
+func marksOf(text string) (list []wire.PacePoint) {
+	first, rest, _ := strings.Cut(text, ";")
+	from := time.UnixMilli(toInt(first)).UTC()
+	for mark := range strings.SplitSeq(rest, ";") {
+		at, read, whole := strings.Cut(mark, ",")
+		if whole {
+			list = append(list, wire.PacePoint{At: from.Add(time.Duration(toInt(at)) * 100 * time.Millisecond), Read: toInt(read)})
+		}
+	}
+	return list
+}
+
 // speed is how many rows a second an open stage reads just now, as the sweep has smoothed it ("read|ms|rows a second|ms seen"), or,
 // where nobody sweeps, over its whole time; 0 when it was not seen for long enough.
 func speed(st wire.Stage, sample string, now time.Time) float64 {

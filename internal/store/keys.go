@@ -102,6 +102,9 @@ const maintainedKey = prefix + "{fleet}:maintained"
 // tokensKey: hash, token id -> json {name, role, tenants, hash of the secret, ...}.
 const tokensKey = prefix + "{fleet}:tokens"
 
+// sessionKey: string with a time to live, json {token, at}. Somebody who has logged in with a browser; named by a sum of the cookie.
+func sessionKey(sum string) string { return prefix + "session:" + sum }
+
 // auditKey: stream, capped at about keptAudit. Who changed what.
 const auditKey = prefix + "audit"
 

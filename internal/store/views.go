@@ -141,7 +141,7 @@ func (s *Store) views(ctx context.Context, entries []redis.Z) ([]*wire.Job, erro
 		if err != nil {
 			return nil, err
 		}
-		v.Stages, v.Out, v.Spec = []wire.Stage{}, nil, nil
+		v.Stages, v.Out, v.Spec, v.Pace = []wire.Stage{}, nil, nil, nil
 		list[i] = v
 	}
 	return list, nil
@@ -169,7 +169,7 @@ func jobView(id string, h map[string]string) (*wire.Job, error) {
 	}
 	v := &wire.Job{ID: id, Kind: job.Kind, Tenant: job.Tenant, State: tasks.State(h["state"]), Labels: job.Labels, Priority: job.Priority,
 		Queue: job.Queue, Protocol: job.Protocol, Held: h["held"], CreatedAt: job.CreatedAt, StartedAt: msTime(h["started"]), EndedAt: msTime(h["ended"]),
-		Findings: toInt(h["findings"]), Window: job.Window, Epoch: toInt(h["epoch"]), TraceID: traceID(job.Trace), Spec: job.Spec, Workers: []string{}, Stages: []wire.Stage{}}
+		Findings: toInt(h["findings"]), Window: job.Window, Pace: marksOf(h["pace"]), Epoch: toInt(h["epoch"]), TraceID: traceID(job.Trace), Spec: job.Spec, Workers: []string{}, Stages: []wire.Stage{}}
 	if v.Queue == "" {
 		v.Queue = tasks.DefaultQueue
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stint-run/stint/internal/artifact"
@@ -61,13 +62,33 @@ func (s *shared) putFirst(ctx context.Context, key string, write func(io.Writer)
 	return err
 }
 
+// What compresses and what reads it is kept between files: each has some MiB of tables, and every step reads and writes a file or two.
+var (
+	encoders = sync.Pool{New: func() any {
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+		if err != nil {
+			panic(err) // the options are constants
+		}
+		return z
+	}}
+	decoders = sync.Pool{New: func() any {
+		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+		if err != nil {
+			panic(err) // the options are constants
+		}
+		return z
+	}}
+)
+
 // putLines writes JSON lines, compressed, as putFirst does.
 func (s *shared) putLines(ctx context.Context, key string, write func(line func(any) error) error) error {
 	return s.putFirst(ctx, key, func(w io.Writer) error {
-		z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
-		if err != nil {
-			return err
-		}
+		z := encoders.Get().(*zstd.Encoder)
+		z.Reset(w)
+		defer func() {
+			z.Reset(nil)
+			encoders.Put(z)
+		}()
 		enc := json.NewEncoder(z)
 		if err := write(enc.Encode); err != nil {
 			return errors.Join(err, z.Close())
@@ -95,8 +116,8 @@ func (s *shared) openLines(ctx context.Context, key string) (*lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
-	if err != nil {
+	z := decoders.Get().(*zstd.Decoder)
+	if err := z.Reset(body); err != nil {
 		return nil, errors.Join(err, body.Close())
 	}
 	return &lines{key: key, body: body, z: z, r: bufio.NewReaderSize(z, 64<<10)}, nil
@@ -140,8 +161,11 @@ func (l *lines) line() ([]byte, error) {
 	return nil, fmt.Errorf("read %s: %w", l.key, err)
 }
 
-// Close ends the reading.
+// Close ends the reading. It is called once.
 func (l *lines) Close() error {
-	l.z.Close()
+	if err := l.z.Reset(nil); err == nil {
+		decoders.Put(l.z)
+	}
+	l.z = nil
 	return l.body.Close()
 }

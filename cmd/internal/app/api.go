@@ -7,6 +7,7 @@ import (
 
 	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/internal/api"
+	"github.com/stint-run/stint/internal/web"
 )
 
 // API makes the service that answers requests. Nothing listens yet.
@@ -26,10 +27,16 @@ func (a *App) alertsForAPI() *api.Alerts {
 	return out
 }
 
-// StartAPI listens until Stop. It returns where.
+// StartAPI listens until Stop, with the dashboard. It returns where.
 func (a *App) StartAPI(ctx context.Context) (string, error) {
 	service := a.API()
-	s, err := service.Start(ctx, a.o.API)
+	site, err := web.New(web.Options{API: service, Log: a.o.Log})
+	if err != nil {
+		return "", fmt.Errorf("make the dashboard: %w", err)
+	}
+	o := a.o.API
+	o.Pages = site.Handler()
+	s, err := service.Start(ctx, o)
 	if err != nil {
 		return "", err
 	}

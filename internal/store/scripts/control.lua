@@ -51,7 +51,7 @@ elseif verb == 'restart' then
   wipe()
   call('DEL', STAGES, DEAD, FINDINGS, TALLY)
   call('HSET', TALLY, 'whole', 1)
-  call('HDEL', JOB, 'error', 'hint', 'ended', 'started', 'stages', 'stages_left', 'open', 'findings')
+  call('HDEL', JOB, 'error', 'hint', 'ended', 'started', 'stages', 'stages_left', 'open', 'findings', 'pace')
   call('HSET', JOB, 'state', 'accepted')
   call('HINCRBY', JOB, 'epoch', 1)
   call('ZADD', LATER, int(NOW), 'p|1')

@@ -41,6 +41,32 @@ if not ended(state) then
     end
   end
 end
+-- trail: notes how many rows the job has read by now, for a chart: "first ms;tenths of a second since then,rows read;...". At most
+-- MARKS of them: when there are as many, each second one goes, so that they always span the whole run.
+local MARKS = 60
+local function trail()
+  local job = call('HMGET', JOB, 'pace', 'stages')
+  local names = {}
+  for i = 0, tonumber(job[2] or '0') - 1 do names[#names + 1] = i .. ':read' end
+  if #names == 0 then return end
+  local read = 0
+  for _, n in ipairs(call('HMGET', STAGES, unpack(names))) do read = read + tonumber(n or '0') end
+  local first, marks, at, last = string.match(job[1] or '', '^(%d+)'), {}, 0, 0
+  for mark in string.gmatch(job[1] or '', ';([^;]+)') do
+    marks[#marks + 1] = mark
+    at, last = string.match(mark, '^(%d+),(%d+)$')
+  end
+  if not first or read < tonumber(last) then first, marks, at = NOW, {}, 0 end
+  local now = math.floor((NOW - tonumber(first)) / 100)
+  if #marks > 0 and (now - tonumber(at)) * MARKS / 2 < tonumber(at) then return end
+  if #marks >= MARKS then
+    local fewer = {}
+    for i = 1, #marks, 2 do fewer[#fewer + 1] = marks[i] end
+    marks = fewer
+  end
+  marks[#marks + 1] = int(now) .. ',' .. int(read)
+  call('HSET', JOB, 'pace', int(tonumber(first)) .. ';' .. table.concat(marks, ';'))
+end
 -- sample: smooths how fast each open stage reads, for forecasts: a mean at first, then one of which the last half minute counts most.
 -- The time in which nothing may move is left out. "<i>:sample" is "read|ms|rows a second|ms seen".
 local function sample()
@@ -48,6 +74,7 @@ local function sample()
   if NOW - tonumber(job[1] or '0') < 2000 then return end
   call('HSET', JOB, 'sampled', int(NOW))
   local moving = state == 'running' and not job[3]
+  if moving then trail() end
   for i in string.gmatch(job[2] or '', '[^,]+') do
     local s = call('HMGET', STAGES, i .. ':read', i .. ':sample')
     local read = tonumber(s[1] or '0')
