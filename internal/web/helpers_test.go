@@ -240,4 +240,3 @@ func (b *browser) await(path, what string, is func(*page) bool) *page {
 		}
 	}
 }
-
