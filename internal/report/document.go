@@ -15,83 +15,84 @@ import (
 	"github.com/stint-run/stint/tasks"
 )
 
-// document is a report as it is laid out for people, in text that is not escaped yet. Markdown and HTML are made from it.
-type document struct {
+// Document is a report as it is laid out for people, in text that is not escaped yet. Markdown and HTML are made from it.
+type Document struct {
 	Title   string
 	State   tasks.State
 	Mood    string   // good, bad, or open: how it went, as a colour
 	Verdict []string // what most readers want to know, in sentences
-	Parts   []part
+	Parts   []Part
 }
 
-// part is a section of a document; what is empty of it is not shown.
-type part struct {
+// Part is a section of a document; what is empty of it is not shown.
+type Part struct {
 	ID     string // for links within the page
 	Title  string
 	Text   []string
-	Facts  []fact
-	Tables []table
+	Facts  []Fact
+	Tables []Table
 	Code   string
 	List   []string
 }
 
-type fact struct{ Name, Value string }
+// Fact is a name and its value.
+type Fact struct{ Name, Value string }
 
-// table is rows of cells.
-type table struct {
+// Table is rows of cells.
+type Table struct {
 	Caption string
-	Heads   []head
+	Heads   []Head
 	Rows    [][]string
 }
 
-// head names a column. Number sets it to the right, and Moment on one line.
-type head struct {
+// Head names a column. Number sets it to the right, and Moment on one line.
+type Head struct {
 	Name           string
 	Number, Moment bool
 }
 
 // heads names columns; those that end in # hold numbers, those in @ times.
-func heads(names ...string) []head {
-	list := make([]head, len(names))
+func heads(names ...string) []Head {
+	list := make([]Head, len(names))
 	for i, n := range names {
 		name, number := strings.CutSuffix(n, "#")
 		name, at := strings.CutSuffix(name, "@")
-		list[i] = head{name, number, at}
+		list[i] = Head{name, number, at}
 	}
 	return list
 }
 
-// compose lays a report out. The order is that of the questions: did it go well, what was moved, is it proven, what was in the way,
+// Compose lays a report out. The order is that of the questions: did it go well, what was moved, is it proven, what was in the way,
 // and at last what only an engineer reads.
-func compose(r *wire.Report) *document {
-	d := &document{Title: "Report of job " + r.Job.ID, State: r.Job.State, Mood: mood(r), Verdict: verdict(r)}
-	d.Parts = append(d.Parts, part{ID: "job", Title: "The job", Facts: jobFacts(r)}, stagesPart(r))
+func Compose(r *wire.Report) *Document {
+	d := &Document{Title: "Report of job " + r.Job.ID, State: r.Job.State, Mood: mood(r), Verdict: verdict(r)}
+	d.Parts = append(d.Parts, Part{ID: "job", Title: "The job", Facts: jobFacts(r)}, stagesPart(r))
 	d.Parts = append(d.Parts, proofPart(r)...)
 	d.Parts = append(d.Parts, verificationPart(r), workersPart(r), drainsPart(r), lossesPart(r), retriesPart(r))
 	d.Parts = append(d.Parts, findingsPart(r)...)
 	for i, s := range r.Sections {
-		p := part{ID: "section-" + strconv.Itoa(i+1), Title: s.Title}
+		p := Part{ID: "section-" + strconv.Itoa(i+1), Title: s.Title}
 		if s.Text != "" {
 			p.Text = []string{s.Text}
 		}
 		if len(s.Columns) > 0 {
-			t := table{}
+			t := Table{}
 			for _, name := range s.Columns {
-				t.Heads = append(t.Heads, head{Name: name})
+				t.Heads = append(t.Heads, Head{Name: name})
 			}
 			for _, row := range s.Rows {
 				t.Rows = append(t.Rows, fit(row, len(s.Columns)))
 			}
-			p.Tables = []table{t}
+			p.Tables = []Table{t}
 		}
 		d.Parts = append(d.Parts, p)
 	}
 	d.Parts = append(d.Parts, historyPart(r), specPart(r))
 	if len(r.Gaps) > 0 {
-		d.Parts = append(d.Parts, part{ID: "gaps", Title: "What this report lacks", List: r.Gaps})
+		d.Parts = append(d.Parts, Part{ID: "gaps", Title: "What this report lacks", List: r.Gaps})
 	}
 	made := fmt.Sprintf("Made on %s by stint %s.", moment(&r.Made.At), r.Made.Version)
-	d.Parts = append(d.Parts, part{ID: "digest", Title: "Digest", Code: r.Digest, Text: []string{
+	d.Parts = append(d.Parts, Part{ID: "digest", Title: "Digest", Code: r.Digest, Text: []string{
 		"Two copies of this report with the same digest say the same. It is the SHA-256 of the report's JSON without its fields digest and made, in the canonical form of RFC 8785.",
 		"The report is not signed: the digest tells what it says, not who made it.", made}})
 	return d
@@ -206,12 +207,12 @@ func interruptions(r *wire.Report) string {
 		plural(int64(len(r.Losses)), "lost worker"), plural(back, "attempt"), count(lost), count(failed)) + end
 }
 
-func jobFacts(r *wire.Report) []fact {
+func jobFacts(r *wire.Report) []Fact {
 	v := r.Job
-	var list []fact
+	var list []Fact
 	add := func(name, value string) {
 		if value != "" {
-			list = append(list, fact{name, value})
+			list = append(list, Fact{name, value})
 		}
 	}
 	add("Job", v.ID)
@@ -248,8 +249,8 @@ func jobFacts(r *wire.Report) []fact {
 	return list
 }
 
-func specPart(r *wire.Report) part {
-	p := part{ID: "spec", Title: "What was asked for", Text: []string{"As it was frozen when the job was accepted. SHA-256 of its canonical form: " + r.SpecSHA256}}
+func specPart(r *wire.Report) Part {
+	p := Part{ID: "spec", Title: "What was asked for", Text: []string{"As it was frozen when the job was accepted. SHA-256 of its canonical form: " + r.SpecSHA256}}
 	var b bytes.Buffer
 	if len(r.Job.Spec) > 0 && json.Indent(&b, r.Job.Spec, "", "  ") == nil {
 		p.Code = visible(b.String())
@@ -270,9 +271,9 @@ func visible(spec string) string {
 	return b.String()
 }
 
-// plain keeps control characters, and those that turn the direction of text, out of what is shown: foreign data must not be able to
+// Plain keeps control characters, and those that turn the direction of text, out of what is shown: foreign data must not be able to
 // move what stands beside it.
-func plain(s string) string {
+func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':

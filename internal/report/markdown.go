@@ -18,7 +18,7 @@ var markdownForm = template.Must(template.New("report").Funcs(template.FuncMap{"
 // markdown renders a report as GitHub-flavoured Markdown.
 func markdown(r *wire.Report) ([]byte, error) {
 	var b bytes.Buffer
-	if err := markdownForm.Execute(&b, compose(r)); err != nil {
+	if err := markdownForm.Execute(&b, Compose(r)); err != nil {
 		return nil, fmt.Errorf("render report: %w", err)
 	}
 	return b.Bytes(), nil
@@ -26,7 +26,7 @@ func markdown(r *wire.Report) ([]byte, error) {
 
 // escape makes a text one line that Markdown shows as it is: it ends no cell, begins no markup and is no tag.
 func escape(s string) string {
-	s = plain(s)
+	s = Plain(s)
 	var b strings.Builder
 	for i, r := range s {
 		switch r {

@@ -13,14 +13,14 @@ import (
 )
 
 // stagesPart has two tables: what was moved, and how the work went.
-func stagesPart(r *wire.Report) part {
-	p := part{ID: "stages", Title: "Stages"}
+func stagesPart(r *wire.Report) Part {
+	p := Part{ID: "stages", Title: "Stages"}
 	if len(r.Job.Stages) == 0 {
 		p.Text = []string{"The job has not been planned."}
 		return p
 	}
-	moved := table{Caption: "Rows", Heads: heads("Stage", "State", "Steps#", "Read#", "Written#", "Set aside#", "Left out#", "Bytes#", "Rows a second#")}
-	work := table{Caption: "Work", Heads: heads("Stage", "Started@", "Ended@", "Took#", "Busy#", "Failed attempts#", "Given back#", "Lost#", "Rows a busy second#")}
+	moved := Table{Caption: "Rows", Heads: heads("Stage", "State", "Steps#", "Read#", "Written#", "Set aside#", "Left out#", "Bytes#", "Rows a second#")}
+	work := Table{Caption: "Work", Heads: heads("Stage", "Started@", "Ended@", "Took#", "Busy#", "Failed attempts#", "Given back#", "Lost#", "Rows a busy second#")}
 	for i, st := range r.Job.Stages {
 		var x wire.StageReport
 		if i < len(r.Stages) {
@@ -36,7 +36,7 @@ func stagesPart(r *wire.Report) part {
 	}
 	c := r.Job.Counters
 	moved.Rows = append(moved.Rows, []string{"All", "", steps(c), count(c.Read), count(c.Written), count(c.Quarantined), count(c.Skipped), count(c.Bytes), ""})
-	p.Tables = []table{moved, work}
+	p.Tables = []Table{moved, work}
 	return p
 }
 
@@ -56,10 +56,10 @@ func speed(perSecond float64) string {
 }
 
 // proofPart says what the sink itself knows; nothing when the family has nothing to say.
-func proofPart(r *wire.Report) []part {
-	p := part{ID: "proof", Title: "What the target proves"}
-	rows := table{Caption: "Committed", Heads: heads("Stage", "Rows#", "Commits#", "First commit@", "Last commit@", "Workers", "Hash")}
-	reasons := table{Caption: "Rows that were not written", Heads: heads("Stage", "What became of them", "Reason", "Rows#")}
+func proofPart(r *wire.Report) []Part {
+	p := Part{ID: "proof", Title: "What the target proves"}
+	rows := Table{Caption: "Committed", Heads: heads("Stage", "Rows#", "Commits#", "First commit@", "Last commit@", "Workers", "Hash")}
+	reasons := Table{Caption: "Rows that were not written", Heads: heads("Stage", "What became of them", "Reason", "Rows#")}
 	for _, st := range r.Stages {
 		x := st.Proof
 		if x == nil {
@@ -80,7 +80,7 @@ func proofPart(r *wire.Report) []part {
 			}
 		}
 	}
-	for _, t := range []table{rows, reasons} {
+	for _, t := range []Table{rows, reasons} {
 		if len(t.Rows) > 0 {
 			p.Tables = append(p.Tables, t)
 		}
@@ -88,11 +88,11 @@ func proofPart(r *wire.Report) []part {
 	if len(p.Tables) == 0 {
 		return nil
 	}
-	return []part{p}
+	return []Part{p}
 }
 
-func verificationPart(r *wire.Report) part {
-	p := part{ID: "verification", Title: "Verification"}
+func verificationPart(r *wire.Report) Part {
+	p := Part{ID: "verification", Title: "Verification"}
 	if r.About != nil {
 		p.Text = append(p.Text, strings.TrimRight(fmt.Sprintf("This job is about %s, a %s", r.About.ID, r.About.Kind), " ,a")+".")
 		if r.About.Kind == "" {
@@ -105,7 +105,7 @@ func verificationPart(r *wire.Report) part {
 		}
 		return p
 	}
-	t := table{Heads: heads("Job", "State", "Ended@", "Result", "Rows compared#", "In quarantine#", "Differences#")}
+	t := Table{Heads: heads("Job", "State", "Ended@", "Result", "Rows compared#", "In quarantine#", "Differences#")}
 	for _, x := range r.Verifications {
 		result := ""
 		switch {
@@ -116,17 +116,17 @@ func verificationPart(r *wire.Report) part {
 		}
 		t.Rows = append(t.Rows, []string{x.ID, string(x.State), moment(x.EndedAt), result, count(x.Rows), count(x.Quarantined), count(x.Differences)})
 	}
-	p.Tables = []table{t}
+	p.Tables = []Table{t}
 	return p
 }
 
-func workersPart(r *wire.Report) part {
-	p := part{ID: "workers", Title: "Workers"}
+func workersPart(r *wire.Report) Part {
+	p := Part{ID: "workers", Title: "Workers"}
 	if len(r.Workers) == 0 {
 		p.Text = []string{"No worker is known to have taken part."}
 		return p
 	}
-	t := table{Heads: heads("Worker", "Version", "First attempt@", "Last end@", "Busy#", "Steps done#", "Planned#", "Given back#", "Failed#", "Lost#")}
+	t := Table{Heads: heads("Worker", "Version", "First attempt@", "Last end@", "Busy#", "Steps done#", "Planned#", "Given back#", "Failed#", "Lost#")}
 	for _, w := range r.Workers {
 		id := w.ID
 		if id == "" {
@@ -134,20 +134,20 @@ func workersPart(r *wire.Report) part {
 		}
 		t.Rows = append(t.Rows, []string{id, w.Version, exactly(w.FirstAt), exactly(w.LastAt), length(w.BusyMS), count(w.Done), count(w.Planned), count(w.GivenBack), count(w.Failed), count(w.Lost + w.Revoked)})
 	}
-	p.Tables = []table{t}
+	p.Tables = []Table{t}
 	return p
 }
 
 // whys says why a worker drains.
 var whys = map[string]string{wire.DrainByProcess: "its process was told to stop, or asked at its own port", wire.DrainByRequest: "a request", wire.DrainByFence: "a version fence"}
 
-func drainsPart(r *wire.Report) part {
-	p := part{ID: "drains", Title: "Drains"}
+func drainsPart(r *wire.Report) Part {
+	p := Part{ID: "drains", Title: "Drains"}
 	if len(r.Drains) == 0 {
 		p.Text = []string{"No worker is known to have been drained while it worked on this job."}
 		return p
 	}
-	t := table{Heads: heads("Worker", "Asked@", "By", "Why", "Came to rest@", "After#", "Held#", "Given back#", "Ended#", "Cut#")}
+	t := Table{Heads: heads("Worker", "Asked@", "By", "Why", "Came to rest@", "After#", "Held#", "Given back#", "Ended#", "Cut#")}
 	for _, d := range r.Drains {
 		over, after := exactly(d.OverAt), ""
 		switch d.State {
@@ -165,18 +165,18 @@ func drainsPart(r *wire.Report) part {
 		}
 		t.Rows = append(t.Rows, []string{d.Worker, exactly(d.AskedAt), d.By, why, over, after, count(d.Held), count(d.GivenBack), count(d.Ended), count(d.Cut)})
 	}
-	p.Tables = []table{t}
+	p.Tables = []Table{t}
 	return p
 }
 
-func lossesPart(r *wire.Report) part {
-	p := part{ID: "losses", Title: "Lost workers"}
+func lossesPart(r *wire.Report) Part {
+	p := Part{ID: "losses", Title: "Lost workers"}
 	if len(r.Losses) == 0 {
 		p.Text = []string{"No worker is known to have vanished with steps of this job."}
 		return p
 	}
-	t := table{Heads: heads("Worker", "Noticed@", "Steps handed out again#", "Begun again#", "Last begun again@", "After#")}
-	lost := table{Caption: "Steps", Heads: heads("Worker", "Stage", "Step", "Taken back@", "Begun again@", "After#", "By")}
+	t := Table{Heads: heads("Worker", "Noticed@", "Steps handed out again#", "Begun again#", "Last begun again@", "After#")}
+	lost := Table{Caption: "Steps", Heads: heads("Worker", "Stage", "Step", "Taken back@", "Begun again@", "After#", "By")}
 	after := func(from time.Time, to *time.Time) string {
 		if to == nil {
 			return ""
@@ -193,20 +193,20 @@ func lossesPart(r *wire.Report) part {
 			lost.Rows = append(lost.Rows, []string{l.Worker, s.Stage, s.Step, exactly(&s.LostAt), exactly(s.Again), after(s.LostAt, s.Again), s.By})
 		}
 	}
-	p.Tables = []table{t}
+	p.Tables = []Table{t}
 	if len(lost.Rows) > 0 {
 		p.Tables = append(p.Tables, lost)
 	}
 	return p
 }
 
-func retriesPart(r *wire.Report) part {
-	p := part{ID: "retries", Title: "Attempts that did not end well"}
+func retriesPart(r *wire.Report) Part {
+	p := Part{ID: "retries", Title: "Attempts that did not end well"}
 	if len(r.Reasons) == 0 {
 		p.Text = []string{"No attempt is known to have failed or to have given its step back."}
 		return p
 	}
-	t := table{Caption: "Reasons", Heads: heads("What", "Times#", "Reason")}
+	t := Table{Caption: "Reasons", Heads: heads("What", "Times#", "Reason")}
 	for _, x := range r.Reasons {
 		reason := x.Reason
 		if reason == "" {
@@ -214,7 +214,7 @@ func retriesPart(r *wire.Report) part {
 		}
 		t.Rows = append(t.Rows, []string{words(x.What), count(x.Times), reason})
 	}
-	each := table{Caption: "Each failed attempt, as far as the history is kept", Heads: heads("At@", "Stage", "Step", "Worker", "Tried again after#", "Reason")}
+	each := Table{Caption: "Each failed attempt, as far as the history is kept", Heads: heads("At@", "Stage", "Step", "Worker", "Tried again after#", "Reason")}
 	for _, h := range r.History {
 		if h.Type != "attempt_failed" && h.Type != "step_failed" {
 			continue
@@ -228,39 +228,39 @@ func retriesPart(r *wire.Report) part {
 		}
 		each.Rows = append(each.Rows, []string{exactly(&h.At), h.Stage, h.Step, h.Worker, again, h.Reason})
 	}
-	p.Tables = []table{t}
+	p.Tables = []Table{t}
 	if len(each.Rows) > 0 {
 		p.Tables = append(p.Tables, each)
 	}
 	return p
 }
 
-func findingsPart(r *wire.Report) []part {
-	var list []part
+func findingsPart(r *wire.Report) []Part {
+	var list []Part
 	if len(r.FailedSteps) > 0 {
-		t := table{Heads: heads("Stage", "Step", "At@", "Attempts#", "Worker", "Reason", "What to do")}
+		t := Table{Heads: heads("Stage", "Step", "At@", "Attempts#", "Worker", "Reason", "What to do")}
 		for _, f := range r.FailedSteps {
 			at := time.UnixMilli(f.At)
 			t.Rows = append(t.Rows, []string{f.Stage, f.Step, exactly(&at), strconv.Itoa(f.Failed), f.Worker, f.Reason, f.Hint})
 		}
-		list = append(list, part{ID: "failed", Title: "Steps that failed for good", Tables: []table{t}})
+		list = append(list, Part{ID: "failed", Title: "Steps that failed for good", Tables: []Table{t}})
 	}
 	if len(r.Findings) == 0 {
 		return list
 	}
-	t := table{Heads: heads("Level", "Subject", "Key", "Field", "Message")}
+	t := Table{Heads: heads("Level", "Subject", "Key", "Field", "Message")}
 	for _, f := range r.Findings {
 		t.Rows = append(t.Rows, []string{f.Level, f.Subject, f.Key, f.Field, f.Message})
 	}
-	p := part{ID: "findings", Title: "Findings", Tables: []table{t}}
+	p := Part{ID: "findings", Title: "Findings", Tables: []Table{t}}
 	if more := r.Job.Findings - int64(len(r.Findings)); more > 0 {
 		p.Text = []string{fmt.Sprintf("There were %s; these are those that are kept.", count(r.Job.Findings))}
 	}
 	return append(list, p)
 }
 
-func historyPart(r *wire.Report) part {
-	t := table{Heads: heads("At@", "What", "Stage", "Step", "Worker", "By", "Details")}
+func historyPart(r *wire.Report) Part {
+	t := Table{Heads: heads("At@", "What", "Stage", "Step", "Worker", "By", "Details")}
 	for _, h := range r.History {
 		var details []string
 		if h.Reason != "" {
@@ -271,7 +271,7 @@ func historyPart(r *wire.Report) part {
 		}
 		t.Rows = append(t.Rows, []string{exactly(&h.At), words(h.Type), h.Stage, h.Step, h.Worker, h.By, strings.Join(details, ", ")})
 	}
-	return part{ID: "history", Title: "What happened", Text: []string{"All times are UTC."}, Tables: []table{t}}
+	return Part{ID: "history", Title: "What happened", Text: []string{"All times are UTC."}, Tables: []Table{t}}
 }
 
 // words writes the name of a field or an event as people do.

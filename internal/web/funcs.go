@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/report"
 )
 
 // funcs are what templates may call. None returns HTML: all that a page shows goes through the escaping of html/template.
@@ -25,7 +26,7 @@ func (s *Site) funcs() template.FuncMap {
 		"pct": percent, "rate": rate, "glyph": glyph, "tone": tone, "words": words,
 		"join": strings.Join, "has": func(list []string, x string) bool { return slices.Contains(list, x) },
 		"json": pretty, "clip": func(n int, text string) string { return clip(text, n) }, "add": func(a, b int) int { return a + b },
-		"took": took, "spark": sparkline, "chart": chartOf, "graph": graphOf,
+		"took": took, "spark": sparkline, "chart": chartOf, "graph": graphOf, "plain": report.Plain,
 	}
 }
 

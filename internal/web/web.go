@@ -38,14 +38,15 @@ type Options struct {
 
 // Site answers with the pages. New, then Handler.
 type Site struct {
-	o      Options
-	api    *api.API
-	log    *slog.Logger
-	mux    *http.ServeMux
-	client *client.Client
-	reads  *reads
-	assets map[string]asset
-	pages  map[string]*template.Template
+	o        Options
+	api      *api.API
+	log      *slog.Logger
+	mux      *http.ServeMux
+	client   *client.Client
+	reads    *reads
+	accounts accounts
+	assets   map[string]asset
+	pages    map[string]*template.Template
 }
 
 // New makes the pages of an API of this process.
@@ -73,6 +74,7 @@ func New(o Options) (*Site, error) {
 	s.sessionRoutes()
 	s.overviewRoutes()
 	s.jobRoutes()
+	s.jobPageRoutes()
 	return s, nil
 }
 
