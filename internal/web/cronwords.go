@@ -5,12 +5,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // whenWords says in words when a schedule is due: "every weekday at 02:30". What has no simple words is said by its expression.
 func whenWords(cron, every string) string {
 	if every != "" {
-		return "every " + every
+		return "every " + interval(every)
 	}
 	cron = strings.TrimSpace(cron)
 	switch cron {
@@ -45,14 +46,28 @@ func whenWords(cron, every string) string {
 // timeWords says at what times of a day. timed: they are times on the clock; else they are said as intervals.
 func timeWords(minute, hour string) (text string, timed, ok bool) {
 	hourStep, hourly := step(hour)
-	if minuteStep, minutely := step(minute); minutely && isAny(hour) {
-		return "every " + steps(minuteStep, "minute"), false, true
+	if minuteStep, minutely := step(minute); minutely {
+		if 60%minuteStep != 0 { // it begins anew with each hour
+			return "", false, false
+		}
+		text := "every " + steps(minuteStep, "minute")
+		if isAny(hour) {
+			return text, false, true
+		}
+		hours, ok := numbers(hour, 0, 23)
+		if !ok || hours[len(hours)-1]-hours[0] != len(hours)-1 {
+			return "", false, false
+		}
+		return fmt.Sprintf("%s between %02d:00 and %02d:59", text, hours[0], hours[len(hours)-1]), false, true
 	}
 	minutes, ok := numbers(minute, 0, 59)
 	if !ok || len(minutes) > 6 {
 		return "", false, false
 	}
 	if hourly {
+		if 24%hourStep != 0 {
+			return "", false, false
+		}
 		text := "every " + steps(hourStep, "hour")
 		if len(minutes) == 1 && minutes[0] == 0 {
 			return text + ", on the hour", false, true
@@ -70,6 +85,31 @@ func timeWords(minute, hour string) (text string, timed, ok bool) {
 		}
 	}
 	return and(list), true, true
+}
+
+// interval says an interval that is a whole number of a unit with its unit's name.
+func interval(text string) string {
+	d, err := time.ParseDuration(text)
+	for _, u := range []struct {
+		of   time.Duration
+		name string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		if err == nil && d >= u.of && d%u.of == 0 {
+			return steps(int(d/u.of), u.name)
+		}
+	}
+	return text
+}
+
+// brief is a duration as people write it: 1m0s is 1m.
+func brief(text string) string {
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func steps(n int, unit string) string {

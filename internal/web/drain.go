@@ -232,7 +232,7 @@ func (s *Site) askDrain(v *visit) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	b := askBody{What: inWords(sel), Fields: selected(sel), Left: api.LeftAlone(ws, ids), Steer: steers(v.me), Command: "stint workers drain" + flagsOf(sel) + " --wait"}
+	b := askBody{What: inWords(sel), Fields: selected(sel), Left: leftWords(api.LeftAlone(ws, ids)), Steer: steers(v.me), Command: "stint workers drain" + flagsOf(sel) + " --wait"}
 	for _, w := range ws {
 		if slices.Contains(ids, w.ID) {
 			b.Workers = append(b.Workers, w)
@@ -243,6 +243,23 @@ func (s *Site) askDrain(v *visit) (content, error) {
 		}
 	}
 	return content{Title: "Drain " + b.What, Body: b}, nil
+}
+
+// leftWords puts the protocols of a queue together: "big (protocol 1)" and "big (protocol 2)" are "big (protocols 1 and 2)".
+func leftWords(left []string) []string {
+	var names []string
+	protocols := map[string][]string{}
+	for _, text := range left {
+		name, rest, _ := strings.Cut(text, " (protocol ")
+		if protocols[name] == nil {
+			names = append(names, name)
+		}
+		protocols[name] = append(protocols[name], strings.TrimSuffix(rest, ")"))
+	}
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s (%s %s)", name, plural(len(protocols[name]), "protocol", "protocols"), and(protocols[name]))
+	}
+	return names
 }
 
 func inWords(sel wire.Selection) string {

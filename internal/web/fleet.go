@@ -34,7 +34,7 @@ type fleetBody struct {
 	Doubts   []doubt
 	Fleet    fleetCount
 	Cards    []versionCard
-	Fences   []fence
+	Fences   []wire.Fence
 	Drains   []drainGroup
 	Steer    bool // the reader may drain workers and set fences
 	State    string
@@ -63,12 +63,6 @@ type versionCard struct {
 // Alive is how many of them live.
 func (c versionCard) Alive() int { return c.Active + c.Draining + c.Drained }
 
-// fence is a fence in words.
-type fence struct {
-	wire.Fence
-	Text string
-}
-
 // steers reports whether a reader may steer the fleet: it takes an operator whose token is for all tenants.
 func steers(me *wire.About) bool { return can(me, "operator") && len(me.Tenants) == 0 }
 
@@ -96,9 +90,7 @@ func (s *Site) fleet(v *visit) (content, error) {
 		return content{}, err
 	}
 	b.Fleet, b.Doubts = countWorkers(ws), doubts(ws, queues, schedules)
-	for _, f := range fences {
-		b.Fences = append(b.Fences, fence{f, versions.Text(f)})
-	}
+	b.Fences = fences
 	b.Cards = cardsOf(ws, fences)
 	for _, c := range b.Cards {
 		b.Versions = append(b.Versions, c.Version)
@@ -219,7 +211,10 @@ func (s *Site) askFence(v *visit) (content, error) {
 	if err != nil {
 		return c, err
 	}
-	b.Text = versions.Text(f)
+	b.Text = "version " + f.Version
+	if f.NotVersion != "" {
+		b.Text = "all versions but " + f.NotVersion
+	}
 	var ids []string
 	for _, w := range ws {
 		if w.State == wire.WorkerStopped || w.State == wire.WorkerLost {
@@ -230,7 +225,7 @@ func (s *Site) askFence(v *visit) (content, error) {
 			b.Held += w.InFlight
 		}
 	}
-	b.Left = api.LeftAlone(ws, ids)
+	b.Left = leftWords(api.LeftAlone(ws, ids))
 	c.Body = b
 	return c, nil
 }

@@ -45,7 +45,7 @@ func (s *Site) newSchedule(v *visit) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	b := editBody{New: true, Kinds: kinds, Missed: wire.MissedSkip, Overlap: wire.OverlapSkip, Spec: "{}", Default: store.DefaultDeadline.String()}
+	b := editBody{New: true, Kinds: kinds, Missed: wire.MissedSkip, Overlap: wire.OverlapSkip, Spec: "{}", Default: brief(store.DefaultDeadline.String())}
 	b.typed(v.URL.Query())
 	return content{Title: "New schedule", Body: b, Still: true}, nil
 }
@@ -55,9 +55,9 @@ func (s *Site) editSchedule(v *visit) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	b := editBody{Name: sc.Name, Version: sc.Version, Cron: sc.Cron, Every: sc.Every, Zone: sc.Timezone, Jitter: sc.Jitter, Missed: cmp.Or(sc.Missed, wire.MissedSkip),
-		Overlap: cmp.Or(sc.Overlap, wire.OverlapSkip), Late: sc.Deadline, Kind: sc.Job.Kind, Tenant: sc.Job.Tenant, Spec: pretty(sc.Job.Spec), Labels: labelText(sc.Job.Labels),
-		Default: store.DefaultDeadline.String(), Config: sc.Origin == wire.OriginConfig}
+	b := editBody{Name: sc.Name, Version: sc.Version, Cron: sc.Cron, Every: brief(sc.Every), Zone: sc.Timezone, Jitter: brief(sc.Jitter), Missed: cmp.Or(sc.Missed, wire.MissedSkip),
+		Overlap: cmp.Or(sc.Overlap, wire.OverlapSkip), Late: brief(sc.Deadline), Kind: sc.Job.Kind, Tenant: sc.Job.Tenant, Spec: pretty(sc.Job.Spec), Labels: labelText(sc.Job.Labels),
+		Default: brief(store.DefaultDeadline.String()), Config: sc.Origin == wire.OriginConfig}
 	b.typed(v.URL.Query())
 	return content{Title: "Change " + sc.Name, Body: b, Still: true}, nil
 }

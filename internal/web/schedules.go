@@ -53,8 +53,17 @@ func zoneOf(sc wire.Schedule) *time.Location {
 	return time.UTC
 }
 
+// wallClock writes a due time as the clock of its zone shows it. Seconds and a year that go without saying are left out.
 func wallClock(at time.Time, zone *time.Location) string {
-	return at.In(zone).Format("Mon 2 Jan 2006, 15:04:05 MST")
+	at = at.In(zone)
+	day, clock := "Mon 2 Jan", "15:04"
+	if at.Year() != time.Now().In(zone).Year() {
+		day = "Mon 2 Jan 2006"
+	}
+	if at.Second() != 0 || at.Nanosecond() != 0 {
+		clock = "15:04:05"
+	}
+	return at.Format(day + ", " + clock + " MST")
 }
 
 // schedulesBody are all schedules.
@@ -131,6 +140,7 @@ func (s *Site) schedule(v *visit) (content, error) {
 		b.Limit = manyTicks
 	}
 	b.Policy = policies{cmp.Or(missedWords[cmp.Or(sc.Missed, wire.MissedSkip)], sc.Missed), cmp.Or(overlapWords[cmp.Or(sc.Overlap, wire.OverlapSkip)], sc.Overlap)}
+	b.Deadline, b.Jitter = brief(b.Deadline), brief(b.Jitter)
 	b.Coming = nextTimes(*sc, 5)
 	ticks, err := v.client.Ticks(v.ctx, sc.Name, b.Limit)
 	if err != nil {
