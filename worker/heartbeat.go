@@ -22,6 +22,13 @@ func (w *Worker) beat(ctx context.Context) error {
 	me := wire.Worker{ID: w.o.ID, Version: w.o.Version, Protocol: tasks.Protocol, Reads: tasks.OldestProtocol, State: w.state, Host: host, PID: os.Getpid(),
 		Labels: w.o.Labels, Queues: w.o.Queues, Kinds: slices.Sorted(maps.Keys(w.families)), Concurrency: w.o.Concurrency, InFlight: len(w.running),
 		StartedAt: w.started, Admin: w.o.Admin, Fenced: w.fencedBy(), Held: make([]string, 0, len(w.running))}
+	if w.state == wire.WorkerDraining || w.state == wire.WorkerDrained {
+		since, cut := w.since, w.cutAt
+		me.DrainingSince = &since
+		if !cut.IsZero() && w.state == wire.WorkerDraining {
+			me.CutAt = &cut
+		}
+	}
 	for attempt := range w.running {
 		me.Held = append(me.Held, attempt)
 	}

@@ -66,6 +66,7 @@ type Worker struct {
 	mu       sync.Mutex
 	state    string
 	since    time.Time    // when the drain began
+	cutAt    time.Time    // when Stop waits no longer; zero while nobody stops it, and without a limit
 	wanted   bool         // somebody asked, through the store, that it drains
 	wantedBy string       // who; "" when that is not known
 	local    bool         // Drain was called in this process
@@ -158,8 +159,12 @@ func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
 	}
 	w.mu.Lock()
 	w.stopping = true
+	if at, limited := ctx.Deadline(); limited {
+		w.cutAt = at.UTC()
+	}
 	w.mu.Unlock()
 	w.Drain()
+	w.beatSoon() // one that drains already has to tell the limit
 	err = w.WaitDrained(ctx)
 	if err != nil {
 		cut = w.InFlight()

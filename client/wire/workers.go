@@ -36,6 +36,9 @@ type Worker struct {
 	Admin string `json:"admin,omitempty" doc:"Where its own port answers"`
 	// Fenced says which fence keeps it from claiming; "" when none does.
 	Fenced string `json:"fenced,omitempty" doc:"The version fence that keeps it from claiming"`
+	// DrainingSince is when its drain began, and CutAt when a process that ends waits no longer for what it holds; both by the worker's clock.
+	DrainingSince *time.Time `json:"draining_since,omitempty" doc:"When its drain began; left out while it is active"`
+	CutAt         *time.Time `json:"cut_at,omitempty" doc:"When what it holds is cut, since its process is about to end; left out when it waits for as long as that takes"`
 	// HeartbeatAge is the time since the last heartbeat, ms by Redis' clock. Filled in when read.
 	HeartbeatAge int64 `json:"heartbeat_age_ms"`
 	// SafeToStop: it is draining and holds nothing, or is gone. Filled in when read.

@@ -89,7 +89,7 @@ func (a *API) want(ctx context.Context, s wire.Selection, drain bool) (wire.Aske
 	if err != nil {
 		return wire.Asked{}, err
 	}
-	chosen, err := choose(s, ws)
+	chosen, err := Choose(s, ws)
 	if err != nil {
 		return wire.Asked{}, err
 	}
@@ -106,8 +106,9 @@ func (a *API) want(ctx context.Context, s wire.Selection, drain bool) (wire.Aske
 	return wire.Asked{Workers: chosen}, nil
 }
 
-// choose lists the living workers that are meant. An id that nobody has is an error.
-func choose(s wire.Selection, ws []wire.Worker) ([]string, error) {
+// Choose lists the ids of the living workers that are meant. An id that nobody has, a version that cannot be read and a selection of
+// nobody are errors with a hint (*wire.Problem).
+func Choose(s wire.Selection, ws []wire.Worker) ([]string, error) {
 	if len(s.IDs) == 0 && !s.All && s.Version == "" && s.NotVersion == "" && len(s.Labels) == 0 {
 		return nil, refused(http.StatusUnprocessableEntity, "give ids, --version, --not-version, --label or --all", "which workers?")
 	}
@@ -169,6 +170,17 @@ func labelled(w wire.Worker, labels map[string]string) bool {
 
 // bereft refuses a drain or a fence, which is what, that would leave a queue without any worker, and says which.
 func bereft(ws []wire.Worker, chosen []string, what string) error {
+	left := LeftAlone(ws, chosen)
+	if len(left) == 0 {
+		return nil
+	}
+	return refused(http.StatusConflict, "start other workers first, or do it all the same with --force (in a request: \"force\": true)",
+		"the %s would leave %s without any worker", what, strings.Join(left, ", "))
+}
+
+// LeftAlone names the queues, each with a protocol, that no active worker would serve any more without those that are chosen, by their
+// ids. A queue that nobody serves already is none of them.
+func LeftAlone(ws []wire.Worker, chosen []string) []string {
 	served := map[string]bool{} // queue -> is there a worker that stays
 	for _, w := range ws {
 		if w.State != wire.WorkerActive || w.Wanted == wire.WantDrain {
@@ -187,10 +199,6 @@ func bereft(ws []wire.Worker, chosen []string, what string) error {
 			left = append(left, name)
 		}
 	}
-	if len(left) == 0 {
-		return nil
-	}
 	slices.Sort(left)
-	return refused(http.StatusConflict, "start other workers first, or do it all the same with --force (in a request: \"force\": true)",
-		"the %s would leave %s without any worker", what, strings.Join(left, ", "))
+	return left
 }

@@ -75,6 +75,8 @@ func New(o Options) (*Site, error) {
 	s.overviewRoutes()
 	s.jobRoutes()
 	s.jobPageRoutes()
+	s.fleetRoutes()
+	s.scheduleRoutes()
 	return s, nil
 }
 
