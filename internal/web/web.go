@@ -73,6 +73,7 @@ func New(o Options) (*Site, error) {
 	s.sessionRoutes()
 	s.overviewRoutes()
 	s.jobRoutes()
+	s.alertRoutes()
 	return s, nil
 }
 
