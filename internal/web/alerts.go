@@ -70,7 +70,7 @@ func actOf(v *visit, mustLast bool) (wire.AlertAct, error) {
 	return wire.AlertAct{Reason: strings.TrimSpace(v.PostFormValue("reason")), For: long}, err
 }
 
-var days = regexp.MustCompile(`^([0-9]{1,3})d$`)
+var alertDays = regexp.MustCompile(`^([0-9]{1,3})d$`)
 
 // longOf reads for how long something is asked, in days as well: people write them, and the API does not know them.
 func longOf(text string, must bool) (string, error) {
@@ -82,7 +82,7 @@ func longOf(text string, must bool) (string, error) {
 		}
 		return "", nil
 	}
-	if m := days.FindStringSubmatch(text); m != nil {
+	if m := alertDays.FindStringSubmatch(text); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil {
 			text = strconv.Itoa(24*n) + "h"
 		}
@@ -198,11 +198,11 @@ func (s *Site) alert(v *visit) (content, error) {
 	b.Told = slices.Clone(a.Told)
 	slices.Reverse(b.Told)
 	b.Now = standingOf(a, b.Ladder, now)
-	return content{Title: clip(cmp.Or(a.Subject, a.ID), 120), Body: b, Still: b.Over && !pending(a)}, nil
+	return content{Title: clip(cmp.Or(a.Subject, a.ID), 120), Body: b, Still: b.Over && !alertPending(a)}, nil
 }
 
-// pending reports whether a message is on its way.
-func pending(a *wire.Alert) bool {
+// alertPending reports whether a message is on its way.
+func alertPending(a *wire.Alert) bool {
 	return slices.ContainsFunc(a.Told, func(t wire.AlertTold) bool { return t.State == wire.ToldPending })
 }
 
@@ -220,12 +220,12 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 		due := r.At
 		switch {
 		case l.Told > 0:
-			r.Class, r.Says = "done", "told "+timesOf(int64(l.Told))
+			r.Class, r.Says = "done", "told "+timesSaid(int64(l.Told))
 			if l.NextAt == nil || stands {
 				break
 			}
 			due = *l.NextAt
-			r.Says += ", again " + soon(due, now)
+			r.Says += ", again " + rungDue(due, now)
 		case a.State == wire.AlertResolved:
 			r.Says = "not told: it was over before"
 		case a.State == wire.AlertSilenced:
@@ -233,7 +233,7 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 		case stands:
 			r.Says = "not told: somebody has taken it"
 		default:
-			r.Says = "is told " + soon(due, now)
+			r.Says = "is told " + rungDue(due, now)
 		}
 		if !stands && (l.Told == 0 || l.NextAt != nil) && (next < 0 || due.Before(first)) {
 			next, first = i, due
@@ -246,8 +246,8 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 	return list
 }
 
-// soon says when something is done that is done as soon as its time has come.
-func soon(at, now time.Time) string {
+// rungDue says when something is done that is done as soon as its time has come.
+func rungDue(at, now time.Time) string {
 	if !at.After(now) {
 		return "now"
 	}
@@ -261,7 +261,7 @@ func endsOf(l wire.AlertLevel) string {
 	case l.Each:
 		text = "each time that the rule matches"
 	case l.Repeat > 0 && l.Repeats > 0:
-		text = fmt.Sprintf("again every %s, %s", duration(time.Duration(l.Repeat)*time.Millisecond), timesOf(int64(l.Repeats)))
+		text = fmt.Sprintf("again every %s, %s", duration(time.Duration(l.Repeat)*time.Millisecond), timesSaid(int64(l.Repeats)))
 	case l.Repeat > 0:
 		text = "again every " + duration(time.Duration(l.Repeat)*time.Millisecond)
 	}
@@ -274,7 +274,7 @@ func endsOf(l wire.AlertLevel) string {
 	return text
 }
 
-func timesOf(n int64) string {
+func timesSaid(n int64) string {
 	switch n {
 	case 1:
 		return "once"
@@ -290,7 +290,7 @@ func standingOf(a *wire.Alert, ladder []rung, now time.Time) string {
 	case wire.AlertResolved:
 		return "It is over. When its rule matches again, that is another alert."
 	case wire.AlertSilenced:
-		return "Nobody is told of it" + forOf(a.SilencedUntil, now) + "."
+		return "Nobody is told of it" + forTime(a.SilencedUntil, now) + "."
 	}
 	next := ""
 	for _, r := range ladder {
@@ -301,7 +301,7 @@ func standingOf(a *wire.Alert, ladder []rung, now time.Time) string {
 	if a.State == wire.AlertAcknowledged {
 		text := cmp.Or(a.AcknowledgedBy, "Somebody") + " has taken it"
 		if a.AckedUntil != nil {
-			return text + forOf(a.AckedUntil, now) + "; then its ladder goes on." + next
+			return text + forTime(a.AckedUntil, now) + "; then its ladder goes on." + next
 		}
 		return text + "; its ladder stands still." + next
 	}
@@ -311,7 +311,7 @@ func standingOf(a *wire.Alert, ladder []rung, now time.Time) string {
 	return "Nobody has taken it." + next
 }
 
-func forOf(at *time.Time, now time.Time) string {
+func forTime(at *time.Time, now time.Time) string {
 	if at == nil {
 		return ""
 	}

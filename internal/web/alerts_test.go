@@ -55,24 +55,24 @@ func finds(t *testing.T, st *alertstore.Store, rule string, f alertstore.Found) 
 	return wire.Alert{}
 }
 
-const wicked = `<script>alert(1)</script>`
+const markupText = `<script>alert(1)</script>`
 
 func TestAnAlertIsShownWithItsLadderAndAllItsTextsAsText(t *testing.T) {
 	t.Parallel()
 	h, st := newAlertHouse(t)
-	a := finds(t, st, "disk of db", alertstore.Found{Key: wicked + "db-7", Severity: "critical", Subject: wicked + " is full", Text: "much " + wicked,
-		Matches: []map[string]any{{"host": map[string]any{"name": wicked}, "used": 97.5, "message": wicked + " and more"}}})
+	a := finds(t, st, "disk of db", alertstore.Found{Key: markupText + "db-7", Severity: "critical", Subject: markupText + " is full", Text: "much " + markupText,
+		Matches: []map[string]any{{"host": map[string]any{"name": markupText}, "used": 97.5, "message": markupText + " and more"}}})
 	other := finds(t, st, "load", alertstore.Found{Key: "web-1", Severity: "warning", Subject: "load of web-1"})
 	b := h.browser(h.token("viewer"))
 	list := b.get("/alerts")
 	list.shows(t, "&lt;script&gt;alert(1)&lt;/script&gt; is full", "critical", "oncall", "load of web-1", `href="/alerts/`+other.ID+`"`, "in 14 min")
-	list.hides(t, wicked)
+	list.hides(t, markupText)
 	b.get("/alerts?rule=load").hides(t, "is full")
 	b.get("/alerts?state=resolved").shows(t, "No alert is like that.")
 	p := b.get("/alerts/" + a.ID)
 	p.shows(t, "much &lt;script&gt;", "97.5", "&lt;script&gt;alert(1)&lt;/script&gt; and more", "at once", "after 15 min", "after 1 h", "told once", "pager", "also when somebody has taken it", "again every 10 min",
 		`class="next"`, `class="done"`, "Nobody has taken it. Next on the ladder: pager.", "pending", "opened")
-	p.hides(t, wicked, "/ack", "/silence\"", "/resolve", "Act</h2>")
+	p.hides(t, markupText, "/ack", "/silence\"", "/resolve", "Act</h2>")
 }
 
 func TestAnOperatorTakesReleasesSilencesAndEndsAnAlert(t *testing.T) {
@@ -89,7 +89,7 @@ func TestAnOperatorTakesReleasesSilencesAndEndsAnAlert(t *testing.T) {
 		}
 		return x
 	}
-	b.post(at, at+"/ack", url.Values{"reason": {"looking " + wicked}, "for": {"2 h"}}).shows(t, "You have taken it. Its ladder goes on in", "operator has taken it", "Take it over", "looking &lt;script&gt;")
+	b.post(at, at+"/ack", url.Values{"reason": {"looking " + markupText}, "for": {"2 h"}}).shows(t, "You have taken it. Its ladder goes on in", "operator has taken it", "Take it over", "looking &lt;script&gt;")
 	if x := now(); x.State != wire.AlertAcknowledged || x.AcknowledgedBy != "operator" || x.AckedUntil == nil || x.AckedUntil.Sub(*x.AcknowledgedAt) != 2*time.Hour {
 		t.Errorf("%+v", x)
 	}
@@ -135,7 +135,7 @@ func TestRulesAreSilencedForAWhile(t *testing.T) {
 	for name, fields := range map[string]url.Values{"Which rules": {"for": {"1h"}}, "For how long?": {"rule": {"x"}}, "soon": {"rule": {"x"}, "for": {"soon"}}} {
 		b.post("/alerts/silences", "/alerts/silences", fields).shows(t, `role="alert"`, name)
 	}
-	b.post("/alerts/silences", "/alerts/silences", url.Values{"rule": {"disk*"}, "key": {"db-*"}, "for": {"1d"}, "reason": {wicked}}).shows(t, "Nobody is told of alerts of disk* for 23 h 59 min.", "db-*", "&lt;script&gt;alert(1)")
+	b.post("/alerts/silences", "/alerts/silences", url.Values{"rule": {"disk*"}, "key": {"db-*"}, "for": {"1d"}, "reason": {markupText}}).shows(t, "Nobody is told of alerts of disk* for 23 h 59 min.", "db-*", "&lt;script&gt;alert(1)")
 	list, err := h.client.AlertSilences(t.Context())
 	if err != nil || len(list) != 1 || list[0].Rule != "disk*" || list[0].By != "operator" {
 		t.Fatalf("%+v %v", list, err)
@@ -146,7 +146,7 @@ func TestRulesAreSilencedForAWhile(t *testing.T) {
 	viewer := h.browser(h.token("viewer"))
 	p := viewer.get("/alerts/silences")
 	p.shows(t, "disk*")
-	p.hides(t, "New silence", "/end\"", wicked)
+	p.hides(t, "New silence", "/end\"", markupText)
 	b.post("/alerts/silences", "/alerts/silences/"+list[0].ID+"/end", nil).shows(t, "The silence is over.", "No rule is silenced")
 	if list, err := h.client.AlertSilences(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("%+v %v", list, err)
@@ -160,7 +160,7 @@ func TestRulesSayHowTheyFareThoseInTroubleFirst(t *testing.T) {
 	b.get("/alerts/rules").shows(t, "No rule is set up")
 	b.get("/alerts").shows(t, "No rule is set up")
 	at := time.Now()
-	set := alertstore.Set{Digest: "d1", At: at.Add(-time.Hour), By: "sched-1", Environment: "staging", Problems: []string{"rules/x.yaml: " + wicked}, Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}}
+	set := alertstore.Set{Digest: "d1", At: at.Add(-time.Hour), By: "sched-1", Environment: "staging", Problems: []string{"rules/x.yaml: " + markupText}, Rules: map[string]json.RawMessage{}, Heartbeats: map[string]time.Duration{}}
 	for _, name := range []string{"fine", "fails", "still"} {
 		set.Heartbeats[name] = 5 * time.Minute
 		set.Rules[name] = json.RawMessage(`{"name":"` + name + `","type":"frequency","file":"` + name + `.yaml","source":"logs","run_every":60000000000}`)
@@ -173,12 +173,12 @@ func TestRulesSayHowTheyFareThoseInTroubleFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := st.Failed(t.Context(), "fails", 1, alertstore.Health{At: at, Due: at.Add(-9 * time.Minute), Since: at.Add(-8 * time.Minute), Error: &wire.JobError{Message: "the source is down " + wicked, Hint: "wake it"}}); err != nil {
+	if err := st.Failed(t.Context(), "fails", 1, alertstore.Health{At: at, Due: at.Add(-9 * time.Minute), Since: at.Add(-8 * time.Minute), Error: &wire.JobError{Message: "the source is down " + markupText, Hint: "wake it"}}); err != nil {
 		t.Fatal(err)
 	}
 	p := b.await("/alerts/rules", "the rule that was published", func(p *page) bool { return strings.Contains(p.Body, "fine.yaml") })
 	p.shows(t, "2 of 3 rules do not watch", "the source is down &lt;script&gt;", "wake it", "fails for 8 min", "4,711", "12 ms", "silent", "staging", "sched-1", "fine.yaml", "frequency over logs", "rules/x.yaml: &lt;script&gt;", "8 min")
-	p.hides(t, wicked)
+	p.hides(t, markupText)
 	if still, fails, fine := strings.Index(p.Body, ">still</a>"), strings.Index(p.Body, ">fails</a>"), strings.Index(p.Body, ">fine</a>"); still < 0 || still > fails || fails > fine {
 		t.Errorf("those in trouble do not come first: %d %d %d", still, fails, fine)
 	}
