@@ -33,7 +33,9 @@ type Options struct {
 	Version string
 	// Refresh is how often an open page looks for something new. Default 2 s.
 	Refresh time.Duration
-	Log     *slog.Logger // nil means slog.Default()
+	// Dedupe is what analyses and deletions are asked for where a form says nothing: above all, where the data sets are.
+	Dedupe DedupeDefaults
+	Log    *slog.Logger // nil means slog.Default()
 }
 
 // Site answers with the pages. New, then Handler.
@@ -77,6 +79,8 @@ func New(o Options) (*Site, error) {
 	s.jobPageRoutes()
 	s.fleetRoutes()
 	s.scheduleRoutes()
+	s.alertRoutes()
+	s.dedupeRoutes()
 	return s, nil
 }
 

@@ -30,7 +30,8 @@ func (a *App) alertsForAPI() *api.Alerts {
 // StartAPI listens until Stop, with the dashboard. It returns where.
 func (a *App) StartAPI(ctx context.Context) (string, error) {
 	service := a.API()
-	site, err := web.New(web.Options{API: service, Log: a.o.Log})
+	site, err := web.New(web.Options{API: service, Log: a.o.Log,
+		Dedupe: web.DedupeDefaults{Spec: DedupeSpec(a.o.Dedupe, a.o.Dedupe.Store), Apply: DedupeApply(a.o.Dedupe, 0)}})
 	if err != nil {
 		return "", fmt.Errorf("make the dashboard: %w", err)
 	}

@@ -57,6 +57,7 @@ type Options struct {
 	Environment      string                                    // that the rules of alerts are of
 	Tokens           func(name string) (value string, ok bool) // what @@NAME@@ in them stands for
 	Builds           config.Builds
+	Dedupe           config.Dedupe          // what the dashboard asks for where its forms say nothing
 	BuildEnvironment map[string]string      // what commands of builds get of this process' environment
 	Fleet            bool                   // this process is one of a fleet: a service, and no command with an engine of its own
 	RemoveOthers     bool                   // Schedules and Webhooks are all that the fleet's configuration has

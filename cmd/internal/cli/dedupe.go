@@ -9,12 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/datasets"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -106,37 +106,11 @@ func (c *command) limit() (int, error) {
 
 // spec is what a dedupe job is asked for, by configuration and flags.
 func (c *command) dedupeSpec(storeName string) dedupe.Spec {
-	d := c.config.Dedupe
-	r := d.Rules
-	s := dedupe.Spec{Store: storeName, Layout: layoutOf(d.Layout), Rules: dedupe.RuleSpec{Threshold: &r.Threshold, Containment: &r.Containment, RecencyDays: &r.RecencyDays,
-		MaxShareCustomer: &r.MaxShareCustomer, MaxShare: &r.MaxShare, Exempt: r.Exempt}}
-	if r.TemplateCustomers > 0 {
-		s.Rules.TemplateCustomers = &r.TemplateCustomers
-	}
-	return s
-}
-
-func layoutOf(l config.DedupeLayout) datasets.Layout {
-	out := datasets.Layout{Registry: datasets.Registry(l.Registry), Entity: l.Entity}
-	for _, t := range l.Tables {
-		out.Tables = append(out.Tables, datasets.Table{Table: t.Name, Customer: t.Customer, Database: t.Database, GUID: t.GUID, Kind: t.Kind})
-	}
-	return out
+	return app.DedupeSpec(c.config.Dedupe, storeName)
 }
 
 // apply is how an analysis is carried out, by configuration and flags.
-func (c *command) applyOf(limit int) wire.Apply {
-	a := c.config.Dedupe.Apply
-	return wire.Apply{Limit: limit, Batch: a.Batch, Busy: a.Busy, MaxLag: durationText(a.MaxLag), MaxProbe: durationText(a.MaxProbe), MaxWaiting: a.MaxWaiting, MaxAge: durationText(a.MaxAge)}
-}
-
-// durationText is a duration as specs have it; "" is the default.
-func durationText(d time.Duration) string {
-	if d <= 0 {
-		return ""
-	}
-	return d.String()
-}
+func (c *command) applyOf(limit int) wire.Apply { return app.DedupeApply(c.config.Dedupe, limit) }
 
 // dedupeStore resolves the store that is meant, and looks whether it is what the layout says, so that what is wrong is said before anything
 // starts.
@@ -155,7 +129,7 @@ func (c *command) dedupeStore(ctx context.Context) (database, error) {
 		return at, err
 	}
 	defer func() { _ = db.Close() }()
-	_, err = datasets.Open(ctx, db, layoutOf(c.config.Dedupe.Layout))
+	_, err = datasets.Open(ctx, db, c.dedupeSpec(at.name).Layout)
 	return at, typo(err)
 }
 

@@ -150,7 +150,7 @@ func (c *command) appOptions() app.Options {
 	o := app.Options{Data: cfg.Data, Artifacts: cfg.Artifacts, Version: Version(), Log: c.log, Concurrency: cfg.Worker.Concurrency, Labels: cfg.Worker.LabelMap(),
 		Heartbeat: cfg.Worker.Heartbeat, DrainTimeout: cfg.Worker.DrainTimeout, Sweep: cfg.Scheduler.Sweep, LostAfter: cfg.Scheduler.LostAfter,
 		Local: localredis.Options{Dir: cfg.Data, Mode: localredis.Mode(cfg.Redis.Mode), Fsync: localredis.Fsync(cfg.Redis.Fsync), Log: c.log},
-		Redis: cfg.Redis, Connections: cfg.Connections, Alerts: cfg.Alerts, Builds: cfg.Builds, BuildEnvironment: c.buildEnvironment(), Queues: cfg.Worker.Queues, MaxBody: int64(cfg.API.MaxBody), RequestsPerSecond: cfg.API.RequestsPerSecond,
+		Redis: cfg.Redis, Connections: cfg.Connections, Alerts: cfg.Alerts, Builds: cfg.Builds, Dedupe: cfg.Dedupe, BuildEnvironment: c.buildEnvironment(), Queues: cfg.Worker.Queues, MaxBody: int64(cfg.API.MaxBody), RequestsPerSecond: cfg.API.RequestsPerSecond,
 		API: api.ServerOptions{Listen: cfg.API.Listen, TLSCert: cfg.API.TLSCert, TLSKey: cfg.API.TLSKey, MaxConnections: cfg.API.MaxConnections, ReadTimeout: cfg.API.ReadTimeout}}
 	o.Environment, o.Tokens = config.Tokens(config.Options{File: c.file, Environment: c.environment, Env: c.Vars})
 	o.Telemetry = telemetry.Options{Service: cfg.Telemetry.Service, Endpoint: cfg.Telemetry.Endpoint.Reveal(), Sample: cfg.Telemetry.Sample}
