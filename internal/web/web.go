@@ -73,6 +73,8 @@ func New(o Options) (*Site, error) {
 	s.sessionRoutes()
 	s.overviewRoutes()
 	s.jobRoutes()
+	s.buildRoutes()
+	s.accessRoutes()
 	return s, nil
 }
 
