@@ -59,11 +59,7 @@ func (b *buildPages) show(v *visit) (content, error) {
 	for _, st := range j.Stages {
 		s := stepOf(j, st, *x, now)
 		body.Steps = append(body.Steps, s)
-		note := s.Took
-		if s.State == tasks.BuildCached {
-			note = "of " + s.Reused
-		}
-		parts = append(parts, part{Name: st.Name, State: s.State, Note: clip(note, 18), After: st.After, Done: -1})
+		parts = append(parts, part{Name: st.Name, State: s.State, Note: s.Took, After: st.After, Done: -1})
 		if s.Tests != nil {
 			for _, f := range s.Tests.Failures {
 				body.Failing = append(body.Failing, failing{st.Name, f})
@@ -80,7 +76,7 @@ func (b *buildPages) show(v *visit) (content, error) {
 	if x.Version != "" {
 		title = x.Product + " " + x.Version
 	}
-	return content{Title: title, Body: body, Still: false}, nil
+	return content{Title: title, Body: body}, nil
 }
 
 // stepOf puts together what the engine knows of a stage and what the build's records do.
@@ -115,6 +111,9 @@ func stepOf(j *wire.Job, st wire.Stage, x tasks.Build, now time.Time) buildStep 
 		s.State = "queued"
 	default:
 		s.State = "not yet"
+	}
+	if s.State == "not run" {
+		s.HasLog = false
 	}
 	switch {
 	case s.State == tasks.BuildCached || s.State == "not run" || s.State == "not yet":

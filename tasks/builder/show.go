@@ -118,7 +118,7 @@ func (b *build) gates(ctx context.Context) ([]tasks.BuildGate, error) {
 		case g.Here:
 			x.State = tasks.GateHere
 		case g.Shut != nil:
-			x.State, x.Why, x.Hint = tasks.GateShut, g.Shut.Error(), tasks.HintOf(g.Shut)
+			x.State, x.Why, x.Hint = tasks.GateShut, strings.TrimSuffix(g.Shut.Error(), ": "+publish.ErrGate.Error()), tasks.HintOf(g.Shut)
 		}
 		list = append(list, x)
 	}

@@ -26,6 +26,8 @@
   }
 
   function put(lines) {
+    var none = document.getElementById("lognone");
+    if (none && lines.length) none.remove();
     var all = document.createDocumentFragment();
     lines.forEach(function (l) {
       var row = document.createElement("div");
