@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: servers of Redis, PostgreSQL, MariaDB, Firebird, Prometheus and S3, curl (the examples of
-# docs/api.md are run), a C compiler (for the race detector), and git, make, Node.js and npm (the example products are built). The tests start private servers of their own; no service has to run.
+# docs/api.md are run), Chromium (it looks at the dashboard), a C compiler (for the race detector), and git, make, Node.js and npm (the example products are built). The tests start private servers of their own; no service has to run.
 #
 # usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
 #        scripts/install-test-deps.sh --check  only says what is missing; exit 1 if something is
@@ -30,6 +30,14 @@ have_firebird() {
 
 have_prometheus() { command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1; }
 
+# have_browser looks where cmd/internal/rig looks.
+have_browser() {
+  for program in chromium chromium-browser google-chrome google-chrome-stable; do
+    command -v $program >/dev/null 2>&1 && return 0
+  done
+  [ -x "/Applications/Chromium.app/Contents/MacOS/Chromium" ] || [ -x "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" ]
+}
+
 have_compiler() { command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; }
 
 # The gateway is under the Apache licence, checks signatures, and knows conditional puts. Its version is pinned.
@@ -46,6 +54,7 @@ missing() {
   have_firebird || echo firebird
   have_prometheus || echo prometheus
   have_compiler || echo compiler
+  have_browser || echo browser
   for program in curl git make node npm; do
     command -v $program >/dev/null 2>&1 || echo $program
   done
@@ -60,6 +69,8 @@ package() {
     "apt-get mariadb") echo mariadb-server ;;
     "apt-get firebird") echo firebird3.0-server firebird3.0-utils firebird3.0-examples ;;
     "apt-get prometheus") echo prometheus ;;
+    "apt-get browser" | "dnf browser") echo chromium ;;
+    "brew browser") echo --cask chromium ;;
     "apt-get compiler") echo gcc libc6-dev ;;
     "apt-get node" | "dnf node") echo nodejs ;;
     "brew node" | "brew npm") echo node ;;
@@ -103,7 +114,7 @@ for m in apt-get dnf brew; do
 done
 if [ -z "$manager" ]; then
   echo "missing for the tests: $todo_line" >&2
-  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server, a MariaDB server, Prometheus and a C compiler by hand" >&2
+  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server, a MariaDB server, Prometheus, Chromium and a C compiler by hand" >&2
   exit 1
 fi
 

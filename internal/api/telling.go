@@ -25,7 +25,8 @@ var unTraced = map[string]bool{"/livez": true, "/readyz": true, "/metrics": true
 // matched. What a caller can make up (path, query, method) is no part of it.
 func (a *API) traceRequest(r *http.Request, route string) (context.Context, trace.Span) {
 	ctx := telemetry.Propagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	if unTraced[route] {
+	fromPage := r.Method == http.MethodGet && r.Context().Value(fromKey{}) != nil // a page that is open reads every two seconds
+	if unTraced[route] || fromPage {
 		return ctx, trace.SpanFromContext(context.Background()) // does nothing
 	}
 	method := telemetry.Method(r.Method)

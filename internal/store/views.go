@@ -92,30 +92,65 @@ func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next stri
 			continue
 		}
 		skip = 0
-		for len(fresh) > 0 {
-			n := min(len(fresh), max(f.Limit-len(jobs), 50)) // no more than may be shown, unless the filter leaves most out
-			views, err := s.views(ctx, fresh[:n])
+		wanted, err := s.inStates(ctx, fresh, f.States)
+		if err != nil {
+			return nil, "", err
+		}
+		for len(wanted) > 0 {
+			n := min(len(wanted), max(f.Limit-len(jobs), 50)) // no more than may be shown, unless the filter leaves most out
+			views, err := s.views(ctx, wanted[:n])
 			if err != nil {
 				return nil, "", err
 			}
 			for i, v := range views {
-				id, _ := fresh[i].Member.(string)
-				score, after = strconv.FormatInt(int64(fresh[i].Score), 10), id
-				looked++
 				if v == nil || !f.matches(v) {
 					continue
 				}
 				if jobs = append(jobs, v); len(jobs) == f.Limit {
-					return jobs, score + ":" + after, nil
+					return jobs, cursorOf(wanted[i]), nil
 				}
 			}
-			fresh = fresh[n:]
+			wanted = wanted[n:]
+		}
+		if looked += len(fresh); len(fresh) > 0 {
+			score, after, _ = strings.Cut(cursorOf(fresh[len(fresh)-1]), ":")
 		}
 		if len(page) < 200 {
 			return jobs, "", nil
 		}
 	}
 	return jobs, score + ":" + after, nil
+}
+
+// cursorOf is the cursor behind an index entry.
+func cursorOf(z redis.Z) string {
+	id, _ := z.Member.(string)
+	return strconv.FormatInt(int64(z.Score), 10) + ":" + id
+}
+
+// inStates leaves out the index entries of jobs in other states. It reads one word of each, so that a filter which leaves most out costs little.
+func (s *Store) inStates(ctx context.Context, entries []redis.Z, states []tasks.State) ([]redis.Z, error) {
+	if len(states) == 0 || len(entries) == 0 {
+		return entries, nil
+	}
+	read := make([]*redis.StringCmd, len(entries))
+	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each has its own error
+		for i, z := range entries {
+			id, _ := z.Member.(string)
+			read[i] = p.HGet(ctx, jobKey(id), "state")
+		}
+		return nil
+	})
+	var list []redis.Z
+	for i, z := range entries {
+		if err := read[i].Err(); err != nil && !errors.Is(err, redis.Nil) { // Nil is a job that was forgotten meanwhile
+			return nil, fmt.Errorf("list jobs: %w", err)
+		}
+		if slices.Contains(states, tasks.State(read[i].Val())) {
+			list = append(list, z)
+		}
+	}
+	return list, nil
 }
 
 // views reads the jobs of index entries; nil for an entry without a job.

@@ -202,7 +202,7 @@ func TestARequestIsTracedByItsRouteAndByNothingThatItsCallerMadeUp(t *testing.T)
 	t.Parallel()
 	c := telemetrytest.Start(t)
 	s := newSystem(t, telemetry.Options{Endpoint: c.GRPC(), Sample: 1})
-	for _, request := range []string{"GET /v1/jobs?tenant=canary", "GET /v1/jobs/canary", "GET /canary", "CANARY /v1/jobs", "GET /livez", "GET /readyz", "GET /metrics"} {
+	for _, request := range []string{"GET /v1/jobs?tenant=canary", "GET /v1/jobs/canary", "GET /v1/canary", "CANARY /v1/jobs", "GET /livez", "GET /readyz", "GET /metrics"} {
 		method, path, _ := strings.Cut(request, " ")
 		r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, nil)
 		if err != nil {

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stint-run/stint/client"
+	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/cmd/internal/rig"
+	"github.com/stint-run/stint/internal/redistest"
+	"github.com/stint-run/stint/tasks"
+)
+
+// shots is where pictures of the pages go: go test ./cmd/stint -run Dashboard -shots ../../docs/screens
+var shots = flag.String("shots", "", "the folder into which pictures of the dashboard go")
+
+// axe looks for what keeps people from using a page; see testdata/axe/LICENSE.
+//
+//go:embed testdata/axe/axe.min.js
+var axe string
+
+// hostile is a text that does harm where it is taken for HTML.
+const hostile = `<img src=x onerror=alert(1)><script>alert(2)</script>'"`
+
+// stage is a stint with everything in it that pages can show: versions, a migration that runs for long, one that failed, alerts, an
+// analysis of data sets, a build.
+type stage struct {
+	*rig.Rig
+	server
+	client  *client.Client
+	secret  string
+	running string // a migration that goes on until it is told otherwise
+	failed  string
+	done    string // a migration that has succeeded and has set rows aside
+	strange string // one whose tables and rows have names that do harm as HTML
+	alert   string
+	dedupe  string
+	old     *rig.Process // a worker of the old version
+	oldID   string
+}
+
+func setStage(t *testing.T) *stage {
+	t.Helper()
+	src := rig.Legacy(t, 20_000)
+	dir := t.TempDir()
+	sqlite := func(name string) string { return "sqlite:" + filepath.Join(dir, name) }
+	s := &stage{Rig: rig.New(t, redistest.New(t), rig.Connection{Name: "legacy", URL: src.URL()}, rig.Connection{Name: "cloud", URL: sqlite("cloud.db")}, rig.Connection{Name: "other", URL: sqlite("other.db")},
+		rig.Connection{Name: "strange", URL: sqlite("strange.db")}, rig.Connection{Name: "copy", URL: sqlite("copy.db")}, rig.Connection{Name: "broken", URL: sqlite("<b>not there/x.db")}, rig.Connection{Name: "sync", URL: sqlite("sync.db")}, rig.Connection{Name: "logs", URL: sqlite("logs.db")})}
+	rules := filepath.Join(dir, "rules")
+	write(t, filepath.Join(rules, "logins.yaml"), "name: logins\ntype: any\nsource: logs\nindex: logins\ntimestamp_field: at\ntimestamp_type: unix\nquery_key: name\nalert: chat\nescalate:\n- {after: 15m, to: [chat]}\n- {after: 1h, to: [chat], repeat: 1h}\n")
+	s.Configure(fmt.Sprintf("alerts:\n  rules: %q\n  run_every: 1s\n  channels:\n    - {name: chat, type: debug}\nartifacts: {url: %q}\n", rules, "file:"+filepath.Join(dir, "artifacts")))
+	execute(t, sqlite("logs.db"), "CREATE TABLE logins (id INTEGER PRIMARY KEY, name TEXT, at INTEGER)")
+	execute(t, sqlite("strange.db"), `CREATE TABLE "<img src=x onerror=alert(1)>" (id INTEGER PRIMARY KEY, "<b>name" TEXT)`, `INSERT INTO "<img src=x onerror=alert(1)>" VALUES (1, '<script>alert(3)</script>')`)
+	execute(t, sqlite("sync.db"), `CREATE TABLE data_set (customer_id INTEGER, database_id INTEGER, last_synced_at TEXT, PRIMARY KEY (customer_id, database_id))`,
+		`CREATE TABLE contact (customer_id INTEGER NOT NULL, database_id INTEGER NOT NULL, guid TEXT NOT NULL, name TEXT, PRIMARY KEY (customer_id, database_id, guid))`,
+		`INSERT INTO data_set VALUES (1, 11, datetime('now', '-40 days')), (1, 12, datetime('now', '-1 day')), (2, 21, datetime('now', '-30 days')), (2, 22, datetime('now', '-2 days')), (3, 31, datetime('now', '-3 days'))`,
+		`INSERT INTO contact WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) SELECT customer_id, database_id, printf('10000000-0000-4000-8000-%06x%06x', customer_id, i), '<b>' || i FROM data_set, n`)
+	old := s.As(rig.BuildVersion(t, oldVersion))
+	s.As(rig.BuildVersion(t, newVersion)).Start("scheduler")
+	s.server = serve(t, s.As(rig.BuildVersion(t, newVersion)), "token")
+	secret, err := os.ReadFile(filepath.Join(s.Dir, "token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.secret = strings.TrimSpace(string(secret))
+	if s.client, err = client.New(client.Options{Server: s.url, Token: s.secret}); err != nil {
+		t.Fatal(err)
+	}
+	s.old = old.Worker("--label", "zone=a")
+	s.oldID = s.Ready(s.old)
+	s.Ready(s.As(rig.BuildVersion(t, newVersion)).Worker("--label", "zone=b"))
+	s.fill(t, sqlite("logs.db"))
+	return s
+}
+
+// fill submits what the pages show.
+func (s *stage) fill(t *testing.T, logs string) {
+	t.Helper()
+	if err := s.client.SetLimits(t.Context(), "slow", wire.Limits{StepsPerSecond: 1}); err != nil {
+		t.Fatal(err)
+	}
+	submit := func(key, kind, spec, tenant string, labels map[string]string) string {
+		t.Helper()
+		done, err := s.client.Submit(t.Context(), key, wire.Submission{Kind: kind, Spec: json.RawMessage(spec), Tenant: tenant, Labels: labels, Policy: &tasks.Policy{Retries: -1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done.ID
+	}
+	s.done = submit("done", "migration", `{"source":"legacy","target":"other"}`, "acme", map[string]string{"team": "billing", "note": hostile})
+	s.strange = submit("strange", "migration", `{"source":"strange","target":"copy"}`, "", nil)
+	s.failed = submit("failed", "migration", `{"source":"legacy","target":"broken"}`, "", nil)
+	s.running = submit("running", "migration", `{"source":"legacy","target":"cloud","chunk_rows":100}`, "slow", nil)
+	execute(t, logs, fmt.Sprintf("INSERT INTO logins (name, at) VALUES ('%s', CAST(strftime('%%s', 'now') AS INTEGER))", strings.ReplaceAll(hostile, "'", "''")))
+	if p := s.Start("dedupe", append([]string{"analyze", "-c", "sync", "-a", filepath.Join(s.Dir, "analysis.jsonl"), "--max-share", "1", "--max-share-customer", "1"}, s.flags...)...); p.Wait(time.Minute) != 0 {
+		t.Fatalf("the analysis failed\n%s", p.Log())
+	}
+	s.Ended(s.done, time.Minute)
+	s.Ended(s.strange, time.Minute)
+	list, err := s.client.Jobs(t.Context(), client.Filter{Kind: "dedupe"})
+	if err != nil || len(list.Jobs) != 1 {
+		t.Fatalf("%v analyses: %v", list, err)
+	}
+	s.dedupe = list.Jobs[0].ID
+	err = rig.Poll(time.Minute, 100*time.Millisecond, func(ctx context.Context) (bool, error) {
+		list, err := s.client.Alerts(ctx, client.AlertFilter{})
+		if err != nil || len(list.Alerts) == 0 {
+			return false, err
+		}
+		s.alert = list.Alerts[0].ID
+		return true, nil
+	})
+	if err != nil {
+		t.Fatalf("no alert: %v", err)
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func execute(t *testing.T, url string, statements ...string) {
+	t.Helper()
+	if err := rig.Execute(t.Context(), url, statements...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pages are all that the dashboard has, by the names of their pictures.
+func (s *stage) pages() [][2]string {
+	return [][2]string{
+		{"overview", "/"}, {"jobs", "/jobs"},
+	}
+}
+
+// widths are the windows in which pages are looked at.
+var widths = []struct {
+	name          string
+	width, height int64
+	dark          bool
+}{{"light", 1400, 900, false}, {"dark", 1400, 900, true}, {"phone", 390, 844, false}}
+
+// finding is what axe has against a page.
+type finding struct {
+	ID    string `json:"id"`
+	Help  string `json:"help"`
+	Nodes []struct {
+		HTML    string `json:"html"`
+		Summary string `json:"failureSummary"`
+	} `json:"nodes"`
+}
+
+// TestScoreDashboard plays what people do with the dashboard: a real browser, before a real stint with a migration that runs.
+func TestScoreDashboard(t *testing.T) {
+	t.Parallel()
+	s := setStage(t)
+	b := rig.NewBrowser(t)
+	b.Size(1400, 900)
+	t.Run("login", func(t *testing.T) { s.login(b) })
+	t.Run("pages", func(t *testing.T) { s.look(t, b) })
+	if list := b.Complaints(); len(list) > 0 {
+		t.Errorf("the browser complains: %q", list)
+	}
+}
+
+func (s *stage) login(b *rig.Browser) {
+	b.Open(s.url + "/jobs?state=running")
+	b.Fill("Token", "stint_wrong")
+	b.Go("Log in")
+	b.AwaitText("No such token")
+	b.Fill("Token", s.secret)
+	b.Go("Log in")
+	b.AwaitText(s.running) // it leads to where somebody wanted to be
+	b.Complaints()         // the refused login
+}
+
+// look goes through all pages in light, dark and on a phone: nothing that axe finds, nothing that the browser complains about, nothing
+// that is too wide, and texts that would do harm are texts.
+func (s *stage) look(t *testing.T, b *rig.Browser) {
+	for _, w := range widths {
+		b.Size(w.width, w.height)
+		b.Dark(w.dark)
+		for _, p := range s.pages() {
+			b.Open(s.url + p[1])
+			b.Await("the page "+p[1], `document.readyState === "complete" && document.querySelectorAll("h1").length === 1`)
+			if list := b.Complaints(); len(list) > 0 {
+				t.Errorf("%s: the browser complains: %q", p[1], list)
+			}
+			if n := rig.Value[int](b, `document.querySelectorAll("main img, main script, main b").length`); n > 0 {
+				t.Errorf("%s: %d elements come from what somebody else wrote", p[1], n)
+			}
+			if wide := rig.Value[int](b, `Math.max(0, document.scrollingElement.scrollWidth - innerWidth)`); wide > 0 {
+				t.Errorf("%s is %d pixels too wide for %s", p[1], wide, w.name)
+			}
+			rig.Value[bool](b, axe+";true")
+			text := rig.Value[string](b, `axe.run(document, {runOnly: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"], resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations))`)
+			var found []finding
+			if err := json.Unmarshal([]byte(text), &found); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range found {
+				t.Errorf("%s, %s: %s: %s: %s %s", p[1], w.name, f.ID, f.Help, f.Nodes[0].HTML, f.Nodes[0].Summary)
+			}
+			if *shots != "" {
+				b.Shoot(filepath.Join(*shots, p[0]+"-"+w.name+".webp"))
+			}
+		}
+	}
+}
