@@ -9,6 +9,13 @@ import (
 	"github.com/stint-run/stint/tasks"
 )
 
+// Build reads what a build is of, and what has become of its steps so far.
+func (c *Client) Build(ctx context.Context, id string) (*tasks.Build, error) {
+	var out tasks.Build
+	err := c.do(ctx, get("builds", id), &out)
+	return &out, err
+}
+
 // Promote notes that what a build has left behind is in an environment now. Doing it again is no error. A problem of the code conflict
 // says why the environment does not take it.
 func (c *Client) Promote(ctx context.Context, id, environment string) (*tasks.Promotion, error) {

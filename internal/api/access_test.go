@@ -28,7 +28,7 @@ var rights = map[string]needs{
 	"list-alerts": {role: viewer, fleet: true}, "get-alert": {role: viewer, fleet: true}, "list-alert-rules": {role: viewer, fleet: true}, "list-alert-silences": {role: viewer, fleet: true},
 	"acknowledge-alert": {role: operator, fleet: true}, "release-alert": {role: operator, fleet: true}, "silence-alert": {role: operator, fleet: true}, "resolve-alert": {role: operator, fleet: true},
 	"silence-alert-rules": {role: operator, fleet: true}, "end-alert-silence": {role: operator, fleet: true},
-	"promote-build": {role: operator}, "list-environments": {role: viewer}, "apply-analysis": {role: operator}, "undo-deletion": {role: operator},
+	"get-build": {role: viewer}, "promote-build": {role: operator}, "list-environments": {role: viewer}, "apply-analysis": {role: operator}, "undo-deletion": {role: operator},
 	"put-schedule": {role: operator}, "delete-schedule": {role: operator}, "pause-schedule": {role: operator}, "resume-schedule": {role: operator},
 	"run-schedule": {role: operator}, "set-fence": {role: operator, fleet: true}, "lift-fences": {role: operator, fleet: true},
 	"drain-worker": {role: operator, fleet: true}, "undrain-worker": {role: operator, fleet: true}, "drain-workers": {role: operator, fleet: true},

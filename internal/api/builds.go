@@ -17,7 +17,25 @@ func (a *API) buildRoutes() {
 		"Nothing is built anew: the environment has the same bytes as the one before. It is a conflict when the environment does not take the version's channel, or when the version has not been in the environment before it.")
 	op.Errors = append(op.Errors, http.StatusConflict)
 	huma.Register(a.huma, op, a.promote)
+	huma.Register(a.huma, a.route(needs{role: viewer, long: true}, http.MethodGet, "/v1/builds/{id}", "get-build", "Show what a build is of, and what has become of its steps", "Its version and why, steps with their tests, and which environments take it. As a job it is at /v1/jobs/{id}."), a.getBuild)
 	huma.Register(a.huma, a.route(needs{role: viewer, long: true}, http.MethodGet, "/v1/environments", "list-environments", "List what is in each environment", "In the order in which the environments follow one another."), a.listEnvironments)
+}
+
+func (a *API) getBuild(ctx context.Context, in *PathID) (*body[tasks.Build], error) {
+	v, err := a.view(ctx, in.ID)
+	if err != nil {
+		return nil, problem(err)
+	}
+	b, ok := a.families[v.Kind].(tasks.Builder)
+	if !ok {
+		return nil, refused(http.StatusUnprocessableEntity, "GET /v1/jobs?kind=build lists builds", "a %s builds nothing", v.Kind)
+	}
+	job := tasks.Job{ID: v.ID, Kind: v.Kind, Tenant: v.Tenant, Spec: v.Spec}
+	if err := a.allowed(ctx, "", job); err != nil {
+		return nil, err
+	}
+	out, err := b.Build(ctx, job)
+	return answer(out, remote(err))
 }
 
 type promoteInput struct {

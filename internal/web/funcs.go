@@ -27,6 +27,7 @@ func (s *Site) funcs() template.FuncMap {
 		"join": strings.Join, "has": func(list []string, x string) bool { return slices.Contains(list, x) },
 		"json": pretty, "clip": func(n int, text string) string { return clip(text, n) }, "add": func(a, b int) int { return a + b },
 		"took": took, "spark": sparkline, "chart": chartOf, "graph": graphOf, "plain": report.Plain,
+		"took": took, "spark": sparkline, "chart": chartOf, "graph": graphOf, "ref": refName, "head": func(n int, text string) string { return text[:min(n, len(text))] },
 	}
 }
 
@@ -272,7 +273,7 @@ func tone(state any) string {
 		return "good"
 	case "failed", "lost", "open", "missed", "gave_up", "critical", "error", "failing":
 		return "bad"
-	case "paused", "silenced", "warning", "waiting", "skipped", "pending", "held", "unknown":
+	case "paused", "silenced", "warning", "waiting", "skipped", "pending", "held", "unknown", "to be tried again":
 		return "warn"
 	}
 	return "calm"
@@ -283,6 +284,8 @@ func glyph(state any) string {
 	switch fmt.Sprint(state) {
 	case "paused":
 		return "‖"
+	case "cached":
+		return "↺"
 	case "cancelled", "stopped", "skipped", "dropped":
 		return "–"
 	}

@@ -41,6 +41,8 @@ type view struct {
 	Flash *flash // what came of the last action
 	Now   time.Time
 	Body  any // of the page
+	// Scripts are those of assets that this page alone has.
+	Scripts []string
 }
 
 // content is what a page shows: its title, and what its template makes of Body.
@@ -49,6 +51,8 @@ type content struct {
 	Body  any
 	// Still: nothing of it changes any more; the page does not ask for news.
 	Still bool
+	// Scripts are those of assets that this page alone has.
+	Scripts []string
 }
 
 // shown is an error as a page shows it.
@@ -100,13 +104,7 @@ func (s *Site) action(pattern string, do func(v *visit) (next, said string, err 
 		}
 		next, said, err := do(v)
 		if err != nil {
-			p := problemOf(err)
-			if back := local(r.PostFormValue("back")); back != "" && p.Status != http.StatusUnauthorized {
-				setFlash(w, r, &flash{Text: p.Detail, Hint: p.Hint, Bad: true})
-				http.Redirect(w, r, back, http.StatusSeeOther)
-				return
-			}
-			s.fail(w, r, v, p)
+			s.goBack(w, r, v, err)
 			return
 		}
 		if next == "" {
@@ -120,6 +118,17 @@ func (s *Site) action(pattern string, do func(v *visit) (next, said string, err 
 		}
 		http.Redirect(w, r, next, http.StatusSeeOther)
 	})
+}
+
+// goBack leads back to where a form was, and says there what is wrong.
+func (s *Site) goBack(w http.ResponseWriter, r *http.Request, v *visit, err error) {
+	p := problemOf(err)
+	if back := local(r.PostFormValue("back")); back != "" && p.Status != http.StatusUnauthorized {
+		setFlash(w, r, &flash{Text: p.Detail, Hint: p.Hint, Bad: true})
+		http.Redirect(w, r, back, http.StatusSeeOther)
+		return
+	}
+	s.fail(w, r, v, p)
 }
 
 // download serves a file: GET pattern. send writes it; what goes wrong before anything is written is an error page.
@@ -173,7 +182,7 @@ func local(to string) string {
 
 // view begins what a template gets.
 func (s *Site) view(v *visit, nav string, c content) *view {
-	x := &view{Title: c.Title, Nav: nav, Path: pathOf(v.URL), Theme: themeOf(v.Request), Now: time.Now(), Body: c.Body}
+	x := &view{Title: c.Title, Nav: nav, Path: pathOf(v.URL), Theme: themeOf(v.Request), Now: time.Now(), Body: c.Body, Scripts: c.Scripts}
 	if v.me != nil {
 		x.Me, x.Open = v.me, v.me.Name == "loopback"
 	}

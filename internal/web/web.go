@@ -81,6 +81,8 @@ func New(o Options) (*Site, error) {
 	s.scheduleRoutes()
 	s.alertRoutes()
 	s.dedupeRoutes()
+	s.buildRoutes()
+	s.accessRoutes()
 	return s, nil
 }
 

@@ -227,7 +227,7 @@ func (c *command) carryOutBuild(ctx context.Context, s *session, b *building, sp
 	}
 	c.say("job %s", done.ID)
 	if b.detach {
-		return c.print(buildAnswer{Job: done.ID, State: done.State, Packages: []builtPackage{}}, nil)
+		return c.print(buildAnswer{Job: done.ID, State: done.State, Packages: []builtPackage{}}, func(w io.Writer) { fmt.Fprintln(w, done.ID) })
 	}
 	showing, stop := context.WithCancel(ctx)
 	var logs sync.WaitGroup
