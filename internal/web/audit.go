@@ -65,7 +65,7 @@ func (s *Site) audit(v *visit) (content, error) {
 			}
 			b.Looked, last = b.Looked+1, e.ID
 			if b.wants(e) {
-				b.Entries = append(b.Entries, auditEntry{e, pageOf(e.Target)})
+				b.Entries = append(b.Entries, auditEntry{e, pageAbout(e.Target)})
 			}
 		}
 		cursor = list.Next
@@ -84,8 +84,8 @@ func (b *auditBody) wants(e wire.AuditEntry) bool {
 	return has(e.By, b.By) && has(e.Action, b.Action) && has(e.Target, b.Target) && (!b.Refused || e.Status >= http.StatusBadRequest)
 }
 
-// pageOf is the page of what a path of the API is about; "" when it has none.
-func pageOf(target string) string {
+// pageAbout is the page of what a path of the API is about; "" when it has none.
+func pageAbout(target string) string {
 	words := strings.Split(strings.TrimPrefix(target, "/v1/"), "/")
 	if !strings.HasPrefix(target, "/v1/") || len(words) < 2 || words[1] == "" {
 		return ""

@@ -26,8 +26,7 @@ func (s *Site) funcs() template.FuncMap {
 		"pct": percent, "rate": rate, "glyph": glyph, "tone": tone, "words": words,
 		"join": strings.Join, "has": func(list []string, x string) bool { return slices.Contains(list, x) },
 		"json": pretty, "clip": func(n int, text string) string { return clip(text, n) }, "add": func(a, b int) int { return a + b },
-		"took": took, "spark": sparkline, "chart": chartOf, "graph": graphOf, "plain": report.Plain,
-		"took": took, "spark": sparkline, "chart": chartOf, "graph": graphOf, "ref": refName, "head": func(n int, text string) string { return text[:min(n, len(text))] },
+		"took": took, "spark": sparkline, "chart": chartOf, "graph": graphOf, "plain": report.Plain, "ref": refName, "head": func(n int, text string) string { return text[:min(n, len(text))] },
 	}
 }
 
