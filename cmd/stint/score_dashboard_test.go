@@ -43,8 +43,11 @@ type stage struct {
 	strange string // one whose tables and rows have names that do harm as HTML
 	alert   string
 	dedupe  string
-	old     *rig.Process // a worker of the old version
-	oldID   string
+	// deletion carries that analysis out; play approves it.
+	deletion string
+	sync     string       // the database of data sets
+	old      *rig.Process // a worker of the old version
+	oldID    string
 }
 
 func setStage(t *testing.T) *stage {
@@ -53,7 +56,7 @@ func setStage(t *testing.T) *stage {
 	dir := t.TempDir()
 	sqlite := func(name string) string { return "sqlite:" + filepath.Join(dir, name) }
 	s := &stage{Rig: rig.New(t, redistest.New(t), rig.Connection{Name: "legacy", URL: src.URL()}, rig.Connection{Name: "cloud", URL: sqlite("cloud.db")}, rig.Connection{Name: "other", URL: sqlite("other.db")},
-		rig.Connection{Name: "strange", URL: sqlite("strange.db")}, rig.Connection{Name: "copy", URL: sqlite("copy.db")}, rig.Connection{Name: "broken", URL: sqlite("<b>not there/x.db")}, rig.Connection{Name: "sync", URL: sqlite("sync.db")}, rig.Connection{Name: "logs", URL: sqlite("logs.db")})}
+		rig.Connection{Name: "third", URL: sqlite("third.db")}, rig.Connection{Name: "strange", URL: sqlite("strange.db")}, rig.Connection{Name: "copy", URL: sqlite("copy.db")}, rig.Connection{Name: "broken", URL: sqlite("<b>not there/x.db")}, rig.Connection{Name: "sync", URL: sqlite("sync.db")}, rig.Connection{Name: "logs", URL: sqlite("logs.db")})}
 	rules := filepath.Join(dir, "rules")
 	write(t, filepath.Join(rules, "logins.yaml"), "name: logins\ntype: any\nsource: logs\nindex: logins\ntimestamp_field: at\ntimestamp_type: unix\nquery_key: name\nalert: chat\nescalate:\n- {after: 15m, to: [chat]}\n- {after: 1h, to: [chat], repeat: 1h}\n")
 	s.Configure(fmt.Sprintf("alerts:\n  rules: %q\n  run_every: 1s\n  channels:\n    - {name: chat, type: debug}\nartifacts: {url: %q}\n", rules, "file:"+filepath.Join(dir, "artifacts")))
@@ -63,6 +66,7 @@ func setStage(t *testing.T) *stage {
 		`CREATE TABLE contact (customer_id INTEGER NOT NULL, database_id INTEGER NOT NULL, guid TEXT NOT NULL, name TEXT, PRIMARY KEY (customer_id, database_id, guid))`,
 		`INSERT INTO data_set VALUES (1, 11, datetime('now', '-40 days')), (1, 12, datetime('now', '-1 day')), (2, 21, datetime('now', '-30 days')), (2, 22, datetime('now', '-2 days')), (3, 31, datetime('now', '-3 days'))`,
 		`INSERT INTO contact WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) SELECT customer_id, database_id, printf('10000000-0000-4000-8000-%06x%06x', customer_id, i), '<b>' || i FROM data_set, n`)
+	s.sync = sqlite("sync.db")
 	old := s.As(rig.BuildVersion(t, oldVersion))
 	s.As(rig.BuildVersion(t, newVersion)).Start("scheduler")
 	s.server = serve(t, s.As(rig.BuildVersion(t, newVersion)), "token")
@@ -143,7 +147,12 @@ func execute(t *testing.T, url string, statements ...string) {
 // pages are all that the dashboard has, by the names of their pictures.
 func (s *stage) pages() [][2]string {
 	return [][2]string{
-		{"overview", "/"}, {"jobs", "/jobs"},
+		{"overview", "/"}, {"jobs", "/jobs"}, {"job", "/jobs/" + s.running}, {"job-failed", "/jobs/" + s.failed}, {"job-strange", "/jobs/" + s.strange}, {"job-events", "/jobs/" + s.done + "/events"},
+		{"job-rejects", "/jobs/" + s.done + "/rejects"}, {"job-report", "/jobs/" + s.done + "/report"}, {"job-spec", "/jobs/" + s.done + "/spec"}, {"job-cancel", "/jobs/" + s.running + "/cancel"},
+		{"job-new", "/jobs/new?kind=migration"}, {"fleet", "/fleet"}, {"worker", "/fleet/" + s.oldID}, {"drain", "/fleet/drain?version=" + oldVersion}, {"fence", "/fleet/fence"}, {"queues", "/queues"},
+		{"schedules", "/schedules"}, {"schedule", "/schedules/cleanup"}, {"schedule-new", "/new/schedule"}, {"alerts", "/alerts"}, {"alert", "/alerts/" + s.alert}, {"alert-rules", "/alerts/rules"},
+		{"alert-silences", "/alerts/silences"}, {"dedupe", "/dedupe"}, {"dedupe-new", "/dedupe/new"}, {"dedupe-analysis", "/dedupe/" + s.dedupe}, {"dedupe-deletion", "/dedupe/deletions/" + s.deletion},
+		{"builds", "/builds"}, {"build-new", "/builds/new"}, {"audit", "/audit"}, {"access", "/access"}, {"missing", "/nothing"},
 	}
 }
 
@@ -170,8 +179,9 @@ func TestScoreDashboard(t *testing.T) {
 	s := setStage(t)
 	b := rig.NewBrowser(t)
 	b.Size(1400, 900)
-	t.Run("login", func(t *testing.T) { s.login(b) })
-	t.Run("pages", func(t *testing.T) { s.look(t, b) })
+	s.login(b)
+	s.play(t, b)
+	s.look(t, b)
 	if list := b.Complaints(); len(list) > 0 {
 		t.Errorf("the browser complains: %q", list)
 	}
@@ -186,6 +196,115 @@ func (s *stage) login(b *rig.Browser) {
 	b.Go("Log in")
 	b.AwaitText(s.running) // it leads to where somebody wanted to be
 	b.Complaints()         // the refused login
+}
+
+// play does what people do, each with a click.
+func (s *stage) play(t *testing.T, b *rig.Browser) {
+	state := func(id string) tasks.State {
+		t.Helper()
+		v, err := s.client.Job(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.State
+	}
+	// Somebody starts a migration, after a look at what it would do.
+	b.Go("Jobs")
+	b.Go("New job")
+	b.Open(s.url + "/jobs/new?kind=migration")
+	b.Fill("From", "legacy")
+	b.Fill("To", "third")
+	b.Fill("Tenant", "slow")
+	b.Go("Show what it would do")
+	b.AwaitText("It can be started")
+	b.AwaitText("invoice_line")
+	b.Go("Start")
+	b.Await("the page of the job", `/^\/jobs\/mig-/.test(location.pathname)`)
+	id := strings.TrimPrefix(rig.Value[string](b, "location.pathname"), "/jobs/")
+	// They watch it, without loading the page again.
+	b.AwaitText("In flight")
+	b.Await("steps that are done", `[...document.querySelectorAll("dl.figures div")].some(d => d.innerText.startsWith("Steps done") && parseInt(d.querySelector("dd").innerText) > 0)`)
+	// They pause it, and let it go on.
+	b.Go("Pause")
+	b.AwaitText("It is paused")
+	if got := state(id); got != tasks.Paused {
+		t.Errorf("after Pause it is %s", got)
+	}
+	b.Go("Resume")
+	b.AwaitText("running")
+	// Somebody drains the worker of the old version, and waits until it is safe to stop.
+	b.Open(s.url + "/fleet/" + s.oldID)
+	b.Go("Drain")
+	b.AwaitText("It holds nothing and claims nothing")
+	if w, err := s.client.Worker(t.Context(), s.oldID); err != nil || !w.SafeToStop {
+		t.Errorf("the page says that it is safe to stop; the API says %+v, %v", w, err)
+	}
+	if got := state(s.running); got != tasks.Running {
+		t.Errorf("the job that had steps there is %s", got)
+	}
+	b.Go("Let it work again")
+	b.AwaitText("active")
+	// Somebody cancels the job, and is asked before.
+	b.Open(s.url + "/jobs/" + id)
+	b.Go("Cancel …")
+	b.AwaitText("No, go back")
+	if got := state(id); got.Ended() {
+		t.Errorf("it was %s before anybody said yes", got)
+	}
+	b.Go("Yes, cancel it")
+	b.AwaitText("cancelled")
+	if got := state(id); got != tasks.Cancelled {
+		t.Errorf("after Cancel it is %s", got)
+	}
+	// Somebody who was woken takes the alert.
+	b.Open(s.url + "/alerts/" + s.alert)
+	b.Fill("Why", "looking into it")
+	b.Go("Acknowledge")
+	b.AwaitText("acknowledged")
+	if a, err := s.client.Alert(t.Context(), s.alert); err != nil || a.State != wire.AlertAcknowledged || a.Reason != "looking into it" {
+		t.Errorf("the alert: %+v, %v", a, err)
+	}
+	s.approve(t, b)
+	// Somebody takes the report along.
+	b.Open(s.url + "/jobs/" + s.done + "/report")
+	for kind, has := range map[string]string{"json": `"spec_sha256"`, "md": "# ", "html": "<!doctype html>"} {
+		text := rig.Value[string](b, fmt.Sprintf(`(async () => { const a = [...document.querySelectorAll("main a")].find(a => a.pathname.endsWith("/report.%s")); const r = await fetch(a.href); return r.headers.get("Content-Disposition") + "\n" + await r.text() })()`, kind))
+		if !strings.HasPrefix(text, "attachment;") || !strings.Contains(strings.ToLower(text), strings.ToLower(has)) || !strings.Contains(text, s.done) {
+			t.Errorf("report.%s: %.200s", kind, text)
+		}
+	}
+}
+
+// approve lets the analysis be carried out, for one data set, and looks into the database.
+func (s *stage) approve(t *testing.T, b *rig.Browser) {
+	b.Open(s.url + "/dedupe/" + s.dedupe)
+	b.Fill("At most so many data sets", "1")
+	b.Go("Approve and delete")
+	b.AwaitText("yes, delete") // it is asked for once more
+	b.Fill("At most so many data sets", "1")
+	b.Fill("yes, delete", "yes")
+	b.Go("Approve and delete")
+	err := rig.Poll(time.Minute, 50*time.Millisecond, func(ctx context.Context) (bool, error) {
+		a, err := s.client.Analysis(ctx, s.dedupe)
+		if err != nil || len(a.Deletions) == 0 {
+			return false, err
+		}
+		s.deletion = a.Deletions[0].ID
+		return a.Deletions[0].State.Ended(), nil
+	})
+	if err != nil {
+		t.Fatalf("no deletion: %v", err)
+	}
+	db, err := rig.Look(t.Context(), s.sync)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if n, err := db.Number(t.Context(), "SELECT count(*) FROM data_set"); err != nil || n != 4 {
+		t.Errorf("%d data sets are left, want 4: %v", n, err)
+	}
+	b.Open(s.url + "/dedupe/deletions/" + s.deletion)
+	b.AwaitText("Put back all that is gone")
 }
 
 // look goes through all pages in light, dark and on a phone: nothing that axe finds, nothing that the browser complains about, nothing
