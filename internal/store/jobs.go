@@ -74,7 +74,7 @@ func (s *Store) CreateBy(ctx context.Context, job tasks.Job, by string) (h Hando
 		return h, false, err
 	}
 	v, err := s.createIndexed(ctx, job, held, string(body), job.Window, sum, job.CreatedAt.UnixMilli(), retries, job.Policy.OnFailure,
-		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held, by, about)
+		QueueName(job.Queue, job.Protocol, job.Priority), job.Protocol, held, by, about, job.Kind)
 	code, h, _, err := parseReply(job.ID, v, err)
 	switch {
 	case err != nil:

@@ -92,7 +92,7 @@ func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next stri
 			continue
 		}
 		skip = 0
-		wanted, err := s.inStates(ctx, fresh, f.States)
+		wanted, err := s.likely(ctx, fresh, f)
 		if err != nil {
 			return nil, "", err
 		}
@@ -128,25 +128,29 @@ func cursorOf(z redis.Z) string {
 	return strconv.FormatInt(int64(z.Score), 10) + ":" + id
 }
 
-// inStates leaves out the index entries of jobs in other states. It reads one word of each, so that a filter which leaves most out costs little.
-func (s *Store) inStates(ctx context.Context, entries []redis.Z, states []tasks.State) ([]redis.Z, error) {
-	if len(states) == 0 || len(entries) == 0 {
+// likely leaves out the index entries of jobs in other states, and of other kinds. It reads a word or two of each, so that a filter which
+// leaves most out costs little.
+func (s *Store) likely(ctx context.Context, entries []redis.Z, f Filter) ([]redis.Z, error) {
+	if len(f.States) == 0 && f.Kind == "" || len(entries) == 0 {
 		return entries, nil
 	}
-	read := make([]*redis.StringCmd, len(entries))
-	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each has its own error
+	read := make([]*redis.SliceCmd, len(entries))
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, z := range entries {
 			id, _ := z.Member.(string)
-			read[i] = p.HGet(ctx, jobKey(id), "state")
+			read[i] = p.HMGet(ctx, jobKey(id), "state", "kind")
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
 	var list []redis.Z
 	for i, z := range entries {
-		if err := read[i].Err(); err != nil && !errors.Is(err, redis.Nil) { // Nil is a job that was forgotten meanwhile
-			return nil, fmt.Errorf("list jobs: %w", err)
-		}
-		if slices.Contains(states, tasks.State(read[i].Val())) {
+		v := read[i].Val()
+		state, _ := v[0].(string)
+		kind, known := v[1].(string) // a build before this one did not write it
+		if (len(f.States) == 0 || slices.Contains(f.States, tasks.State(state))) && (f.Kind == "" || !known || kind == f.Kind) {
 			list = append(list, z)
 		}
 	}
