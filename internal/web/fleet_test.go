@@ -353,3 +353,28 @@ func TestADrainThatIsDoneIsSafeToStop(t *testing.T) {
 	b.awaits("/fleet", "Safe to stop: ").shows(t, "Its worker holds nothing and claims nothing.", "1 drained")
 	b.get("/fleet/old").shows(t, "Safe to stop</strong>")
 }
+
+func TestWhoMayOnlyLookChangesNothing(t *testing.T) {
+	t.Parallel()
+	h := newFleet(t)
+	h.schedule("nightly", wire.ScheduleDefinition{Cron: "30 2 * * *"})
+	operator, viewer := h.token("operator"), h.token("viewer")
+	b := h.browser(viewer)
+	secret := formSecret.FindStringSubmatch(b.get("/fleet").Body)[1] // of the logout
+	for path, fields := range map[string]url.Values{
+		"/fleet/drain": {"id": {"a1"}}, "/fleet/undrain": {"id": {"a1"}}, "/fleet/fence": {"which": {"version"}, "value": {"9"}}, "/fleet/fence/lift": {},
+		"/queues/maintenance/begin": {"kind": {"test"}, "reason": {"x"}}, "/queues/maintenance/end": {"kind": {"test"}},
+		"/schedules/nightly/run": {}, "/schedules/nightly/pause": {}, "/schedules/nightly/resume": {}, "/schedules/nightly/delete": {"sure": {"yes"}},
+		"/schedules/nightly/edit": {"cron": {"1 1 1 1 *"}, "spec": {"{}"}}, "/new/schedule": {"name": {"x"}, "cron": {"1 1 1 1 *"}, "kind": {"test"}, "spec": {`{"stages":[1]}`}},
+	} {
+		fields.Set("form", secret)
+		if p := b.send(path, fields); p.Code != http.StatusForbidden {
+			t.Errorf("%s: %d", path, p.Code)
+		}
+	}
+	list, err := h.client.Schedules(t.Context())
+	if err != nil || len(list) != 1 || list[0].Paused || list[0].LastAt != nil || h.wanted() != "" {
+		t.Errorf("%+v, %q, %v", list, h.wanted(), err)
+	}
+	h.browser(operator).get("/queues").shows(t, "Begin maintenance")
+}

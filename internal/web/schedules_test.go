@@ -103,8 +103,8 @@ func TestAScheduleIsMadeAndWhatIsWrongComesBack(t *testing.T) {
 		{"deadline", "soon", "deadline"},
 	} {
 		p := send(url.Values{c.field: {c.value}})
-		if !strings.HasPrefix(p.Path, "/new/schedule?") {
-			t.Errorf("%s %q leads to %s", c.field, c.value, p.Path)
+		if p.Path != "/new/schedule" || p.Code < 400 {
+			t.Errorf("%s %q leads to %s with %d", c.field, c.value, p.Path, p.Code)
 		}
 		p.shows(t, c.says, `role="alert"`, "team")
 		p.hides(t, evil)
@@ -151,8 +151,11 @@ func TestAScheduleIsChangedUnlessSomebodyElseHas(t *testing.T) {
 	}
 	f.Set("cron", "0 5 * * *") // and the version is the old one
 	p := b.post(at, at, f)
-	p.shows(t, "Somebody has changed nightly", `value="0 4 * * *"`)
-	p.hides(t, `value="0 5 * * *"`)
+	p.shows(t, "Somebody has changed nightly", `value="0 5 * * *"`)
+	if now, err := h.client.Schedule(t.Context(), "nightly"); err != nil || now.Cron != "0 4 * * *" {
+		t.Errorf("%+v, %v", now, err)
+	}
+	b.get(at).shows(t, `value="0 4 * * *"`)
 	h.browser(h.token("viewer")).get(at).hides(t, `name="cron"`)
 }
 
