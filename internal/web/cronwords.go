@@ -72,7 +72,7 @@ func timeWords(minute, hour string) (text string, timed, ok bool) {
 		if len(minutes) == 1 && minutes[0] == 0 {
 			return text + ", on the hour", false, true
 		}
-		return text + " at minute " + and(texts(minutes, func(m int) string { return strconv.Itoa(m) })), false, true
+		return text + " at minute " + and(spelled(minutes, func(m int) string { return strconv.Itoa(m) })), false, true
 	}
 	hours, ok := numbers(hour, 0, 23)
 	if !ok || len(hours)*len(minutes) > 6 {
@@ -132,7 +132,7 @@ func dayWords(dom, month, dow string) (string, bool) {
 		if !ok {
 			return "", false
 		}
-		in = and(texts(months, func(m int) string { return monthNames[m] }))
+		in = and(spelled(months, func(m int) string { return monthNames[m] }))
 	}
 	week, weekOK := weekWords(dow)
 	switch {
@@ -147,7 +147,7 @@ func dayWords(dom, month, dow string) (string, bool) {
 	if !ok || len(days) > 8 {
 		return "", false
 	}
-	text := "on the " + and(texts(days, ordinal)) + " of "
+	text := "on the " + and(spelled(days, ordinal)) + " of "
 	if in == "" {
 		in = "every month"
 	}
@@ -172,7 +172,7 @@ func weekWords(dow string) (string, bool) {
 	case slices.Equal(days, []int{1, 2, 3, 4, 5}):
 		return "weekday", true
 	}
-	return and(texts(days, func(d int) string { return dayNames[d] })), true
+	return and(spelled(days, func(d int) string { return dayNames[d] })), true
 }
 
 func isAny(field string) bool { return field == "*" || field == "?" }
@@ -227,7 +227,7 @@ func numbers(field string, low, high int) ([]int, bool) {
 	return slices.Compact(list), true
 }
 
-func texts(list []int, text func(int) string) []string {
+func spelled(list []int, text func(int) string) []string {
 	out := make([]string, len(list))
 	for i, n := range list {
 		out[i] = text(n)

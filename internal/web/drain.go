@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -155,7 +156,9 @@ func (s *Site) heldBy(v *visit, ws []wire.Worker) ([]holding, error) {
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(x, y holding) int { return x.Since.Compare(y.Since) })
+	slices.SortStableFunc(list, func(x, y holding) int {
+		return cmp.Or(x.Since.Compare(y.Since), cmp.Compare(x.Job, y.Job), cmp.Compare(x.Stage, y.Stage), cmp.Compare(x.Step, y.Step))
+	})
 	return list, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/api"
@@ -58,6 +59,15 @@ type versionCard struct {
 	Only   bool // there is no other
 	Parked bool // a fence keeps it from claiming
 	Asked  int  // workers that drain, have drained, or were asked to
+}
+
+// Age is how long the first of them has run, to the minute: a page that changes each second is sent each second.
+func (c versionCard) Age(now time.Time) string {
+	d := now.Sub(c.Since)
+	if d >= time.Minute {
+		d = d.Truncate(time.Minute)
+	}
+	return duration(d)
 }
 
 // Alive is how many of them live.

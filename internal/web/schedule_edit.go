@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -34,19 +35,13 @@ type editBody struct {
 	Config  bool   // it comes from the configuration, and is changed there
 }
 
-// Fields of the form that come back when something about them is wrong.
-var scheduleFields = []string{"name", "cron", "every", "timezone", "jitter", "missed", "overlap", "deadline", "kind", "tenant", "spec", "labels"}
-
-// maxTyped bounds what comes back in an address, in bytes: proxies cut longer ones off.
-const maxTyped = 6000
-
 func (s *Site) newSchedule(v *visit) (content, error) {
 	kinds, err := v.client.Kinds(v.ctx)
 	if err != nil {
 		return content{}, err
 	}
 	b := editBody{New: true, Kinds: kinds, Missed: wire.MissedSkip, Overlap: wire.OverlapSkip, Spec: "{}", Default: brief(store.DefaultDeadline.String())}
-	b.typed(v.URL.Query())
+	b.typed(v.PostForm)
 	return content{Title: "New schedule", Body: b, Still: true}, nil
 }
 
@@ -58,7 +53,7 @@ func (s *Site) editSchedule(v *visit) (content, error) {
 	b := editBody{Name: sc.Name, Version: sc.Version, Cron: sc.Cron, Every: brief(sc.Every), Zone: sc.Timezone, Jitter: brief(sc.Jitter), Missed: cmp.Or(sc.Missed, wire.MissedSkip),
 		Overlap: cmp.Or(sc.Overlap, wire.OverlapSkip), Late: brief(sc.Deadline), Kind: sc.Job.Kind, Tenant: sc.Job.Tenant, Spec: pretty(sc.Job.Spec), Labels: labelText(sc.Job.Labels),
 		Default: brief(store.DefaultDeadline.String()), Config: sc.Origin == wire.OriginConfig}
-	b.typed(v.URL.Query())
+	b.typed(v.PostForm)
 	return content{Title: "Change " + sc.Name, Body: b, Still: true}, nil
 }
 
@@ -73,8 +68,8 @@ func (b *editBody) typed(q url.Values) {
 	if b.New && q.Has("name") {
 		b.Name = q.Get("name")
 	}
-	if q.Has("seen") {
-		b.Version = q.Get("seen")
+	if q.Has("version") {
+		b.Version = q.Get("version")
 	}
 }
 
@@ -85,23 +80,6 @@ func labelText(labels map[string]string) string {
 	}
 	slices.Sort(list)
 	return strings.Join(list, ", ")
-}
-
-// comeBack lets the form come back with what was typed.
-func comeBack(v *visit, path string) {
-	q := url.Values{}
-	for _, name := range scheduleFields {
-		if value, sent := v.PostForm[name]; sent && len(value) > 0 {
-			q.Set(name, value[0])
-		}
-	}
-	if seen := v.PostFormValue("version"); seen != "" {
-		q.Set("seen", seen)
-	}
-	if len(q.Encode()) > maxTyped {
-		q.Del("spec")
-	}
-	v.PostForm.Set("back", path+"?"+q.Encode())
 }
 
 // filled reads the parts of a definition that every form has.
@@ -144,7 +122,6 @@ func wherein(spec []byte) string {
 }
 
 func (s *Site) makeSchedule(v *visit) (string, string, error) {
-	comeBack(v, "/new/schedule")
 	name := strings.TrimSpace(v.PostFormValue("name"))
 	if name == "" {
 		return "", "", badInput("give it one of a-z, digits, _, - and ., such as nightly-proof", "the schedule has no name")
@@ -169,7 +146,6 @@ func (s *Site) makeSchedule(v *visit) (string, string, error) {
 // saveSchedule changes a schedule. What the form does not have of it stays as it is.
 func (s *Site) saveSchedule(v *visit) (string, string, error) {
 	name := v.PathValue("name")
-	comeBack(v, to("schedules", name, "edit"))
 	sc, err := v.client.Schedule(v.ctx, name)
 	if err != nil {
 		return "", "", err
@@ -178,12 +154,38 @@ func (s *Site) saveSchedule(v *visit) (string, string, error) {
 	if err := filled(v, &d); err != nil {
 		return "", "", err
 	}
-	if _, err := v.client.PutSchedule(v.ctx, name, v.PostFormValue("version"), d); err != nil {
-		if statusOf(err) == 412 {
-			v.PostForm.Set("back", to("schedules", name, "edit"))
-			return "", "", badInput("here is how it is now: change that", "somebody has changed %s since you opened this form, so nothing was saved", name)
-		}
+	_, err = v.client.PutSchedule(v.ctx, name, v.PostFormValue("version"), d)
+	if statusOf(err) == http.StatusPreconditionFailed {
+		return "", "", badInput("below is what you typed; open the form again to see what they made of it", "somebody has changed %s since you opened this form, so nothing was saved", name)
+	}
+	if err != nil {
 		return "", "", err
 	}
 	return to("schedules", name), name + " is changed.", nil
+}
+
+// form serves a form that comes back with what was typed when something about it is wrong: POST pattern. load reads the page of the
+// form, with what v.PostForm says; do is what action has.
+func (s *Site) form(pattern, nav, name string, load loader, do func(v *visit) (next, said string, err error)) {
+	s.mux.HandleFunc("POST "+pattern, func(w http.ResponseWriter, r *http.Request) {
+		v, ok := s.visit(w, r)
+		if !ok || !s.isOurs(w, r, v) {
+			return
+		}
+		next, said, err := do(v)
+		if err == nil {
+			setFlash(w, r, &flash{Text: said})
+			http.Redirect(w, r, next, http.StatusSeeOther)
+			return
+		}
+		p := problemOf(err)
+		again, lost := load(v)
+		if lost != nil || p.Status == http.StatusUnauthorized {
+			s.fail(w, r, v, p)
+			return
+		}
+		x := s.view(v, nav, again)
+		x.Flash = &flash{Text: p.Detail, Hint: p.Hint, Bad: true}
+		s.render(w, r, p.Status, name, x)
+	})
 }

@@ -20,8 +20,8 @@ func (s *Site) scheduleRoutes() {
 	s.action("/schedules/{name}/pause", s.pauseSchedule)
 	s.action("/schedules/{name}/resume", s.resumeSchedule)
 	s.action("/schedules/{name}/delete", s.deleteSchedule)
-	s.action("/schedules/{name}/edit", s.saveSchedule)
-	s.action("/new/schedule", s.makeSchedule)
+	s.form("/schedules/{name}/edit", "schedules", "schedule_edit", s.editSchedule, s.saveSchedule)
+	s.form("/new/schedule", "schedules", "schedule_edit", s.newSchedule, s.makeSchedule)
 }
 
 // scheduleRow is a schedule in words.
