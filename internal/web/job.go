@@ -105,6 +105,7 @@ type jobLook struct {
 	Percent    int // of its rows, or of its steps where nobody knows how many rows there are
 	Whole      int64
 	ByRows     bool
+	AllRead    bool    // nothing is left but steps without rows
 	Rate       float64 // rows read a second, of the last seconds
 	Ready      string  // when all rows will have been read, in words
 	Stages     []stageLook
@@ -149,6 +150,7 @@ func (s *Site) jobOverview(v *visit) (content, error) {
 	l := &jobLook{Rate: rateNow(j), Ready: readyIn(j, time.Now())}
 	l.Stages, l.Graph = looksOf(j)
 	l.Percent, l.Whole, l.ByRows = progressOf(j)
+	l.AllRead = allRead(j) && !j.State.Ended()
 	l.Out, l.OnQueue = outOf(j.Out)
 	if l.Account = s.accountOf(v, j); l.Account == nil {
 		l.AccountOut = true
@@ -190,10 +192,14 @@ func progressOf(j *wire.Job) (percentDone int, whole int64, byRows bool) {
 	switch {
 	case j.State == tasks.Succeeded:
 		return 100, whole, byRows
-	case byRows:
+	case byRows && read < whole:
 		return percent(read, whole), whole, true
 	}
-	return percent(j.Counters.StepsDone, j.Counters.StepsKnown), whole, false
+	percentDone = percent(j.Counters.StepsDone, j.Counters.StepsKnown)
+	if percentDone == 100 || byRows { // more steps may come, or rows that were read are not all of the work
+		percentDone = 99
+	}
+	return percentDone, whole, byRows
 }
 
 // rateNow is how many rows a job has read a second, of late.
@@ -210,6 +216,12 @@ func rateNow(j *wire.Job) float64 {
 	return max(0, float64(b.Read-a.Read)/d)
 }
 
+// allRead reports whether a job has read all rows that it knows of; what is left are steps without rows.
+func allRead(j *wire.Job) bool {
+	_, whole, byRows := progressOf(j)
+	return byRows && j.Counters.Read >= whole
+}
+
 // readyIn says when the rows of a job will have been read.
 func readyIn(j *wire.Job, now time.Time) string {
 	switch {
@@ -217,6 +229,8 @@ func readyIn(j *wire.Job, now time.Time) string {
 		return "it has ended"
 	case j.State == tasks.Paused:
 		return "when it is resumed"
+	case allRead(j):
+		return "all there"
 	case j.ETA == nil:
 		return "calculating"
 	case j.ETA.Before(now):
