@@ -169,7 +169,8 @@ func (s *Site) jobOverview(v *visit) (content, error) {
 		}
 	}
 	b.Overview = l
-	return content{Title: j.ID, Body: b, Still: j.State.Ended()}, nil
+	whole := l.Account != nil && l.Account.Job.State.Ended() // one of just before the end lacks its end
+	return content{Title: j.ID, Body: b, Still: j.State.Ended() && whole}, nil
 }
 
 // outputsOf lists the files of a job; a kind that leaves none behind has none.
@@ -181,14 +182,19 @@ func outputsOf(v *visit, id string) ([]tasks.Output, error) {
 	return list, err
 }
 
-// progressOf is how far a job is, in per cent of its rows where their number is known, else of its steps.
-func progressOf(j *wire.Job) (percentDone int, whole int64, byRows bool) {
-	var read int64
+// rowsOf adds up how many rows a job has read, and how many it will have as far as anybody knows.
+func rowsOf(j *wire.Job) (read, whole int64, estimated bool) {
 	for _, st := range j.Stages {
 		read += st.Counters.Read
 		whole += max(st.Rows, st.Counters.Read)
-		byRows = byRows || st.Rows > 0
+		estimated = estimated || st.Rows > 0
 	}
+	return read, whole, estimated
+}
+
+// progressOf is how far a job is, in per cent of its rows where their number is known, else of its steps.
+func progressOf(j *wire.Job) (percentDone int, whole int64, byRows bool) {
+	read, whole, byRows := rowsOf(j)
 	switch {
 	case j.State == tasks.Succeeded:
 		return 100, whole, byRows
@@ -218,8 +224,8 @@ func rateNow(j *wire.Job) float64 {
 
 // allRead reports whether a job has read all rows that it knows of; what is left are steps without rows.
 func allRead(j *wire.Job) bool {
-	_, whole, byRows := progressOf(j)
-	return byRows && j.Counters.Read >= whole
+	read, whole, estimated := rowsOf(j)
+	return estimated && read >= whole
 }
 
 // readyIn says when the rows of a job will have been read.
