@@ -27,7 +27,7 @@ func (s *Site) jobPageRoutes() {
 	for _, verb := range []string{client.Cancel, client.Restart} {
 		s.page("/jobs/{id}/"+verb, "jobs", "jobask", func(v *visit) (content, error) { return s.askJob(v, verb) })
 	}
-	s.action("/jobs/{id}/rejects/again", s.sendAgain)
+	s.action("/jobs/{id}/rejects/again", s.sendRejectsAgain)
 	s.download("/jobs/{id}/rejects.ndjson", s.rejectsNDJSON)
 	s.download("/jobs/{id}/rejects.csv", s.rejectsCSV)
 	s.download("/jobs/{id}/report.json", s.reportFile(client.ReportJSON, "application/json"))
@@ -335,8 +335,8 @@ func heldOf(ctx context.Context, v *visit, id string) string {
 	return j.Held
 }
 
-// askBody asks before something is done that cannot be taken back.
-type askBody struct {
+// askJobBody asks before something is done that cannot be taken back.
+type askJobBody struct {
 	*wire.Job
 	Verb   string
 	Title  string
@@ -351,7 +351,7 @@ func (s *Site) askJob(v *visit, verb string) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	b := askBody{Job: j, Verb: verb}
+	b := askJobBody{Job: j, Verb: verb}
 	can := canDo(j)
 	switch {
 	case verb == client.Cancel && can.Cancel:

@@ -216,7 +216,7 @@ func TestTheReportOfAJobIsAFile(t *testing.T) {
 
 func TestAnEventThatThisVersionDoesNotKnowIsShown(t *testing.T) {
 	t.Parallel()
-	x := inWords(&wire.Job{Stages: []wire.Stage{{Name: "load"}}}, wire.Event{Type: "turned_over", Fields: map[string]string{"step": "x0.1", "by": "me", "why": "so"}})
+	x := eventInWords(&wire.Job{Stages: []wire.Stage{{Name: "load"}}}, wire.Event{Type: "turned_over", Fields: map[string]string{"step": "x0.1", "by": "me", "why": "so"}})
 	if x.Text != "Turned over: by me, why so" || x.Step != "dividing load" {
 		t.Errorf("%+v", x)
 	}

@@ -61,7 +61,7 @@ func (s *Site) jobEvents(v *visit) (content, error) {
 			passed = e.ID == after
 			continue
 		}
-		x := inWords(b.Job, e)
+		x := eventInWords(b.Job, e)
 		if l.What != "" && x.kind != l.What {
 			continue
 		}
@@ -114,8 +114,8 @@ var eventWords = map[string][3]string{
 	"admit":       {"Let in: nothing holds it any more", "running", "stages"},
 }
 
-// inWords makes a sentence of an event. One that this version does not know is shown by its name and fields.
-func inWords(j *wire.Job, e wire.Event) eventLook {
+// eventInWords makes a sentence of an event. One that this version does not know is shown by its name and fields.
+func eventInWords(j *wire.Job, e wire.Event) eventLook {
 	f := e.Fields
 	x := eventLook{At: e.At, Step: stepName(j, f["step"]), Worker: f["worker"], Reason: f["reason"]}
 	if w, known := eventWords[e.Type]; known {
@@ -141,7 +141,7 @@ func inWords(j *wire.Job, e wire.Event) eventLook {
 	case "stage_ended":
 		x.Text, x.Tone, x.kind = "Stage "+f["stage"]+" is done", "done", "stages"
 	case "attempt_failed":
-		x.Text, x.Tone, x.kind = "Failed for the "+ordinal(f["failed"])+" time", "warning", "trouble"
+		x.Text, x.Tone, x.kind = "Failed for the "+nthTime(f["failed"])+" time", "warning", "trouble"
 		if ms, err := strconv.ParseInt(f["again_ms"], 10, 64); err == nil {
 			x.Text += "; tried again after " + duration(time.Duration(ms)*time.Millisecond)
 		}
@@ -208,8 +208,8 @@ func countedText(n, one, more string) string {
 	return counted(i, one, more)
 }
 
-// ordinal writes which time it is: first, second, third, 4th ...
-func ordinal(n string) string {
+// nthTime writes which time it is: first, second, third, 4th ...
+func nthTime(n string) string {
 	switch n {
 	case "", "1":
 		return "first"

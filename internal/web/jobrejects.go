@@ -152,8 +152,8 @@ func (s *Site) rejectsCSV(w http.ResponseWriter, v *visit) error {
 	return buffer.Flush()
 }
 
-// sendAgain tries what a migration has set aside again, by a job of its own, as stint jobs rejects --send-again does.
-func (s *Site) sendAgain(v *visit) (string, string, error) {
+// sendRejectsAgain tries what a migration has set aside again, by a job of its own, as stint jobs rejects --send-again does.
+func (s *Site) sendRejectsAgain(v *visit) (string, string, error) {
 	j, err := v.client.Job(v.ctx, v.PathValue("id"))
 	if err != nil {
 		return "", "", err
