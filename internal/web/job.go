@@ -54,11 +54,27 @@ type jobBody struct {
 	HeldWhy string // why nothing of it is started, in words
 	Can     jobCan
 	Rows    bool // it may set rows aside
+	Own     ownPage
 
 	Overview *jobLook
 	Events   *eventsLook
 	Rejects  *rejectsLook
 	Report   *reportLook
+}
+
+// ownPage is where more is shown of a job of some kinds; the zero value is nowhere.
+type ownPage struct{ Link, Says string }
+
+func ownPageOf(j *wire.Job) ownPage {
+	switch j.Kind {
+	case "build":
+		return ownPage{to("builds", j.ID), "Logs and packages"}
+	case "dedupe":
+		return ownPage{to("dedupe", j.ID), "What it found"}
+	case "deletion":
+		return ownPage{to("dedupe", "deletions", j.ID), "What it deleted"}
+	}
+	return ownPage{}
 }
 
 // jobCan says what can be done with a job as it stands.
@@ -94,7 +110,7 @@ func (s *Site) jobPage(v *visit, tab string) (*jobBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &jobBody{Job: j, Tab: tab, HeldWhy: heldWhy(j.Held), Can: canDo(j), Rows: setsAside(j)}, nil
+	return &jobBody{Job: j, Tab: tab, HeldWhy: heldWhy(j.Held), Can: canDo(j), Rows: setsAside(j), Own: ownPageOf(j)}, nil
 }
 
 // setsAside reports whether a job may set rows aside.

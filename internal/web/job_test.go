@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -38,8 +39,8 @@ func (h *house) runSteps(families []tasks.Family, ids ...string) {
 	}
 }
 
-// steps makes a house whose steps do what a function says.
-func steps(t *testing.T, do func(ctx context.Context, a *tasks.Attempt) error) (*house, []tasks.Family) {
+// doing makes a house whose steps do what a function says.
+func doing(t *testing.T, do func(ctx context.Context, a *tasks.Attempt) error) (*house, []tasks.Family) {
 	t.Helper()
 	var families []tasks.Family
 	h := newHouse(t, func(o *api.Options) {
@@ -103,7 +104,7 @@ func TestAJobIsSteeredFromItsPage(t *testing.T) {
 func TestARunningJobShowsWhatItDoes(t *testing.T) {
 	t.Parallel()
 	open := make(chan struct{})
-	h, families := steps(t, func(ctx context.Context, a *tasks.Attempt) error {
+	h, families := doing(t, func(ctx context.Context, a *tasks.Attempt) error {
 		select {
 		case <-open:
 			return nil
@@ -134,7 +135,7 @@ func TestARunningJobShowsWhatItDoes(t *testing.T) {
 func TestAJobThatFailsSaysWhyAndWhatToDo(t *testing.T) {
 	t.Parallel()
 	broken := make(chan struct{})
-	h, families := steps(t, func(_ context.Context, a *tasks.Attempt) error {
+	h, families := doing(t, func(_ context.Context, a *tasks.Attempt) error {
 		select {
 		case <-broken:
 			return nil
@@ -243,6 +244,96 @@ func TestWhereAJobStands(t *testing.T) {
 		done, _, _ := progressOf(&c.job)
 		if ready := readyIn(&c.job, time.Now()); done != c.done || ready != c.ready {
 			t.Errorf("%s: %d %%, %q; want %d, %q", fmt.Sprint(c.job.State, c.job.Stages), done, ready, c.done, c.ready)
+		}
+	}
+}
+
+func TestHandoversAreToldInSentences(t *testing.T) {
+	t.Parallel()
+	asked := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	after := func(ms int) *time.Time { at := asked.Add(time.Duration(ms) * time.Millisecond); return &at }
+	again := func(from, at, why string) wire.Happening {
+		return wire.Happening{Type: "begun_again", At: *after(400), Worker: at, More: map[string]string{"from": from, "after": why, "waited_ms": "300"}}
+	}
+	list := handoversOf(&wire.Report{
+		Drains: []wire.Drain{
+			{Worker: "a", Why: wire.DrainByFence, AskedAt: &asked, State: wire.DrainSafe, OverAt: after(250), Held: 2, GivenBack: 2},
+			{Worker: "b", Why: wire.DrainByRequest, By: "ann", AskedAt: after(1), State: wire.DrainAsked, Held: 1},
+			{Worker: "c", AskedAt: after(2), State: wire.DrainSafe, OverAt: after(5002), Held: 1, GivenBack: 1, Cut: 1},
+			{Worker: "d", AskedAt: after(3), State: wire.DrainUndone, OverAt: after(4)},
+		},
+		Losses: []wire.Loss{
+			{Worker: "e", NoticedAt: after(4), Steps: 2, Again: 2, List: []wire.LostStep{{LostAt: asked, Again: after(20), By: "x"}, {LostAt: asked, Again: after(50), By: "y"}}},
+			{Worker: "f", NoticedAt: after(5), Steps: 3, Again: 1},
+		},
+		History: []wire.Happening{again("a", "x", "given_back"), again("a", "x", "given_back"), again("a", "y", "lost"), again("z", "y", "given_back")},
+	})
+	want := []handover{
+		{Worker: "f", Lost: true, What: "Vanished with 3 steps", Result: "1 of 3 begun again so far"},
+		{Worker: "e", Lost: true, What: "Vanished with 2 steps", Went: "went on at x, y after 50 ms", Result: "all of it was begun again; nothing lost", Good: true},
+		{Worker: "d", What: "Drained: it held 0 steps, gave back 0, ended 0", Result: "taken back", Good: true},
+		{Worker: "c", What: "Drained: it held 1 step, gave back 1, ended 0, 1 cut", Result: "at rest after 5 s; what was cut ran again"},
+		{Worker: "b", What: "Drained (by ann): it held 1 step, gave back 0, ended 0", Result: "not at rest yet"},
+		{Worker: "a", What: "Drained (a version fence): it held 2 steps, gave back 2, ended 0", Went: "went on at x after 300 ms", Result: "safe to stop after 250 ms; nothing lost", Good: true},
+	}
+	if len(list) != len(want) {
+		t.Fatalf("%+v", list)
+	}
+	for i, w := range want {
+		w.At = list[i].At
+		if list[i] != w {
+			t.Errorf("%+v, want %+v", list[i], w)
+		}
+	}
+}
+
+// filing is a kind of jobs that leave a file behind.
+type filing struct{ enginetest.Family }
+
+func (*filing) Kind() string { return "filing" }
+
+func (*filing) Outputs(context.Context, tasks.Job) ([]tasks.Output, error) {
+	return []tasks.Output{{Name: "a <b>.html", Size: 9, Digest: "sha256:" + strings.Repeat("0", 64), ContentType: "text/html"}}, nil
+}
+
+func (f *filing) OpenOutput(ctx context.Context, job tasks.Job, name string) (io.ReadCloser, tasks.Output, error) {
+	list, _ := f.Outputs(ctx, job)
+	if name != list[0].Name {
+		return nil, tasks.Output{}, tasks.ErrNoOutput
+	}
+	return io.NopCloser(strings.NewReader("<b>hi</b>")), list[0], nil
+}
+
+func TestWhatAJobLeavesBehindIsSavedAsAFile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *api.Options) { o.Families = append(o.Families, &filing{}) })
+	done, err := h.client.Submit(t.Context(), "one", wire.Submission{Kind: "filing", Spec: []byte(`{}`), Labels: map[string]string{"l": "<script>alert(1)</script>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.client.Control(t.Context(), done.ID, client.Cancel); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser("")
+	for _, at := range []string{"/jobs/" + done.ID, "/jobs/" + done.ID + "/report"} {
+		p := b.get(at)
+		p.shows(t, "Files it left behind", "a &lt;b&gt;.html", "9 B")
+		p.hides(t, "<script>alert(1)")
+	}
+	p := b.get(to("jobs", done.ID, "outputs", "a <b>.html"))
+	if p.Body != "<b>hi</b>" || p.Head.Get("Content-Type") != "application/octet-stream" || p.Head.Get("Content-Disposition") != "attachment; filename*=UTF-8''a%20%3Cb%3E.html" {
+		t.Errorf("%d %q %v", p.Code, p.Body, p.Head)
+	}
+	if p := b.get(to("jobs", done.ID, "outputs", "other")); p.Code != http.StatusNotFound || p.Head.Get("Content-Disposition") != "" {
+		t.Errorf("no such file: %d", p.Code)
+	}
+}
+
+func TestAJobOfAKindWithPagesOfItsOwnLeadsToThem(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{"build": "/builds/x", "dedupe": "/dedupe/x", "deletion": "/dedupe/deletions/x", "migration": ""} {
+		if got := ownPageOf(&wire.Job{ID: "x", Kind: kind}).Link; got != want {
+			t.Errorf("%s: %q, want %q", kind, got, want)
 		}
 	}
 }

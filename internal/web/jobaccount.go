@@ -86,7 +86,11 @@ func (s *Site) accountOf(v *visit, j *wire.Job) *wire.Report {
 		x.news = true
 	}
 	age := time.Since(x.at)
-	if !x.at.IsZero() && age < accountFresh && (!x.news || age < accountPause && !j.State.Ended()) {
+	fresh := accountFresh
+	if j.State.Ended() { // its page is not live, so each reading is a reader's
+		fresh = accountPause
+	}
+	if !x.at.IsZero() && age < fresh && (!x.news || age < accountPause && !j.State.Ended()) {
 		return x.report
 	}
 	x.at = time.Now()

@@ -53,7 +53,7 @@ func moving(t *testing.T) (h *house, families []tasks.Family, old string) {
 		}
 	})
 	h = newHouse(t, func(o *api.Options) {
-		o.Families = append(o.Families, migration.New(dbs))
+		o.Families = append(o.Families, migration.New(dbs), migration.NewVerifier(dbs))
 		families = o.Families
 	})
 	return h, families, old
@@ -127,7 +127,11 @@ func TestAMigrationIsTriedAndStartedFromTheForm(t *testing.T) {
 	p = start(url.Values{"kind": {"migration"}, "plan": {itemPlan}, "labels": {"team=billing"}, "do": {"start"}})
 	p.shows(t, "The job was started.", "team=billing")
 	b.await(p.Path, "the end", func(p *page) bool { return strings.Contains(p.Body, "succeeded") }).shows(t, "load:items", "Set aside", p.Path+"/rejects")
-	like := b.get("/jobs/new?like=" + strings.TrimPrefix(p.Path, "/jobs/"))
+	id := strings.TrimPrefix(p.Path, "/jobs/")
+	check := b.post("/jobs/new?kind=verification", "/jobs/new", url.Values{"kind": {"verification"}, "spec": {`{"source":"old","target":"new","job":"` + id + `"}`}, "do": {"start"}})
+	b.await(check.Path, "the end", func(p *page) bool { return strings.Contains(p.Body, "succeeded") }).shows(t, "About", p.Path)
+	b.await(p.Path, "the verification", func(p *page) bool { return strings.Contains(p.Body, "equal") }).shows(t, "Verified", check.Path)
+	like := b.get("/jobs/new?like=" + id)
 	like.shows(t, `value="team=billing"`, "int(price)", `value="old"`)
 }
 
