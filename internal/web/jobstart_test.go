@@ -3,6 +3,7 @@ package web
 import (
 	"database/sql"
 	"encoding/csv"
+	"encoding/json"
 	"html"
 	"net/http"
 	"net/url"
@@ -14,9 +15,11 @@ import (
 
 	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/internal/api"
+	"github.com/stint-run/stint/internal/enginetest"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // itemPlan sets the row 2 of the table item aside, whose price is no number.
@@ -128,8 +131,17 @@ func TestAMigrationIsTriedAndStartedFromTheForm(t *testing.T) {
 	p.shows(t, "The job was started.", "team=billing")
 	b.await(p.Path, "the end", func(p *page) bool { return strings.Contains(p.Body, "succeeded") }).shows(t, "load:items", "Set aside", p.Path+"/rejects")
 	id := strings.TrimPrefix(p.Path, "/jobs/")
-	check := b.post("/jobs/new?kind=verification", "/jobs/new", url.Values{"kind": {"verification"}, "spec": {`{"source":"old","target":"new","job":"` + id + `"}`}, "do": {"start"}})
-	b.await(check.Path, "the end", func(p *page) bool { return strings.Contains(p.Body, "succeeded") }).shows(t, "About", p.Path)
+	planned, _, err := plan.Parse("plan.yaml", []byte(itemPlan))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := json.Marshal(migration.VerifySpec{Source: "old", Target: "new", Job: id, Plan: planned})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := b.post("/jobs/new?kind=verification", "/jobs/new", url.Values{"kind": {"verification"}, "spec": {string(spec)}, "do": {"start"}})
+	enginetest.WaitState(t, h.st, strings.TrimPrefix(check.Path, "/jobs/"), tasks.Succeeded)
+	b.await(check.Path, "what it is about", func(p *page) bool { return strings.Contains(p.Body, "About") }).shows(t, `href="/jobs/`+id)
 	b.await(p.Path, "the verification", func(p *page) bool { return strings.Contains(p.Body, "equal") }).shows(t, "Verified", check.Path)
 	like := b.get("/jobs/new?like=" + id)
 	like.shows(t, `value="team=billing"`, "int(price)", `value="old"`)
