@@ -407,9 +407,18 @@ func (a *API) draft(ctx context.Context, in *struct{ Body wire.Submission }) (*b
 	}
 	done := wire.Draft{Kind: job.Kind, Draft: out}
 	var sizes struct {
-		Stages []struct{ Rows, Bytes int64 } `json:"stages"`
+		Stages []struct {
+			Rows, Bytes int64
+			Planned     *int64 `json:"rows_estimated"` // of a plan that was tried; 0 when unknown
+		} `json:"stages"`
 	}
-	if json.Unmarshal(out, &sizes) == nil && sizes.Stages != nil { // else the family has another form, which says nothing of rows
+	known := json.Unmarshal(out, &sizes) == nil && sizes.Stages != nil // else the family has another form, which says nothing of rows
+	for i := range sizes.Stages {
+		if s := &sizes.Stages[i]; s.Planned != nil {
+			s.Rows, known = *s.Planned, known && *s.Planned > 0
+		}
+	}
+	if known {
 		rate, err := a.store.Rate(ctx, job)
 		if err != nil {
 			return nil, problem(err)

@@ -317,6 +317,14 @@ func TestADraftSaysHowLongTheJobWillTakeByWhatOthersHaveReached(t *testing.T) {
 	if e := ask("elsewhere").Estimate; e == nil || e.Seconds != nil {
 		t.Errorf("into another target: %+v", e)
 	}
+	d.draft = `{"stages":[{"rows_estimated":500},{"rows_estimated":300}]}`
+	if e := ask("cloud").Estimate; e == nil || e.Rows != 800 {
+		t.Errorf("of a plan that was tried: %+v", e)
+	}
+	d.draft = `{"stages":[{"rows_estimated":500},{"rows_estimated":0}]}`
+	if e := ask("cloud").Estimate; e != nil {
+		t.Errorf("of a plan of which nobody knows how many rows a stage has: %+v", e)
+	}
 	d.draft = `{"pairs":3}`
 	if e := ask("cloud").Estimate; e != nil {
 		t.Errorf("of a family that says nothing of rows: %+v", e)

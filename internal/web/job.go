@@ -54,11 +54,27 @@ type jobBody struct {
 	HeldWhy string // why nothing of it is started, in words
 	Can     jobCan
 	Rows    bool // it may set rows aside
+	Own     ownPage
 
 	Overview *jobLook
 	Events   *eventsLook
 	Rejects  *rejectsLook
 	Report   *reportLook
+}
+
+// ownPage is where more is shown of a job of some kinds; the zero value is nowhere.
+type ownPage struct{ Link, Says string }
+
+func ownPageOf(j *wire.Job) ownPage {
+	switch j.Kind {
+	case "build":
+		return ownPage{to("builds", j.ID), "Logs and packages"}
+	case "dedupe":
+		return ownPage{to("dedupe", j.ID), "What it found"}
+	case "deletion":
+		return ownPage{to("dedupe", "deletions", j.ID), "What it deleted"}
+	}
+	return ownPage{}
 }
 
 // jobCan says what can be done with a job as it stands.
@@ -94,7 +110,7 @@ func (s *Site) jobPage(v *visit, tab string) (*jobBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &jobBody{Job: j, Tab: tab, HeldWhy: heldWhy(j.Held), Can: canDo(j), Rows: setsAside(j)}, nil
+	return &jobBody{Job: j, Tab: tab, HeldWhy: heldWhy(j.Held), Can: canDo(j), Rows: setsAside(j), Own: ownPageOf(j)}, nil
 }
 
 // setsAside reports whether a job may set rows aside.
@@ -105,6 +121,7 @@ type jobLook struct {
 	Percent    int // of its rows, or of its steps where nobody knows how many rows there are
 	Whole      int64
 	ByRows     bool
+	AllRead    bool    // nothing is left but steps without rows
 	Rate       float64 // rows read a second, of the last seconds
 	Ready      string  // when all rows will have been read, in words
 	Stages     []stageLook
@@ -149,6 +166,7 @@ func (s *Site) jobOverview(v *visit) (content, error) {
 	l := &jobLook{Rate: rateNow(j), Ready: readyIn(j, time.Now())}
 	l.Stages, l.Graph = looksOf(j)
 	l.Percent, l.Whole, l.ByRows = progressOf(j)
+	l.AllRead = allRead(j) && !j.State.Ended()
 	l.Out, l.OnQueue = outOf(j.Out)
 	if l.Account = s.accountOf(v, j); l.Account == nil {
 		l.AccountOut = true
@@ -167,7 +185,8 @@ func (s *Site) jobOverview(v *visit) (content, error) {
 		}
 	}
 	b.Overview = l
-	return content{Title: j.ID, Body: b, Still: j.State.Ended()}, nil
+	whole := l.Account != nil && l.Account.Job.State.Ended() // one of just before the end lacks its end
+	return content{Title: j.ID, Body: b, Still: j.State.Ended() && whole}, nil
 }
 
 // outputsOf lists the files of a job; a kind that leaves none behind has none.
@@ -179,21 +198,30 @@ func outputsOf(v *visit, id string) ([]tasks.Output, error) {
 	return list, err
 }
 
-// progressOf is how far a job is, in per cent of its rows where their number is known, else of its steps.
-func progressOf(j *wire.Job) (percentDone int, whole int64, byRows bool) {
-	var read int64
+// rowsOf adds up how many rows a job has read, and how many it will have as far as anybody knows.
+func rowsOf(j *wire.Job) (read, whole int64, estimated bool) {
 	for _, st := range j.Stages {
 		read += st.Counters.Read
 		whole += max(st.Rows, st.Counters.Read)
-		byRows = byRows || st.Rows > 0
+		estimated = estimated || st.Rows > 0
 	}
+	return read, whole, estimated
+}
+
+// progressOf is how far a job is, in per cent of its rows where their number is known, else of its steps.
+func progressOf(j *wire.Job) (percentDone int, whole int64, byRows bool) {
+	read, whole, byRows := rowsOf(j)
 	switch {
 	case j.State == tasks.Succeeded:
 		return 100, whole, byRows
-	case byRows:
+	case byRows && read < whole:
 		return percent(read, whole), whole, true
 	}
-	return percent(j.Counters.StepsDone, j.Counters.StepsKnown), whole, false
+	percentDone = percent(j.Counters.StepsDone, j.Counters.StepsKnown)
+	if percentDone == 100 || byRows { // more steps may come, or rows that were read are not all of the work
+		percentDone = 99
+	}
+	return percentDone, whole, byRows
 }
 
 // rateNow is how many rows a job has read a second, of late.
@@ -210,6 +238,12 @@ func rateNow(j *wire.Job) float64 {
 	return max(0, float64(b.Read-a.Read)/d)
 }
 
+// allRead reports whether a job has read all rows that it knows of; what is left are steps without rows.
+func allRead(j *wire.Job) bool {
+	read, whole, estimated := rowsOf(j)
+	return estimated && read >= whole
+}
+
 // readyIn says when the rows of a job will have been read.
 func readyIn(j *wire.Job, now time.Time) string {
 	switch {
@@ -217,6 +251,8 @@ func readyIn(j *wire.Job, now time.Time) string {
 		return "it has ended"
 	case j.State == tasks.Paused:
 		return "when it is resumed"
+	case allRead(j):
+		return "all there"
 	case j.ETA == nil:
 		return "calculating"
 	case j.ETA.Before(now):

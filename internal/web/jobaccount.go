@@ -82,8 +82,15 @@ func (s *Site) accountOf(v *visit, j *wire.Job) *wire.Report {
 		x.seen = list[len(list)-1].ID
 		x.news = x.news || slices.ContainsFunc(list, func(e wire.Event) bool { return !slices.Contains(tellsLittle, e.Type) })
 	}
+	if x.report != nil && j.State.Ended() && !x.report.Job.State.Ended() { // it was asked for just before the end
+		x.news = true
+	}
 	age := time.Since(x.at)
-	if !x.at.IsZero() && age < accountFresh && (!x.news || age < accountPause && !j.State.Ended()) {
+	fresh := accountFresh
+	if j.State.Ended() { // its page is not live, so each reading is a reader's
+		fresh = accountPause
+	}
+	if !x.at.IsZero() && age < fresh && (!x.news || age < accountPause && !j.State.Ended()) {
 		return x.report
 	}
 	x.at = time.Now()

@@ -45,7 +45,8 @@ func (s *Site) jobReport(v *visit) (content, error) {
 	if b.Report.Outputs, err = outputsOf(v, b.ID); err != nil {
 		return content{}, err
 	}
-	return content{Title: b.ID + " · Report", Body: b, Still: true}, nil // it is as of now, and costs too much to be made all the time
+	// It is as of now, and costs too much to be made all the time; but one of just before the end is not what is left of a job.
+	return content{Title: b.ID + " · Report", Body: b, Still: r.Job.State.Ended() || !b.State.Ended()}, nil
 }
 
 func (s *Site) jobSpec(v *visit) (content, error) {

@@ -219,8 +219,13 @@ func submissionOf(t *typedJob) (formSubmission, *plan.Places, error) {
 		return out, places, err
 	}
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, []byte(t.Spec)); err != nil {
-		return out, nil, badInput("docs/cli-json.md has the form of a spec", "%s", jsonMistake(t.Spec, err))
+	var spec any
+	err = json.Unmarshal([]byte(t.Spec), &spec) // it knows where a mistake is
+	if err == nil {
+		err = json.Compact(&compact, []byte(t.Spec))
+	}
+	if err != nil {
+		return out, nil, badInput("mend it there; the form of each kind is in docs/cli-json.md", "%s", jsonMistake(t.Spec, err))
 	}
 	out.Spec = compact.Bytes()
 	return out, nil, nil
@@ -308,7 +313,7 @@ func jsonMistake(text string, err error) string {
 	before := text[:min(int(se.Offset), len(text))]
 	line := strings.Count(before, "\n") + 1
 	column := len(before) - (strings.LastIndexByte(before, '\n') + 1)
-	return fmt.Sprintf("spec:%d:%d: it is no JSON: %v", line, max(column, 1), se)
+	return fmt.Sprintf("the spec is no JSON, at line %d, column %d: %v", line, max(column, 1), se)
 }
 
 // try says what a submission would do. The error has what is wrong with its plan, at the places of the form's text.
