@@ -180,6 +180,8 @@ type rung struct {
 	Class string // done, next, or "" where nobody was told
 	Says  string
 	Ends  string // what ends it, and how it is repeated
+	// Lost are the channels that it has not reached so far.
+	Lost []string
 }
 
 // matchField is a value of what a rule has found.
@@ -220,7 +222,7 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 		due := r.At
 		switch {
 		case l.Told > 0:
-			r.Class, r.Says = "done", "told "+timesSaid(int64(l.Told))
+			r.Class, r.Says, r.Lost = "done", "told "+timesSaid(int64(l.Told)), lostOf(a, l)
 			if l.NextAt == nil || stands {
 				break
 			}
@@ -242,6 +244,27 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 	}
 	if next >= 0 {
 		list[next].Class = "next"
+	}
+	return list
+}
+
+// lostOf are the channels of a level whose last message has not arrived, and what is known of it.
+func lostOf(a *wire.Alert, l wire.AlertLevel) (list []string) {
+	for _, c := range l.To {
+		for _, t := range slices.Backward(a.Told) {
+			if t.Channel != c {
+				continue
+			}
+			switch {
+			case t.State == wire.ToldGaveUp:
+				list = append(list, c+" was not reached")
+			case t.State == wire.ToldUnknown:
+				list = append(list, "nobody knows whether "+c+" was reached")
+			case t.State == wire.ToldPending && t.Error != "":
+				list = append(list, c+" is not reached so far")
+			}
+			break
+		}
 	}
 	return list
 }
@@ -340,7 +363,8 @@ func fieldsOf(m map[string]any) []matchField {
 type alertRulesBody struct {
 	Away *shown
 	*wire.AlertRules
-	Bad int // that are silent or fail
+	Bad    int // that are silent or fail
+	Silent int
 }
 
 func (s *Site) alertRules(v *visit) (content, error) {
@@ -355,6 +379,9 @@ func (s *Site) alertRules(v *visit) (content, error) {
 		for _, r := range rules.Rules {
 			if troubleOf(r) > 0 {
 				b.Bad++
+			}
+			if r.Silent {
+				b.Silent++
 			}
 		}
 	}

@@ -110,7 +110,7 @@ func (d *dedupes) readAnalysis(v *visit, b *analysisBody, digest string) error {
 	for reason, tally := range t.Reasons {
 		b.Reasons = append(b.Reasons, reasonLine{reason, reason.Action(), cmp.Or(reasonWords[reason], words(reason)), tally})
 	}
-	for _, x := range t.Shares {
+	for _, x := range t.Shares[:min(decide.MaxLargest, len(t.Shares))] { // the file has some more
 		b.Shares = append(b.Shares, shareLine{x, tenths(x.Share)})
 	}
 	order := []decide.Action{decide.Delete, decide.Hold, decide.Keep}
@@ -141,8 +141,8 @@ func (d *dedupes) maxAge() time.Duration {
 
 // rulesSaid says by which rules was decided.
 func rulesSaid(r decide.Rules) string {
-	return fmt.Sprintf("A data set goes when a newer one that stays shares %s GUIDs or more with it and holds %s of it, and it was not synced within %s. At most %s of a customer's data and %s of all may go.",
-		number(r.Threshold), hundredths(r.Containment), duration(r.Recency), hundredths(r.MaxShareCustomer), hundredths(r.MaxShare))
+	return fmt.Sprintf("A data set goes when a newer one that stays shares %s GUIDs or more with it and holds %s of it, and it was not synced within %s days. At most %s of a customer's data and %s of all may go.",
+		number(r.Threshold), hundredths(r.Containment), strconv.FormatFloat(r.Recency.Hours()/24, 'f', -1, 64), hundredths(r.MaxShareCustomer), hundredths(r.MaxShare))
 }
 
 // hundredths writes a share of 0 to 1 as per cent, without digits that say nothing.
@@ -163,7 +163,7 @@ func pagesAround(v *visit, page int, more bool) (before, after string) {
 		q := v.URL.Query()
 		q.Del("live")
 		q.Set("page", strconv.Itoa(n))
-		return v.URL.Path + "?" + q.Encode()
+		return v.URL.Path + "?" + q.Encode() + "#sets"
 	}
 	if page > 1 {
 		before = at(page - 1)
