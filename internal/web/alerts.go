@@ -222,12 +222,15 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 		due := r.At
 		switch {
 		case l.Told > 0:
-			r.Class, r.Says, r.Lost = "done", "told "+timesSaid(int64(l.Told)), lostOf(a, l)
-			if l.NextAt == nil || stands {
-				break
+			r.Class, r.Says = "done", "told "+timesSaid(int64(l.Told))
+			if l.NextAt != nil && !stands {
+				due = *l.NextAt
+				r.Says += ", again " + rungDue(due, now)
 			}
-			due = *l.NextAt
-			r.Says += ", again " + rungDue(due, now)
+			var overtaken []string
+			if r.Lost, overtaken = lostOf(a, l); len(overtaken) > 0 {
+				r.Says += "; overtaken before it arrived: " + strings.Join(overtaken, ", ")
+			}
 		case a.State == wire.AlertResolved:
 			r.Says = "not told: it was over before"
 		case a.State == wire.AlertSilenced:
@@ -248,8 +251,9 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 	return list
 }
 
-// lostOf are the channels of a level whose last message has not arrived, and what is known of it.
-func lostOf(a *wire.Alert, l wire.AlertLevel) (list []string) {
+// lostOf are the channels of a level whose last message has not arrived, and what is known of it; overtaken are those that nobody needed
+// any more.
+func lostOf(a *wire.Alert, l wire.AlertLevel) (list, overtaken []string) {
 	for _, c := range l.To {
 		for _, t := range slices.Backward(a.Told) {
 			if t.Channel != c {
@@ -262,11 +266,13 @@ func lostOf(a *wire.Alert, l wire.AlertLevel) (list []string) {
 				list = append(list, "nobody knows whether "+c+" was reached")
 			case t.State == wire.ToldPending && t.Error != "":
 				list = append(list, c+" is not reached so far")
+			case t.State == wire.ToldDropped:
+				overtaken = append(overtaken, c)
 			}
 			break
 		}
 	}
-	return list
+	return list, overtaken
 }
 
 // rungDue says when something is done that is done as soon as its time has come.
