@@ -139,7 +139,13 @@ func TestAnAnalysisIsMadeApprovedCarriedOutAndUndone(t *testing.T) {
 	if list, err := h.client.Jobs(t.Context(), client.Filter{Kind: dedupe.KindDeletion}); err != nil || len(list.Jobs) != 0 {
 		t.Fatalf("something was approved by a form that is wrong: %+v %v", list, err)
 	}
-	gone := b.post(at, at+"/apply", url.Values{"limit": {"2"}, "digest": {digest[1]}, "sure": {"yes"}, "newest": {""}, "recency_days": {"8"}})
+	approval := url.Values{"limit": {"2"}, "digest": {digest[1]}, "sure": {"yes"}, "newest": {""}, "recency_days": {"8"}}
+	gone := b.post(at, at+"/apply", approval)
+	if twice := b.send(at+"/apply", approval); twice.Path != gone.Path { // post has put the secret in
+		t.Errorf("a second click leads to %s, and not to %s", twice.Path, gone.Path)
+	}
+	approval.Set("limit", "3")
+	b.send(at+"/apply", approval).shows(t, "since you looked, the deletion del-", `role="alert"`)
 	gone.shows(t, "Approved: at most 2 data sets may go.", "approved by operator")
 	del := strings.TrimPrefix(gone.Path, "/dedupe/deletions/")
 	done := b.await(gone.Path, "the deletion", shows("Put back all that is gone"))
@@ -288,7 +294,7 @@ func TestAnAnalysisSaysWhyInPagesAndAllNamesAreText(t *testing.T) {
 	at := "/dedupe/" + id
 	p := b.get(at)
 	p.shows(t, "60 data sets are copies", "6,000 rows become reusable", "300 of them stand in no data set that stays", "9.1 %", "guid-1", "sqlite:&lt;script&gt;", "a note &lt;script&gt;", "How &lt;script&gt;",
-		"&lt;script&gt;alert(1)&lt;/script&gt;</a>/<wbr>new/0", "95.0 %", "only-0", "60 of 60 customers", `href="`+at+`?page=2#sets"`)
+		"&lt;script&gt;alert(1)&lt;/script&gt;</a>/<wbr>new/0", "95.0 % of this one, 9.5 % of that", "only-0", "60 of 60 customers", `href="`+at+`?page=2#sets"`)
 	p.hides(t, markupText, "c0030")
 	two := b.get(at + "?page=2")
 	two.shows(t, "51 and on", "c0030", "Before", "Next")
