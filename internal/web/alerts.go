@@ -180,6 +180,8 @@ type rung struct {
 	Class string // done, next, or "" where nobody was told
 	Says  string
 	Ends  string // what ends it, and how it is repeated
+	// Lost are the channels that it has not reached so far.
+	Lost []string
 }
 
 // matchField is a value of what a rule has found.
@@ -221,11 +223,14 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 		switch {
 		case l.Told > 0:
 			r.Class, r.Says = "done", "told "+timesSaid(int64(l.Told))
-			if l.NextAt == nil || stands {
-				break
+			if l.NextAt != nil && !stands {
+				due = *l.NextAt
+				r.Says += ", again " + rungDue(due, now)
 			}
-			due = *l.NextAt
-			r.Says += ", again " + rungDue(due, now)
+			var overtaken []string
+			if r.Lost, overtaken = lostOf(a, l); len(overtaken) > 0 {
+				r.Says += "; overtaken before it arrived: " + strings.Join(overtaken, ", ")
+			}
 		case a.State == wire.AlertResolved:
 			r.Says = "not told: it was over before"
 		case a.State == wire.AlertSilenced:
@@ -244,6 +249,30 @@ func ladderOf(a *wire.Alert, now time.Time) []rung {
 		list[next].Class = "next"
 	}
 	return list
+}
+
+// lostOf are the channels of a level whose last message has not arrived, and what is known of it; overtaken are those that nobody needed
+// any more.
+func lostOf(a *wire.Alert, l wire.AlertLevel) (list, overtaken []string) {
+	for _, c := range l.To {
+		for _, t := range slices.Backward(a.Told) {
+			if t.Channel != c {
+				continue
+			}
+			switch {
+			case t.State == wire.ToldGaveUp:
+				list = append(list, c+" was not reached")
+			case t.State == wire.ToldUnknown:
+				list = append(list, "nobody knows whether "+c+" was reached")
+			case t.State == wire.ToldPending && t.Error != "":
+				list = append(list, c+" is not reached so far")
+			case t.State == wire.ToldDropped:
+				overtaken = append(overtaken, c)
+			}
+			break
+		}
+	}
+	return list, overtaken
 }
 
 // rungDue says when something is done that is done as soon as its time has come.
@@ -340,7 +369,8 @@ func fieldsOf(m map[string]any) []matchField {
 type alertRulesBody struct {
 	Away *shown
 	*wire.AlertRules
-	Bad int // that are silent or fail
+	Bad    int // that are silent or fail
+	Silent int
 }
 
 func (s *Site) alertRules(v *visit) (content, error) {
@@ -355,6 +385,9 @@ func (s *Site) alertRules(v *visit) (content, error) {
 		for _, r := range rules.Rules {
 			if troubleOf(r) > 0 {
 				b.Bad++
+			}
+			if r.Silent {
+				b.Silent++
 			}
 		}
 	}

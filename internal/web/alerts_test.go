@@ -202,3 +202,42 @@ func TestWhoSeesNoAlertsIsToldWhy(t *testing.T) {
 		without.get(path).shows(t, "There are no alerts here", "This server has no alerts")
 	}
 }
+
+func TestTheLadderSaysWhomItDidNotReachAndWhoIsNext(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	told := func(channel, state, err string) wire.AlertTold {
+		return wire.AlertTold{Channel: channel, State: state, Error: err}
+	}
+	a := &wire.Alert{State: wire.AlertOpen, OpenedAt: now.Add(-20 * time.Minute), Told: []wire.AlertTold{told("mail", wire.ToldGaveUp, "full"), told("chat", wire.ToldSent, ""), told("mail", wire.ToldSent, ""),
+		told("pager", wire.ToldGaveUp, "away"), told("voice", wire.ToldPending, "busy"), told("fax", wire.ToldUnknown, ""), told("note", wire.ToldDropped, "")}}
+	again := now.Add(3 * time.Minute)
+	a.Ladder = []wire.AlertLevel{{To: []string{"chat", "mail"}, Told: 1}, {After: 600_000, To: []string{"pager", "voice", "fax", "note"}, Told: 2, NextAt: &again, Repeat: 300_000}, {After: 7_200_000, To: []string{"boss"}}}
+	l := ladderOf(a, now)
+	if l[0].Class != "done" || len(l[0].Lost) != 0 || l[0].Says != "told once" {
+		t.Errorf("%+v", l[0])
+	}
+	if l[1].Class != "next" || strings.Join(l[1].Lost, "; ") != "pager was not reached; voice is not reached so far; nobody knows whether fax was reached" ||
+		l[1].Says != "told twice, again in 3 min; overtaken before it arrived: note" {
+		t.Errorf("%+v", l[1])
+	}
+	if l[2].Class != "" || l[2].Says != "is told in 1 h 40 min" {
+		t.Errorf("%+v", l[2])
+	}
+	if says := standingOf(a, l, now); says != "Nobody has taken it. Next on the ladder: pager, voice, fax, note." {
+		t.Error(says)
+	}
+	late := &wire.Alert{State: wire.AlertOpen, OpenedAt: now.Add(-time.Hour), Ladder: []wire.AlertLevel{{To: []string{"chat"}}}}
+	if l := ladderOf(late, now); l[0].Says != "is told now" || l[0].Class != "next" {
+		t.Errorf("%+v", l[0])
+	}
+	for text, want := range map[string]string{"": "", "2d": "48h", " 1 h 30 m ": "1h30m", "8h": "8h", "0s": "!", "soon": "!", "-1h": "!", "9999d": "!"} {
+		got, err := longOf(text, false)
+		if err != nil {
+			got = "!"
+		}
+		if got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+}

@@ -110,8 +110,8 @@ func (d *dedupes) readAnalysis(v *visit, b *analysisBody, digest string) error {
 	for reason, tally := range t.Reasons {
 		b.Reasons = append(b.Reasons, reasonLine{reason, reason.Action(), cmp.Or(reasonWords[reason], words(reason)), tally})
 	}
-	for _, x := range t.Shares {
-		b.Shares = append(b.Shares, shareLine{x, tenths(x.Share)})
+	for _, x := range t.Shares[:min(decide.MaxLargest, len(t.Shares))] { // the file has some more
+		b.Shares = append(b.Shares, shareLine{x, fmt.Sprintf("%.1f %%", 100*x.Share)})
 	}
 	order := []decide.Action{decide.Delete, decide.Hold, decide.Keep}
 	slices.SortFunc(b.Reasons, func(x, y reasonLine) int {
@@ -141,8 +141,8 @@ func (d *dedupes) maxAge() time.Duration {
 
 // rulesSaid says by which rules was decided.
 func rulesSaid(r decide.Rules) string {
-	return fmt.Sprintf("A data set goes when a newer one that stays shares %s GUIDs or more with it and holds %s of it, and it was not synced within %s. At most %s of a customer's data and %s of all may go.",
-		number(r.Threshold), hundredths(r.Containment), duration(r.Recency), hundredths(r.MaxShareCustomer), hundredths(r.MaxShare))
+	return fmt.Sprintf("A data set goes when a newer one that stays shares %s GUIDs or more with it and holds %s of it, and it was not synced within %s days. At most %s of a customer's data and %s of all may go.",
+		number(r.Threshold), hundredths(r.Containment), strconv.FormatFloat(r.Recency.Hours()/24, 'f', -1, 64), hundredths(r.MaxShareCustomer), hundredths(r.MaxShare))
 }
 
 // hundredths writes a share of 0 to 1 as per cent, without digits that say nothing.
@@ -163,7 +163,7 @@ func pagesAround(v *visit, page int, more bool) (before, after string) {
 		q := v.URL.Query()
 		q.Del("live")
 		q.Set("page", strconv.Itoa(n))
-		return v.URL.Path + "?" + q.Encode()
+		return v.URL.Path + "?" + q.Encode() + "#sets"
 	}
 	if page > 1 {
 		before = at(page - 1)
@@ -196,15 +196,41 @@ func (d *dedupes) apply(v *visit) (string, string, error) {
 	if a.RecencyDays, err = ruleNumber(v, "recency_days", nil, "write days, such as 7; not fewer than those of the analysis", func(x float64) bool { return x >= 0 }); err != nil {
 		return "", "", err
 	}
+	newest := v.PostFormValue("newest")
+	if id, said, err := d.approvedSince(v, id, newest, a); id != "" || err != nil {
+		return id, said, err
+	}
 	recency := "same"
 	if a.RecencyDays != nil {
 		recency = strconv.FormatFloat(*a.RecencyDays, 'f', -1, 64)
 	}
 	// Two clicks are one deletion; after that one has come, the same words are another.
-	key := strings.Join([]string{"deletion-of", id, "after", v.PostFormValue("newest"), text, recency, a.Digest[:min(len(a.Digest), 20)]}, "-")
+	key := strings.Join([]string{"deletion-of", id, "after", newest, text, recency, a.Digest[:min(len(a.Digest), 20)]}, "-")
 	done, err := v.client.Apply(v.ctx, id, key, a)
 	if err != nil {
 		return "", "", err
 	}
 	return to("dedupe", "deletions", done.ID), fmt.Sprintf("Approved: at most %s may go. Each is checked again just before.", counted(int64(limit), "data set", "data sets")), nil
+}
+
+// approvedSince finds the deletion that somebody has approved since the form was shown: that which the form asks for as well is where it
+// leads, and any other is an error, so that two people do not approve twice what each has meant once.
+func (d *dedupes) approvedSince(v *visit, id, newest string, a wire.Apply) (string, string, error) {
+	of, err := v.client.Analysis(v.ctx, id)
+	if err != nil {
+		return "", "", err
+	}
+	if len(of.Deletions) == 0 || of.Deletions[0].ID == newest {
+		return "", "", nil
+	}
+	last, err := v.client.Job(v.ctx, of.Deletions[0].ID)
+	if err != nil {
+		return "", "", err
+	}
+	var spec dedupe.DeletionSpec
+	same := func(x, y *float64) bool { return x == y || x != nil && y != nil && *x == *y }
+	if json.Unmarshal(last.Spec, &spec) == nil && last.Labels[wire.LabelApprovedBy] == v.me.Name && spec.Digest == a.Digest && spec.Apply.Limit == a.Limit && same(spec.Apply.RecencyDays, a.RecencyDays) {
+		return to("dedupe", "deletions", last.ID), "It was approved already; here it is.", nil
+	}
+	return "", "", badInput("look at it, and decide again", "nothing was approved: since you looked, the deletion %s has come", last.ID)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -102,7 +103,7 @@ func (f *analysisFile) Goes() decide.Tally { return f.End.Totals.Of(decide.Delet
 func (f *analysisFile) Held() decide.Tally { return f.End.Totals.Of(decide.Hold) }
 
 // ShareSaid is the share of all that may go.
-func (f *analysisFile) ShareSaid() string { return tenths(f.End.Totals.Share()) }
+func (f *analysisFile) ShareSaid() string { return fmt.Sprintf("%.1f %%", 100*f.End.Totals.Share()) }
 
 // deletionFile is what is kept of a deletions file.
 type deletionFile struct {
@@ -253,12 +254,9 @@ func (d *dedupes) setsOf(v *visit, job *wire.Job, digest string, f setFilter) (*
 	})
 }
 
-// tenths writes a share of 0 to 1 as per cent. What is not quite all is not said to be all.
+// tenths writes a containment of 0 to 1 as per cent, as the sentences of an analysis do: never more than it is.
 func tenths(x float64) string {
-	if x < 1 {
-		x = min(x, 0.999)
-	}
-	return fmt.Sprintf("%.1f %%", 100*x)
+	return fmt.Sprintf("%.1f %%", math.Floor(1000*x+1e-9)/10)
 }
 
 // gonePage is a page of a deletions file.
