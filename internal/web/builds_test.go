@@ -147,7 +147,7 @@ func TestALongLogShowsItsEndAndIsDownloadedWhole(t *testing.T) {
 	h, id := newPrinter(t, pr)
 	b := h.browser("")
 	p := b.get("/builds/" + id + "/logs/print")
-	p.shows(t, "The last 2,000 lines. 3,004 before them", "<span>line 3005.</span>", "<span>line 5003.</span>", "<span>red end txt &lt;img src=x onerror=alert(1)&gt;</span>", "/lines/print?after=5004", "log.js", `/logs/a%2Fb`)
+	p.shows(t, "The last 2,000 lines. Those before them", "<span>line 3005.</span>", "<span>line 5003.</span>", "<span>red end txt &lt;img src=x onerror=alert(1)&gt;</span>", "/lines/print?after=5004", "log.js", `/logs/a%2Fb`)
 	p.hides(t, "line 3004.", "\x1b", "\u202e", "<img")
 	if got := texts(p.Body, "<span>line ", ".</span>"); len(got) != 1999 || got[0] != "3005" || got[1998] != "5003" {
 		t.Errorf("%d lines, from %s to %s", len(got), got[0], got[len(got)-1])
@@ -239,5 +239,31 @@ func TestALogIsFollowedAndGoesOnWhereItWasCutOff(t *testing.T) {
 	out := h.browser("")
 	if p := out.get(path); !strings.HasPrefix(p.Path, "/login") {
 		t.Errorf("who is not logged in reads %s", p.Body)
+	}
+}
+
+func TestTheEndOfALogIsReadAlone(t *testing.T) {
+	t.Parallel()
+	h, id := newPrinter(t, &printer{lines: []string{"one", "two", "three", "four", "five"}})
+	for n, want := range map[int]string{1: "five", 2: "four five", 3: "three four five", 5: "one two three four five", 9: "one two three four five"} {
+		lines, err := h.client.LogEnd(t.Context(), id, "print", n)
+		var got []string
+		for _, l := range lines {
+			got = append(got, l.Text)
+		}
+		if err != nil || strings.Join(got, " ") != want || lines[len(lines)-1].Seq != 5 {
+			t.Errorf("the last %d are %q, %v", n, got, err)
+		}
+	}
+	if _, err := h.client.LogEnd(t.Context(), id, "print", 10_001); statusOf(err) != http.StatusUnprocessableEntity {
+		t.Errorf("too many: %v", err)
+	}
+	r, err := http.Get(h.url + "/v1/jobs/" + id + "/logs/print?last=2&follow=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("with follow: %d", r.StatusCode)
 	}
 }
