@@ -26,13 +26,31 @@ func (c *Client) Logs(ctx context.Context, id string) ([]string, error) {
 // maxLogLine bounds a line of a log as it is sent, in bytes.
 const maxLogLine = 1 << 20
 
+// LogEnd reads the last lines of a log as it is now, at most so many.
+func (c *Client) LogEnd(ctx context.Context, id, name string, lines int) ([]tasks.LogLine, error) {
+	var list []tasks.LogLine
+	q := url.Values{"last": {strconv.Itoa(lines)}}
+	_, err := c.log(ctx, id, name, q, func(l tasks.LogLine) error {
+		list = append(list, l)
+		return nil
+	})
+	return list, err
+}
+
 // Log calls a function for each line of a log from the one with this number on, in order and once each. With follow it ends when the
 // step has, or its job; a connection that is cut is made anew.
 func (c *Client) Log(ctx context.Context, id, name string, from int64, follow bool, each func(tasks.LogLine) error) error {
 	wait := 100 * time.Millisecond
 	for {
 		before := from
-		ended, err := c.log(ctx, id, name, &from, follow, each)
+		q := url.Values{"from": {strconv.FormatInt(from, 10)}, "follow": {strconv.FormatBool(follow)}}
+		ended, err := c.log(ctx, id, name, q, func(l tasks.LogLine) error {
+			if err := each(l); err != nil {
+				return err
+			}
+			from = l.Seq + 1
+			return nil
+		})
 		var p *wire.Problem
 		switch {
 		case ctx.Err() != nil:
@@ -55,10 +73,10 @@ func (c *Client) Log(ctx context.Context, id, name string, from int64, follow bo
 }
 
 // log reads one answer; ended says that nothing more will come, or that the function wants nothing more.
-func (c *Client) log(ctx context.Context, id, name string, from *int64, follow bool, each func(tasks.LogLine) error) (ended bool, err error) {
+func (c *Client) log(ctx context.Context, id, name string, query url.Values, each func(tasks.LogLine) error) (ended bool, err error) {
 	k := get("jobs", id, "logs", name)
 	k.header = map[string]string{"Accept": "*/*"}
-	k.query = url.Values{"from": {strconv.FormatInt(*from, 10)}, "follow": {strconv.FormatBool(follow)}}
+	k.query = query
 	resp, err := c.insist(ctx, k)
 	if err != nil {
 		return false, err
@@ -77,7 +95,6 @@ func (c *Client) log(ctx context.Context, id, name string, from *int64, follow b
 		if err := each(l); err != nil {
 			return true, err
 		}
-		*from = l.Seq + 1
 	}
 	return lines.Err() == nil, lines.Err()
 }

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"net/http"
 	"slices"
 	"time"
@@ -54,9 +56,13 @@ type logInput struct {
 	Name   string `path:"name" maxLength:"200" doc:"The name of the log, which is that of its step"`
 	From   int64  `query:"from" minimum:"0" doc:"The first line that is wanted, by its seq"`
 	Follow bool   `query:"follow" doc:"Go on until the step has ended"`
+	Last   int    `query:"last" minimum:"0" maximum:"10000" doc:"Only so many lines, the last ones; 0 is all. Not with follow"`
 }
 
 func (a *API) getLog(ctx context.Context, in *logInput) (*huma.StreamResponse, error) {
+	if in.Last > 0 && in.Follow {
+		return nil, invalid("query.last", "read the last lines, then follow from the seq after them", "does not go with follow")
+	}
 	l, job, err := a.logger(ctx, in.ID)
 	if err != nil {
 		return nil, problem(err)
@@ -87,7 +93,7 @@ func (a *API) sendLog(ctx context.Context, w http.ResponseWriter, l tasks.Logger
 	var failure error
 	go func() {
 		defer close(lines)
-		for line, err := range l.Log(ctx, job, in.Name, in.From, in.Follow) {
+		for line, err := range lastOf(l.Log(ctx, job, in.Name, in.From, in.Follow), in.Last) {
 			if err != nil {
 				failure = err
 				return
@@ -102,7 +108,8 @@ func (a *API) sendLog(ctx context.Context, w http.ResponseWriter, l tasks.Logger
 	if in.Follow {
 		go a.endWith(ctx, job.ID, stop)
 	}
-	c, encode := http.NewResponseController(w), json.NewEncoder(w)
+	c, out := http.NewResponseController(w), bufio.NewWriterSize(w, 32<<10)
+	encode := json.NewEncoder(out)
 	beat := time.NewTicker(a.heartbeat)
 	defer beat.Stop()
 	for {
@@ -111,9 +118,9 @@ func (a *API) sendLog(ctx context.Context, w http.ResponseWriter, l tasks.Logger
 		case line, more := <-lines:
 			if !more {
 				if failure != nil && errors.Is(context.Cause(ctx), errJobEnded) {
-					return nil
+					failure = nil
 				}
-				return failure
+				return errors.Join(out.Flush(), failure)
 			}
 			if err := encode.Encode(line); err != nil {
 				return err
@@ -125,12 +132,42 @@ func (a *API) sendLog(ctx context.Context, w http.ResponseWriter, l tasks.Logger
 			if !a.valid(ctx, principalOf(ctx)) {
 				return errors.New("the token is no longer one")
 			}
-			if _, err := w.Write([]byte("\n")); err != nil {
+			if _, err := out.WriteString("\n"); err != nil {
 				return err
 			}
 		}
+		if err := out.Flush(); err != nil {
+			return err
+		}
 		if err := c.Flush(); err != nil {
 			return err
+		}
+	}
+}
+
+// lastOf are the last lines of a log, in their order; 0 are all.
+func lastOf(lines iter.Seq2[tasks.LogLine, error], n int) iter.Seq2[tasks.LogLine, error] {
+	if n == 0 {
+		return lines
+	}
+	return func(yield func(tasks.LogLine, error) bool) {
+		kept, at := make([]tasks.LogLine, 0, n), 0
+		for l, err := range lines {
+			switch {
+			case err != nil:
+				yield(l, err)
+				return
+			case len(kept) < n:
+				kept = append(kept, l)
+			default:
+				kept[at] = l
+				at = (at + 1) % n
+			}
+		}
+		for i := range kept {
+			if !yield(kept[(at+i)%len(kept)], nil) {
+				return
+			}
 		}
 	}
 }

@@ -23,7 +23,7 @@ type logBody struct {
 	Title    string   // of the build
 	Names    []string // the other logs
 	Lines    []logLine
-	Before   int64 // lines that are not shown
+	More     bool  // there are lines before them
 	Last     int64 // the number of the last line
 	Stream   string
 	Whole    string
@@ -62,24 +62,15 @@ func (b *buildPages) log(v *visit) (content, error) {
 	if body.Names, err = v.client.Logs(v.ctx, id); err != nil {
 		return content{}, err
 	}
-	ring := make([]logLine, 0, shownLines)
-	var count int64
-	err = v.client.Log(v.ctx, id, name, 0, false, func(l tasks.LogLine) error {
-		if len(ring) < shownLines {
-			ring = append(ring, plainLine(l))
-		} else {
-			ring[count%shownLines] = plainLine(l)
-		}
-		count, body.Last = count+1, l.Seq
-		return nil
-	})
+	lines, err := v.client.LogEnd(v.ctx, id, name, shownLines+1)
 	if err != nil {
 		return content{}, err
 	}
-	body.Lines = ring
-	if body.Before = count - int64(len(ring)); body.Before > 0 {
-		at := count % shownLines
-		body.Lines = append(append(make([]logLine, 0, len(ring)), ring[at:]...), ring[:at]...)
+	if body.More = len(lines) > shownLines; body.More {
+		lines = lines[1:]
+	}
+	for _, l := range lines {
+		body.Lines, body.Last = append(body.Lines, plainLine(l)), l.Seq
 	}
 	return content{Title: "Log of " + name, Body: body, Still: true, Scripts: []string{"log.js"}}, nil
 }

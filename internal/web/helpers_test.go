@@ -25,9 +25,11 @@ import (
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
+	"github.com/stint-run/stint/tasks/builder/sandbox"
 )
 
 func TestMain(m *testing.M) {
+	sandbox.Main() // this program also plays the supervisor of a build's commands
 	redis.SetLogger(silent{})
 	flag.Parse()
 	_ = flag.Set("test.parallel", "8") // these tests mostly wait

@@ -6,8 +6,11 @@
   var source = null;
   var over = false;
 
-  // What a reader has chosen or typed is theirs: news do not take it back.
+  // What a reader has chosen or typed is theirs: news do not take it back. But what a box or a choice stands for is the server's to say:
+  // when a list moves on, no tick may come to stand beside something else.
   var kept = { open: true, checked: true, value: true, selected: true };
+  var fixed = "input[type=hidden],input[type=checkbox],input[type=radio],option";
+  var chosen = new Map();
 
   function show(html) {
     Idiomorph.morph(live, html, { // made by the server's templates, which escape
@@ -15,10 +18,20 @@
       ignoreActiveValue: true,
       callbacks: {
         beforeAttributeUpdated: function (name, node) {
+          if (name === "value" && node.matches && node.matches(fixed)) return true;
           return !(kept[name] && node.matches && node.matches("details,input,select,option,textarea"));
         },
-        beforeNodeMorphed: function (from) {
-          return !(from.nodeType === 1 && from.hasAttribute("data-own"));
+        beforeNodeMorphed: function (from, to) {
+          if (from.nodeType !== 1) return true;
+          if (from.matches("input[type=checkbox],input[type=radio]") && to.getAttribute("value") !== from.getAttribute("value")) from.checked = to.hasAttribute("checked");
+          if (from.matches("select")) chosen.set(from, from.value);
+          return !from.hasAttribute("data-own");
+        },
+        afterNodeMorphed: function (from) {
+          if (!chosen.has(from)) return;
+          if (from.value !== chosen.get(from)) from.value = chosen.get(from);
+          if (from.selectedIndex < 0) from.selectedIndex = 0; // what was chosen is gone
+          chosen.delete(from);
         },
       },
     });

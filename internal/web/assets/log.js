@@ -54,6 +54,7 @@
       put(held);
       held = [];
       dropped = 0;
+      if (over) button.hidden = true;
     }
     say();
   }
@@ -65,8 +66,8 @@
   // Who scrolls up wants to read; who comes back to the end wants to follow.
   box.addEventListener("scroll", function () {
     var atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-    if (!atEnd && !paused) pause(true);
-    else if (atEnd && paused && !over) pause(false);
+    if (!atEnd && !paused && !over) pause(true);
+    else if (atEnd && paused) pause(false);
   });
 
   function stop() {
@@ -90,6 +91,7 @@
   source.addEventListener("over", function () {
     over = true;
     stop();
+    if (!held.length) button.hidden = true;
     say();
   });
   source.addEventListener("reload", function () {
