@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -107,5 +108,50 @@ func TestRedisOfTheComposeFileKeepsWhatItWasTold(t *testing.T) {
 	}
 	if networks := slices.Collect(maps.Keys(s.Networks)); !slices.Equal(networks, []string{"data"}) || !bool(compose(t).Networks["data"].Internal) {
 		t.Errorf("redis is on %v, want the internal network alone", networks)
+	}
+}
+
+func TestWhatTheComposeFileMountsIsThere(t *testing.T) {
+	t.Parallel()
+	project := compose(t)
+	for name, s := range project.Services {
+		for _, c := range s.Configs {
+			file := project.Configs[c.Source].File
+			if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+				t.Errorf("%s: the file of %s is not there: %v", name, c.Source, err)
+			}
+		}
+	}
+	for name, c := range project.Configs {
+		if !slices.ContainsFunc(slices.Collect(maps.Values(project.Services)), func(s types.ServiceConfig) bool {
+			return slices.ContainsFunc(s.Configs, func(f types.ServiceConfigObjConfig) bool { return f.Source == name })
+		}) {
+			t.Errorf("nobody has %s (%s)", name, c.File)
+		}
+	}
+}
+
+func TestObservabilityIsAProfileThatFindsTheServices(t *testing.T) {
+	t.Parallel()
+	project := compose(t)
+	for _, name := range []string{"prometheus", "grafana", "otel-collector"} {
+		if s, ok := project.Services[name]; !ok || !slices.Equal(s.Profiles, []string{"observability"}) {
+			t.Errorf("%s is not in the profile observability: %v", name, s.Profiles)
+		}
+	}
+	text := read(t, "deploy/prometheus/prometheus.yml")
+	for _, part := range []string{`targets: ["serve:7800"]`, "names: [worker, scheduler]", "port: 7801", "/run/secrets/metrics_token", "/etc/prometheus/rules.yml"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("prometheus is not told: %s", part)
+		}
+	}
+	for _, name := range []string{"serve", "worker", "scheduler"} {
+		s := project.Services[name]
+		if _, found := s.Networks["data"]; !found {
+			t.Errorf("%s cannot be reached by prometheus", name)
+		}
+		if s.Environment["STINT_TELEMETRY_ENDPOINT"] == nil {
+			t.Errorf("%s cannot be told of a collector", name)
+		}
 	}
 }

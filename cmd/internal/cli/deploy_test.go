@@ -72,12 +72,15 @@ func composeWorkloads(t *testing.T) []workload {
 		w := workload{where: "docker-compose.yml: " + name, args: s.Command, file: "deploy/compose/stint.yaml"}
 		w.grace = duration(t, w.where, s.StopGracePeriod)
 		for k, v := range s.Environment {
-			w.vars = append(w.vars, k+"="+v)
+			w.vars = append(w.vars, k+"="+unsetInShell.ReplaceAllString(v, "$1"))
 		}
 		list = append(list, w)
 	}
 	return list
 }
+
+// unsetInShell finds variables that Compose takes from the shell, with what stands for one that is not set.
+var unsetInShell = regexp.MustCompile(`\$\{\w+:-([^}]*)\}`)
 
 func kubernetesWorkloads(t *testing.T) []workload {
 	t.Helper()
