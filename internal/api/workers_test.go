@@ -143,6 +143,9 @@ func TestQueuesShowWhatJobsAndWorkersName(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
+	for _, a := range h.apis {
+		a.Flush() // until it is on the queue
+	}
 	list := as[wire.Queues](t, h.send("GET", s.at("/v1/queues"), nil)).Queues
 	text := ""
 	for _, q := range list {

@@ -82,7 +82,7 @@ func newDedupeHouse(t *testing.T) (*house, *sqldb.DB) {
 	return h, db
 }
 
-func rowsOf(t *testing.T, db *sqldb.DB) (n int) {
+func rowsIn(t *testing.T, db *sqldb.DB) (n int) {
 	t.Helper()
 	if err := db.SQL.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM data_set) + (SELECT count(*) FROM entity_row) + (SELECT count(*) FROM entity_note)").Scan(&n); err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func shows(text string) func(*page) bool {
 func TestAnAnalysisIsMadeApprovedCarriedOutAndUndone(t *testing.T) {
 	t.Parallel()
 	h, db := newDedupeHouse(t)
-	all := rowsOf(t, db)
+	all := rowsIn(t, db)
 	b := h.browser(h.token("operator"))
 	b.get("/dedupe").shows(t, "Nothing was analysed yet.", "New analysis")
 	form := b.get("/dedupe/new")
@@ -154,7 +154,7 @@ func TestAnAnalysisIsMadeApprovedCarriedOutAndUndone(t *testing.T) {
 	if err != nil || j.State != tasks.Succeeded || j.Labels[wire.LabelApprovedBy] != "operator" || !strings.Contains(string(j.Spec), `"limit":2,"recency_days":8`) || !strings.Contains(string(j.Spec), digest[1]) {
 		t.Fatalf("%+v %v", j, err)
 	}
-	if n := rowsOf(t, db); n >= all {
+	if n := rowsIn(t, db); n >= all {
 		t.Fatalf("%d rows before, %d after", all, n)
 	}
 	b.get(gone.Path+"?outcome=deleted").shows(t, "deleted alone", "as the analysis said")
@@ -174,12 +174,12 @@ func TestAnAnalysisIsMadeApprovedCarriedOutAndUndone(t *testing.T) {
 	b.await(gone.Path, "the first restoration", func(p *page) bool {
 		return strings.Contains(p.Body, ">res-") && strings.Contains(p.Body, "Put back all")
 	})
-	some := rowsOf(t, db)
+	some := rowsIn(t, db)
 	b.post(gone.Path, undo, url.Values{"what": {"all"}, "sure": {"yes"}}).shows(t, "It is being put back, by job res-")
 	b.await(gone.Path, "the second restoration", func(p *page) bool {
 		return strings.Count(p.Body, ">res-") == 2 && strings.Contains(p.Body, "Put back all")
 	})
-	if n := rowsOf(t, db); n != all || some >= all || some <= all-1000 && some == n {
+	if n := rowsIn(t, db); n != all || some >= all || some <= all-1000 && some == n {
 		t.Errorf("%d rows before, %d with one of two back, %d at the end", all, some, n)
 	}
 	b.await("/dedupe", "what was put back", shows("Rows put back"))

@@ -21,8 +21,8 @@ import (
 
 const evil = "<script>alert(1)</script>"
 
-// patient keeps workers alive that beat only once.
-func patient(o *api.Options) { o.LostAfter = time.Hour }
+// longPatience keeps workers alive that beat only once.
+func longPatience(o *api.Options) { o.LostAfter = time.Hour }
 
 // beat is a heartbeat of a worker that is not there.
 func (h *house) beat(w wire.Worker) {
@@ -47,7 +47,7 @@ func (h *house) beat(w wire.Worker) {
 
 // newFleet has two workers of version 1.0, one of them the only one on the queue big, one of 2.0, and one that has stopped.
 func newFleet(t *testing.T) *house {
-	h := newHouse(t, patient)
+	h := newHouse(t, longPatience)
 	h.beat(wire.Worker{ID: "a1", Version: "1.0", Labels: map[string]string{"zone": "a"}, InFlight: 3})
 	h.beat(wire.Worker{ID: "b1", Version: "1.0", Queues: []string{"big", "default"}, Labels: map[string]string{"zone": "b"}})
 	h.beat(wire.Worker{ID: "a2", Version: "2.0", StartedAt: time.Now(), Labels: map[string]string{"zone": "a"}})
@@ -112,7 +112,7 @@ func TestTheFleetShowsVersionsSideBySide(t *testing.T) {
 
 func TestWhatWorkersAreCalledIsText(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, patient)
+	h := newHouse(t, longPatience)
 	h.beat(wire.Worker{ID: evil, Version: evil, Host: evil, Queues: []string{evil}, Kinds: []string{evil}, Labels: map[string]string{evil: evil}, Fenced: evil, State: wire.WorkerDraining, InFlight: 1})
 	b := h.browser("")
 	q := url.QueryEscape(evil)
@@ -257,7 +257,7 @@ func TestALostWorkerIsSaidToBe(t *testing.T) {
 
 func TestTwoHundredWorkersAreAPage(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, patient)
+	h := newHouse(t, longPatience)
 	for i := range mostWorkers + 7 {
 		h.beat(wire.Worker{ID: fmt.Sprintf("w%03d", i), Version: fmt.Sprint(1 + i%2)})
 	}

@@ -25,7 +25,7 @@ func TestQueuesShowWhatWaitsAndWhoServes(t *testing.T) {
 
 func TestAFleetOfManyNamesAFewWorkersOfAQueue(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, patient)
+	h := newHouse(t, longPatience)
 	for _, id := range []string{"a", "b", "c", "d", "e", "f"} {
 		h.beat(wire.Worker{ID: id, Version: "1"})
 	}
