@@ -194,10 +194,10 @@ func TestWebhooksShowHowTheyFareAndAreTested(t *testing.T) {
 	if ok, err := h.st.SettleDelivery(t.Context(), claimed.Outgoing[0], store.Sent{State: wire.DeliveryPending, Status: 500, Error: "<script>alert(1)</script>", Again: time.Minute}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	p = b.await("/access/webhooks/crm", "the failure", func(p *page) bool { return strings.Contains(p.Body, "failing") })
+	p = b.await("/access/webhooks/crm", "the failure", func(p *page) bool { return strings.Contains(p.Body, "failing") && strings.Contains(p.Body, "HTTP 500") })
 	p.shows(t, id, "No message has arrived for", "&lt;script&gt;alert(1)&lt;/script&gt;", "HTTP 500")
 	p.hides(t, "<script>alert")
-	b.get("/access").shows(t, "failing", "&lt;script&gt;")
+	b.await("/access", "the failure", func(p *page) bool { return strings.Contains(p.Body, "failing") }).shows(t, "&lt;script&gt;")
 	b.post("/access/webhooks/crm", "/access/webhooks/crm/again", url.Values{"id": {id}}).shows(t, id+" is sent again.")
 	b.get("/access/webhooks/crm?state=delivered").shows(t, "No message is delivered.")
 	b.post("/access/webhooks/crm", "/access/webhooks/crm/again", url.Values{"id": {"msg_none"}}).shows(t, `role="alert"`)
