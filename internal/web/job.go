@@ -104,6 +104,20 @@ func heldWhy(held string) string {
 	return "Held: " + held
 }
 
+// Why says why the job failed, as a sentence; Advice what to do.
+func (b *jobBody) Why() string { return sentence(b.Error.Message) }
+
+// Advice says what to do about a job that failed; "" when nobody knows.
+func (b *jobBody) Advice() string { return sentence(b.Error.Hint) }
+
+// FailedName names a step that failed for good: one that planned the job, or divided a stage, has the name of what it did.
+func (b *jobBody) FailedName(f wire.FailedStep) string {
+	if f.Stage == "" {
+		return stepName(b.Job, f.Step)
+	}
+	return f.Stage + " / " + f.Step
+}
+
 // jobPage begins the page of a job.
 func (s *Site) jobPage(v *visit, tab string) (*jobBody, error) {
 	j, err := v.client.Job(v.ctx, v.PathValue("id"))
