@@ -112,7 +112,9 @@ func (b *jobBody) Advice() string { return sentence(b.Error.Hint) }
 
 // FailedName names a step that failed for good: one that planned the job, or divided a stage, has the name of what it did.
 func (b *jobBody) FailedName(f wire.FailedStep) string {
-	if f.Stage == "" {
+	kind, i, _ := store.ParseKey(f.Step)
+	split := kind == store.SplitKey && strings.Contains(f.Step, ".") && i < len(b.Stages) && b.Stages[i].Name == f.Stage
+	if f.Stage == "" || split {
 		return stepName(b.Job, f.Step)
 	}
 	return f.Stage + " / " + f.Step
@@ -386,7 +388,7 @@ func (s *Site) askJob(v *visit, verb string) (content, error) {
 	switch {
 	case verb == client.Cancel && can.Cancel:
 		b.Title, b.Button, b.Danger = "Cancel this job?", "Yes, cancel it", true
-		b.Says = []string{"Its workers stop at once. A job that is cancelled does not go on; it can only begin anew.",
+		b.Says = []string{"What runs of it is stopped. A job that is cancelled does not go on; it can only begin anew.",
 			fmt.Sprintf("%s of %s known steps are done, %s rows are written. They stay where they are.", number(j.Counters.StepsDone), number(j.Counters.StepsKnown), number(j.Counters.Written)),
 			"To stop it for a while, pause it."}
 	case verb == client.Restart && can.Restart:

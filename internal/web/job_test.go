@@ -226,7 +226,7 @@ func TestAnEventThatThisVersionDoesNotKnowIsShown(t *testing.T) {
 func TestAStepThatFailedHasAName(t *testing.T) {
 	t.Parallel()
 	b := &jobBody{Job: &wire.Job{Stages: []wire.Stage{{Name: "load"}}}}
-	for want, f := range map[string]wire.FailedStep{"the plan": {Step: "p"}, "dividing load": {Step: "x0.2"}, "load / 7": {Stage: "load", Step: "7"}} {
+	for want, f := range map[string]wire.FailedStep{"the plan": {Step: "p"}, "dividing load": {Stage: "load", Step: "x0.2"}, "load / x1.2": {Stage: "load", Step: "x1.2"}, "load / 7": {Stage: "load", Step: "7"}} {
 		if got := b.FailedName(f); got != want {
 			t.Errorf("%+v: %q, want %q", f, got, want)
 		}
