@@ -104,6 +104,22 @@ func heldWhy(held string) string {
 	return "Held: " + held
 }
 
+// Why says why the job failed, as a sentence; Advice what to do.
+func (b *jobBody) Why() string { return sentence(b.Error.Message) }
+
+// Advice says what to do about a job that failed; "" when nobody knows.
+func (b *jobBody) Advice() string { return sentence(b.Error.Hint) }
+
+// FailedName names a step that failed for good: one that planned the job, or divided a stage, has the name of what it did.
+func (b *jobBody) FailedName(f wire.FailedStep) string {
+	kind, i, _ := store.ParseKey(f.Step)
+	split := kind == store.SplitKey && strings.Contains(f.Step, ".") && i >= 0 && i < len(b.Stages) && b.Stages[i].Name == f.Stage
+	if f.Stage == "" || split {
+		return stepName(b.Job, f.Step)
+	}
+	return f.Stage + " / " + f.Step
+}
+
 // jobPage begins the page of a job.
 func (s *Site) jobPage(v *visit, tab string) (*jobBody, error) {
 	j, err := v.client.Job(v.ctx, v.PathValue("id"))
@@ -198,8 +214,8 @@ func outputsOf(v *visit, id string) ([]tasks.Output, error) {
 	return list, err
 }
 
-// rowsOf adds up how many rows a job has read, and how many it will have as far as anybody knows.
-func rowsOf(j *wire.Job) (read, whole int64, estimated bool) {
+// readSoFar adds up how many rows a job has read, and how many it will have as far as anybody knows.
+func readSoFar(j *wire.Job) (read, whole int64, estimated bool) {
 	for _, st := range j.Stages {
 		read += st.Counters.Read
 		whole += max(st.Rows, st.Counters.Read)
@@ -210,7 +226,7 @@ func rowsOf(j *wire.Job) (read, whole int64, estimated bool) {
 
 // progressOf is how far a job is, in per cent of its rows where their number is known, else of its steps.
 func progressOf(j *wire.Job) (percentDone int, whole int64, byRows bool) {
-	read, whole, byRows := rowsOf(j)
+	read, whole, byRows := readSoFar(j)
 	switch {
 	case j.State == tasks.Succeeded:
 		return 100, whole, byRows
@@ -240,7 +256,7 @@ func rateNow(j *wire.Job) float64 {
 
 // allRead reports whether a job has read all rows that it knows of; what is left are steps without rows.
 func allRead(j *wire.Job) bool {
-	read, whole, estimated := rowsOf(j)
+	read, whole, estimated := readSoFar(j)
 	return estimated && read >= whole
 }
 
@@ -372,7 +388,7 @@ func (s *Site) askJob(v *visit, verb string) (content, error) {
 	switch {
 	case verb == client.Cancel && can.Cancel:
 		b.Title, b.Button, b.Danger = "Cancel this job?", "Yes, cancel it", true
-		b.Says = []string{"Its workers stop at once. A job that is cancelled does not go on; it can only begin anew.",
+		b.Says = []string{"What runs of it is stopped. A job that is cancelled does not go on; it can only begin anew.",
 			fmt.Sprintf("%s of %s known steps are done, %s rows are written. They stay where they are.", number(j.Counters.StepsDone), number(j.Counters.StepsKnown), number(j.Counters.Written)),
 			"To stop it for a while, pause it."}
 	case verb == client.Restart && can.Restart:

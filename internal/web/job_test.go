@@ -149,7 +149,7 @@ func TestAJobThatFailsSaysWhyAndWhatToDo(t *testing.T) {
 	b := h.browser("")
 	at := "/jobs/" + id
 	p := b.await(at, "the failed step", func(p *page) bool { return strings.Contains(p.Body, "Steps that failed for good") })
-	p.shows(t, "broken &lt;script&gt;alert(2)&lt;/script&gt;", "mend &lt;b&gt;it&lt;/b&gt;", "s0 / 0", at+"/retry")
+	p.shows(t, "Broken &lt;script&gt;alert(2)&lt;/script&gt;", "Mend &lt;b&gt;it&lt;/b&gt;", "s0 / 0", at+"/retry")
 	for _, tab := range []string{"", "/events", "/report"} {
 		b.get(at+tab).hides(t, "<script>alert", "<b>it</b>")
 	}
@@ -220,6 +220,16 @@ func TestAnEventThatThisVersionDoesNotKnowIsShown(t *testing.T) {
 	x := eventInWords(&wire.Job{Stages: []wire.Stage{{Name: "load"}}}, wire.Event{Type: "turned_over", Fields: map[string]string{"step": "x0.1", "by": "me", "why": "so"}})
 	if x.Text != "Turned over: by me, why so" || x.Step != "dividing load" {
 		t.Errorf("%+v", x)
+	}
+}
+
+func TestAStepThatFailedHasAName(t *testing.T) {
+	t.Parallel()
+	b := &jobBody{Job: &wire.Job{Stages: []wire.Stage{{Name: "load"}}}}
+	for want, f := range map[string]wire.FailedStep{"the plan": {Step: "p"}, "dividing load": {Stage: "load", Step: "x0.2"}, "load / x1.2": {Stage: "load", Step: "x1.2"}, "load / 7": {Stage: "load", Step: "7"}} {
+		if got := b.FailedName(f); got != want {
+			t.Errorf("%+v: %q, want %q", f, got, want)
+		}
 	}
 }
 

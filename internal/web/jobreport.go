@@ -82,17 +82,17 @@ func (s *Site) jobOutput(w http.ResponseWriter, v *visit) error {
 	if o.Size >= 0 {
 		w.Header().Set("Content-Length", strconv.FormatInt(o.Size, 10))
 	}
-	_, err = io.Copy(&patient{http.NewResponseController(w), w}, body)
+	_, err = io.Copy(&unhurried{http.NewResponseController(w), w}, body)
 	return err
 }
 
-// patient lets a download go on for as long as somebody reads it.
-type patient struct {
+// unhurried lets a download go on for as long as somebody reads it.
+type unhurried struct {
 	c *http.ResponseController
 	w io.Writer
 }
 
-func (p *patient) Write(b []byte) (int, error) {
+func (p *unhurried) Write(b []byte) (int, error) {
 	_ = p.c.SetWriteDeadline(time.Now().Add(2 * time.Minute))
 	return p.w.Write(b)
 }
