@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -207,6 +208,11 @@ func (d *dedupes) apply(v *visit) (string, string, error) {
 	// Two clicks are one deletion; after that one has come, the same words are another.
 	key := strings.Join([]string{"deletion-of", id, "after", newest, text, recency, a.Digest[:min(len(a.Digest), 20)]}, "-")
 	done, err := v.client.Apply(v.ctx, id, key, a)
+	if statusOf(err) == http.StatusConflict { // it may be another one now, which not every store of artifacts tells by its list
+		if job, err := v.client.Job(v.ctx, id); err == nil {
+			d.analyses.forget(nameOf(job))
+		}
+	}
 	if err != nil {
 		return "", "", err
 	}

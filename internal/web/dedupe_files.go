@@ -88,6 +88,16 @@ func (c *lately[T]) drop(name string, m *making[T]) {
 	}
 }
 
+// forget lets go of what is kept by a name.
+func (c *lately[T]) forget(name string) {
+	c.mu.Lock()
+	m := c.kept[name]
+	c.mu.Unlock()
+	if m != nil {
+		c.drop(name, m)
+	}
+}
+
 // analysisFile is what is kept of an analysis.
 type analysisFile struct {
 	Head   record.Header
