@@ -46,7 +46,9 @@ is a problem.`,
 			default:
 				o.Refused = err
 			}
+			done := c.busy("examining")
 			found := doctor.Examine(ctx, o)
+			done()
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}

@@ -61,7 +61,9 @@ func (c *command) saveOutput(ctx context.Context, s *session, id, name, file str
 	if file == "-" {
 		near = ""
 	}
+	done := c.busy("fetching " + printable(name))
 	f, err := fetchOutput(ctx, s, id, name, near)
+	done()
 	if err != nil {
 		return err
 	}

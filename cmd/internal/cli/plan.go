@@ -66,7 +66,9 @@ func (c *command) withDraft(cmd *cobra.Command, sub wire.Submission, from, to da
 	}
 	defer c.leave(s, &err)
 	sub.Continue = false // nothing is to be gone on with
+	done := c.busy("reading the schemas")
 	draft, err := s.Estimate(cmd.Context(), sub)
+	done()
 	if err != nil {
 		return err
 	}

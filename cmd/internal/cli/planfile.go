@@ -108,7 +108,9 @@ func (c *command) dryRun(cmd *cobra.Command, m *move, sub wire.Submission) (err 
 		return err
 	}
 	defer c.leave(s, &err)
+	done := c.busy("trying the first rows of each stage")
 	d, err := m.tryPlan(cmd.Context(), s, sub)
+	done()
 	if err != nil {
 		return err
 	}
