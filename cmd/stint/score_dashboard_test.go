@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,9 +46,13 @@ type stage struct {
 	dedupe  string
 	// deletion carries that analysis out; play approves it.
 	deletion string
-	sync     string       // the database of data sets
-	old      *rig.Process // a worker of the old version
-	oldID    string
+	build    string
+	log      string // one of its logs
+	// repository is what it builds.
+	repository string
+	sync       string       // the database of data sets
+	old        *rig.Process // a worker of the old version
+	oldID      string
 }
 
 func setStage(t *testing.T) *stage {
@@ -57,9 +62,11 @@ func setStage(t *testing.T) *stage {
 	sqlite := func(name string) string { return "sqlite:" + filepath.Join(dir, name) }
 	s := &stage{Rig: rig.New(t, redistest.New(t), rig.Connection{Name: "legacy", URL: src.URL()}, rig.Connection{Name: "cloud", URL: sqlite("cloud.db")}, rig.Connection{Name: "other", URL: sqlite("other.db")},
 		rig.Connection{Name: "third", URL: sqlite("third.db")}, rig.Connection{Name: "strange", URL: sqlite("strange.db")}, rig.Connection{Name: "copy", URL: sqlite("copy.db")}, rig.Connection{Name: "broken", URL: sqlite("<b>not there/x.db")}, rig.Connection{Name: "sync", URL: sqlite("sync.db")}, rig.Connection{Name: "logs", URL: sqlite("logs.db")})}
+	s.repository = pushed(t, "hello-go")
 	rules := filepath.Join(dir, "rules")
 	write(t, filepath.Join(rules, "logins.yaml"), "name: logins\ntype: any\nsource: logs\nindex: logins\ntimestamp_field: at\ntimestamp_type: unix\nquery_key: name\nalert: chat\nescalate:\n- {after: 15m, to: [chat]}\n- {after: 1h, to: [chat], repeat: 1h}\n")
-	s.Configure(fmt.Sprintf("alerts:\n  rules: %q\n  run_every: 1s\n  channels:\n    - {name: chat, type: debug}\nartifacts: {url: %q}\n", rules, "file:"+filepath.Join(dir, "artifacts")))
+	s.Configure(fmt.Sprintf("alerts:\n  rules: %q\n  run_every: 1s\n  channels:\n    - {name: chat, type: debug}\nartifacts: {url: %q}\nbuilds:\n  environment: [PATH, GOCACHE]\n  repositories: ['%s']\n  targets: [{name: releases, type: folder, dir: %q}]\n",
+		rules, "file:"+filepath.Join(dir, "artifacts"), s.repository, filepath.Join(dir, "releases")))
 	execute(t, sqlite("logs.db"), "CREATE TABLE logins (id INTEGER PRIMARY KEY, name TEXT, at INTEGER)")
 	execute(t, sqlite("strange.db"), `CREATE TABLE "<img src=x onerror=alert(1)>" (id INTEGER PRIMARY KEY, "<b>name" TEXT)`, `INSERT INTO "<img src=x onerror=alert(1)>" VALUES (1, '<script>alert(3)</script>')`)
 	execute(t, sqlite("sync.db"), `CREATE TABLE data_set (customer_id INTEGER, database_id INTEGER, last_synced_at TEXT, PRIMARY KEY (customer_id, database_id))`,
@@ -80,7 +87,11 @@ func setStage(t *testing.T) *stage {
 	}
 	s.old = old.Worker("--label", "zone=a")
 	s.oldID = s.Ready(s.old)
-	s.Ready(s.As(rig.BuildVersion(t, newVersion)).Worker("--label", "zone=b"))
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Ready(s.As(rig.BuildVersion(t, newVersion)).StartEnv([]string{"GOCACHE=" + strings.TrimSpace(string(cache)), "STINT_BUILDS_DIR=" + filepath.Join(dir, "agent")}, "worker", "--label", "zone=b", "--label", "go=true"))
 	s.fill(t, sqlite("logs.db"))
 	return s
 }
@@ -109,6 +120,9 @@ func (s *stage) fill(t *testing.T, logs string) {
 	}
 	s.Ended(s.done, time.Minute)
 	s.Ended(s.strange, time.Minute)
+	var built struct{ Job string }
+	s.JSON(&built, append([]string{"build", "run", "--repository", s.repository, "--ref", "main", "--detach"}, s.flags...)...)
+	s.build = built.Job
 	list, err := s.client.Jobs(t.Context(), client.Filter{Kind: "dedupe"})
 	if err != nil || len(list.Jobs) != 1 {
 		t.Fatalf("%v analyses: %v", list, err)
@@ -152,7 +166,7 @@ func (s *stage) pages() [][2]string {
 		{"job-new", "/jobs/new?kind=migration"}, {"fleet", "/fleet"}, {"worker", "/fleet/" + s.oldID}, {"drain", "/fleet/drain?version=" + oldVersion}, {"fence", "/fleet/fence"}, {"queues", "/queues"},
 		{"schedules", "/schedules"}, {"schedule", "/schedules/cleanup"}, {"schedule-new", "/new/schedule"}, {"alerts", "/alerts"}, {"alert", "/alerts/" + s.alert}, {"alert-rules", "/alerts/rules"},
 		{"alert-silences", "/alerts/silences"}, {"dedupe", "/dedupe"}, {"dedupe-new", "/dedupe/new"}, {"dedupe-analysis", "/dedupe/" + s.dedupe}, {"dedupe-deletion", "/dedupe/deletions/" + s.deletion},
-		{"builds", "/builds"}, {"build-new", "/builds/new"}, {"audit", "/audit"}, {"access", "/access"}, {"missing", "/nothing"},
+		{"builds", "/builds"}, {"build", "/builds/" + s.build}, {"build-log", "/builds/" + s.build + "/logs/" + s.log}, {"build-new", "/builds/new"}, {"audit", "/audit"}, {"access", "/access"}, {"missing", "/nothing"},
 	}
 }
 
@@ -181,6 +195,12 @@ func TestScoreDashboard(t *testing.T) {
 	b.Size(1400, 900)
 	s.login(b)
 	s.play(t, b)
+	s.Ended(s.build, 2*time.Minute)
+	logs, err := s.client.Logs(t.Context(), s.build)
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("%v logs of the build: %v", logs, err)
+	}
+	s.log = logs[0]
 	s.look(t, b)
 	if list := b.Complaints(); len(list) > 0 {
 		t.Errorf("the browser complains: %q", list)
