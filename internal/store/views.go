@@ -76,8 +76,12 @@ func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next stri
 	}
 	jobs = []*wire.Job{}
 	skip := int64(0) // entries of the cursor's moment that were seen
+	size := 200
+	if len(f.States) > 0 || f.Kind != "" { // of most, a word is read
+		size = 1000
+	}
 	for looked := 0; looked < scanned; {
-		page, err := s.rdb.ZRevRangeByScoreWithScores(ctx, index, &redis.ZRangeBy{Min: "-inf", Max: score, Offset: skip, Count: 200}).Result()
+		page, err := s.rdb.ZRevRangeByScoreWithScores(ctx, index, &redis.ZRangeBy{Min: "-inf", Max: score, Offset: skip, Count: int64(size)}).Result()
 		if err != nil {
 			return nil, "", fmt.Errorf("list jobs: %w", err)
 		}
@@ -87,8 +91,8 @@ func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next stri
 				fresh = append(fresh, z)
 			}
 		}
-		if len(fresh) == 0 && len(page) == 200 { // more of the same moment
-			skip += 200
+		if len(fresh) == 0 && len(page) == size { // more of the same moment
+			skip += int64(size)
 			continue
 		}
 		skip = 0
@@ -115,7 +119,7 @@ func (s *Store) List(ctx context.Context, f Filter) (jobs []*wire.Job, next stri
 		if looked += len(fresh); len(fresh) > 0 {
 			score, after, _ = strings.Cut(cursorOf(fresh[len(fresh)-1]), ":")
 		}
-		if len(page) < 200 {
+		if len(page) < size {
 			return jobs, "", nil
 		}
 	}
@@ -429,60 +433,4 @@ func idParts(id string) (ms, seq uint64) {
 	ms, _ = strconv.ParseUint(m, 10, 64)
 	seq, _ = strconv.ParseUint(s, 10, 64)
 	return ms, seq
-}
-
-// Backlog is what is left of the jobs of one queue and protocol that have not ended.
-type Backlog struct {
-	Queue    string // without protocol and band
-	Protocol int
-	Jobs     int
-	Steps    int64 // known and not ended
-}
-
-// Backlogs adds up what is left of every job that has not ended and that nothing holds.
-func (s *Store) Backlogs(ctx context.Context) ([]Backlog, error) {
-	ids, err := s.Active(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list active jobs: %w", err)
-	}
-	sum := map[[2]any]*Backlog{}
-	for page := range slices.Chunk(ids, 200) {
-		jobs, stages := make([]*redis.SliceCmd, len(page)), make([]*redis.MapStringStringCmd, len(page))
-		_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, id := range page {
-				jobs[i], stages[i] = p.HMGet(ctx, jobKey(id), "queue", "protocol", "stages", "state", "held"), p.HGetAll(ctx, stagesKey(id))
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read backlogs: %w", err)
-		}
-		for i := range page {
-			v := jobs[i].Val()
-			full, _ := v[0].(string)
-			state, _ := v[3].(string)
-			if full == "" || tasks.State(state).Ended() || state == string(tasks.Paused) || v[4] != nil {
-				continue
-			}
-			name, _, _ := strings.Cut(full, ".")
-			at := [2]any{name, toInt(v[1])}
-			b := sum[at]
-			if b == nil {
-				b = &Backlog{Queue: name, Protocol: int(toInt(v[1]))}
-				sum[at] = b
-			}
-			b.Jobs++
-			if v[2] == nil {
-				b.Steps++ // its planning
-			}
-			for k := range toInt(v[2]) {
-				b.Steps += toInt(stages[i].Val()[strconv.FormatInt(k, 10)+":live"])
-			}
-		}
-	}
-	list := make([]Backlog, 0, len(sum))
-	for _, b := range sum {
-		list = append(list, *b)
-	}
-	return list, nil
 }
