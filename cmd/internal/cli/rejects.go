@@ -119,7 +119,9 @@ func (c *command) listRejects(ctx context.Context, s *session, id string, f *rej
 		}
 	}()
 	w := bufio.NewWriter(file)
+	done := c.busy("fetching the rows")
 	err = write(ctx, w, s, id, f.stage)
+	done()
 	if err := errors.Join(err, w.Flush(), file.Close()); err != nil {
 		return err
 	}

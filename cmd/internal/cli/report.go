@@ -53,7 +53,9 @@ func (c *command) showReport(ctx context.Context, s *session, id string, f *repo
 	case f.out != "":
 		format, known = report.OfFile(f.out)
 	default:
+		done := c.busy("reading the report")
 		r, err := s.Report(ctx, id)
+		done()
 		if err != nil {
 			return err
 		}
@@ -62,7 +64,9 @@ func (c *command) showReport(ctx context.Context, s *session, id string, f *repo
 	if !known {
 		return usage(tasks.WithHint(nil, "write --format json, markdown or html", "in which format?"))
 	}
+	done := c.busy("reading the report")
 	text, err := s.ReportAs(ctx, id, string(format))
+	done()
 	if err != nil {
 		return err
 	}

@@ -128,6 +128,7 @@ func (c *command) waitDrained(ctx context.Context, s *session, ids []string, tim
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	waiting := []string{"they were asked, and have not been looked at"}
+	told, since := -1, time.Now()
 	for {
 		ws, err := s.Workers(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -143,6 +144,10 @@ func (c *command) waitDrained(ctx context.Context, s *session, ids []string, tim
 			}
 			if len(waiting) == 0 {
 				return c.printWorkers(mine)
+			}
+			if time.Since(since) > time.Second && (len(waiting) != told || time.Since(since) > 10*time.Second) {
+				c.say("%d of %d safe to stop; not yet: %s", len(ids)-len(waiting), len(ids), strings.Join(waiting, ", "))
+				told, since = len(waiting), time.Now()
 			}
 		}
 		select {
