@@ -1,6 +1,8 @@
 package web
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -79,4 +81,16 @@ func TestJobsAreSteeredTogether(t *testing.T) {
 	p := h.browser(h.token("viewer")).get("/jobs")
 	p.shows(t, one)
 	p.hides(t, "/jobs/act")
+}
+
+// What others have written is as they have published it: idiomorph 0.8.0, dist/idiomorph.min.js of its package.
+func TestWhatOthersHaveWrittenIsUnchanged(t *testing.T) {
+	t.Parallel()
+	body, err := files.ReadFile("assets/idiomorph.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := fmt.Sprintf("%x", sha256.Sum256(body)); sum != "4cbd535caf7663a51eda9bce6595371c384fc430d54b8d414e29a61167f19f96" {
+		t.Errorf("it is %s", sum)
+	}
 }

@@ -85,7 +85,11 @@ func (c *command) startAPI(ctx context.Context, a *app.App) error {
 	if err != nil {
 		return configured(err)
 	}
-	c.log.Info("the API answers", "address", addr)
+	scheme := "http"
+	if c.config.API.TLSCert != "" {
+		scheme = "https"
+	}
+	c.log.Info("the API answers", "address", addr, "dashboard", scheme+"://"+addr+"/")
 	return nil
 }
 
