@@ -65,7 +65,7 @@ func setStage(t *testing.T) *stage {
 	s.repository = pushed(t, "hello-go")
 	rules := filepath.Join(dir, "rules")
 	write(t, filepath.Join(rules, "logins.yaml"), "name: logins\ntype: any\nsource: logs\nindex: logins\ntimestamp_field: at\ntimestamp_type: unix\nquery_key: name\nalert: chat\nescalate:\n- {after: 15m, to: [chat]}\n- {after: 1h, to: [chat], repeat: 1h}\n")
-	s.Configure(fmt.Sprintf("alerts:\n  rules: %q\n  run_every: 1s\n  channels:\n    - {name: chat, type: debug}\nartifacts: {url: %q}\nbuilds:\n  environment: [PATH, GOCACHE]\n  repositories: ['%s']\n  targets: [{name: releases, type: folder, dir: %q}]\n",
+	s.Configure(fmt.Sprintf("alerts:\n  rules: %q\n  run_every: 1s\n  channels:\n    - {name: chat, type: debug}\nartifacts: {url: %q}\nbuilds:\n  environment: [PATH, GOCACHE]\n  repositories: ['%s']\n  targets: [{name: releases, type: folder, dir: %q}]\nwebhooks:\n  - {name: hook, url: 'http://127.0.0.1:9/<b>', private: true, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}\n",
 		rules, "file:"+filepath.Join(dir, "artifacts"), s.repository, filepath.Join(dir, "releases")))
 	execute(t, sqlite("logs.db"), "CREATE TABLE logins (id INTEGER PRIMARY KEY, name TEXT, at INTEGER)")
 	execute(t, sqlite("strange.db"), `CREATE TABLE "<img src=x onerror=alert(1)>" (id INTEGER PRIMARY KEY, "<b>name" TEXT)`, `INSERT INTO "<img src=x onerror=alert(1)>" VALUES (1, '<script>alert(3)</script>')`)
@@ -166,7 +166,7 @@ func (s *stage) pages() [][2]string {
 		{"job-new", "/jobs/new?kind=migration"}, {"fleet", "/fleet"}, {"worker", "/fleet/" + s.oldID}, {"drain", "/fleet/drain?version=" + oldVersion}, {"fence", "/fleet/fence"}, {"queues", "/queues"},
 		{"schedules", "/schedules"}, {"schedule", "/schedules/cleanup"}, {"schedule-new", "/new/schedule"}, {"alerts", "/alerts"}, {"alert", "/alerts/" + s.alert}, {"alert-rules", "/alerts/rules"},
 		{"alert-silences", "/alerts/silences"}, {"dedupe", "/dedupe"}, {"dedupe-new", "/dedupe/new"}, {"dedupe-analysis", "/dedupe/" + s.dedupe}, {"dedupe-deletion", "/dedupe/deletions/" + s.deletion},
-		{"builds", "/builds"}, {"build", "/builds/" + s.build}, {"build-log", "/builds/" + s.build + "/logs/" + s.log}, {"build-new", "/builds/new"}, {"audit", "/audit"}, {"access", "/access"}, {"missing", "/nothing"},
+		{"builds", "/builds"}, {"build", "/builds/" + s.build}, {"build-log", "/builds/" + s.build + "/logs/" + s.log}, {"build-new", "/builds/new"}, {"audit", "/audit"}, {"access", "/access"}, {"webhook", "/access/webhooks/hook"}, {"missing", "/nothing"},
 	}
 }
 
@@ -193,7 +193,7 @@ func TestScoreDashboard(t *testing.T) {
 	s := setStage(t)
 	b := rig.NewBrowser(t)
 	b.Size(1400, 900)
-	s.login(b)
+	s.login(t, b)
 	s.play(t, b)
 	s.Ended(s.build, 2*time.Minute)
 	logs, err := s.client.Logs(t.Context(), s.build)
@@ -207,8 +207,9 @@ func TestScoreDashboard(t *testing.T) {
 	}
 }
 
-func (s *stage) login(b *rig.Browser) {
+func (s *stage) login(t *testing.T, b *rig.Browser) {
 	b.Open(s.url + "/jobs?state=running")
+	s.examine(t, b, "/login", "light")
 	b.Fill("Token", "stint_wrong")
 	b.Go("Log in")
 	b.AwaitText("No such token")
@@ -285,6 +286,7 @@ func (s *stage) play(t *testing.T, b *rig.Browser) {
 		t.Errorf("the alert: %+v, %v", a, err)
 	}
 	s.approve(t, b)
+	s.choose(t, b)
 	// Somebody takes the report along.
 	b.Open(s.url + "/jobs/" + s.done + "/report")
 	for kind, has := range map[string]string{"json": `"spec_sha256"`, "md": "# ", "html": "<!doctype html>"} {
@@ -327,6 +329,17 @@ func (s *stage) approve(t *testing.T, b *rig.Browser) {
 	b.AwaitText("Put back all that is gone")
 }
 
+// choose ticks a box in a list that moves on by itself: the tick stays with its row, and the button acts on that.
+func (s *stage) choose(t *testing.T, b *rig.Browser) {
+	b.Open(s.url + "/jobs")
+	first := rig.Value[string](b, `document.querySelector("main tbody input[name=id]").value`)
+	b.Fill("Choose "+first, "yes")
+	b.Await("newer jobs above it", fmt.Sprintf(`[...document.querySelectorAll("main tbody input[name=id]")].findIndex(i => i.value === %q) >= 2`, first))
+	if got := rig.Value[string](b, `[...document.querySelectorAll("main tbody input[name=id]")].filter(i => i.checked).map(i => i.value).join()`); got != first {
+		t.Errorf("ticked are %s, want %s alone", got, first)
+	}
+}
+
 // look goes through all pages in light, dark and on a phone: nothing that axe finds, nothing that the browser complains about, nothing
 // that is too wide, and texts that would do harm are texts.
 func (s *stage) look(t *testing.T, b *rig.Browser) {
@@ -336,28 +349,34 @@ func (s *stage) look(t *testing.T, b *rig.Browser) {
 		for _, p := range s.pages() {
 			b.Open(s.url + p[1])
 			b.Await("the page "+p[1], `document.readyState === "complete" && document.querySelectorAll("h1").length === 1`)
-			if list := b.Complaints(); len(list) > 0 {
-				t.Errorf("%s: the browser complains: %q", p[1], list)
-			}
-			if n := rig.Value[int](b, `document.querySelectorAll("main img, main script, main b").length`); n > 0 {
-				t.Errorf("%s: %d elements come from what somebody else wrote", p[1], n)
-			}
-			if wide := rig.Value[int](b, `Math.max(0, document.scrollingElement.scrollWidth - innerWidth)`); wide > 0 {
-				t.Errorf("%s is %d pixels too wide for %s", p[1], wide, w.name)
-			}
-			rig.Value[bool](b, axe+";true")
-			text := rig.Value[string](b, `axe.run(document, {runOnly: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"], resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations))`)
-			var found []finding
-			if err := json.Unmarshal([]byte(text), &found); err != nil {
-				t.Fatal(err)
-			}
-			for _, f := range found {
-				t.Errorf("%s, %s: %s: %s: %s %s", p[1], w.name, f.ID, f.Help, f.Nodes[0].HTML, f.Nodes[0].Summary)
-			}
+			s.examine(t, b, p[1], w.name)
 			if *shots != "" { // of a machine that is nobody's
 				rig.Value[bool](b, `(() => { const w = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); while (w.nextNode()) w.currentNode.data = w.currentNode.data.replace(/\/tmp\/[A-Za-z-]+\d*\/(\d+\/)?/g, "/srv/").replace(/\bvm-/g, "worker-"); return true })()`)
 				b.Shoot(filepath.Join(*shots, p[0]+"-"+w.name+".webp"))
 			}
 		}
+	}
+}
+
+// examine looks at the page that is open.
+func (s *stage) examine(t *testing.T, b *rig.Browser, path, width string) {
+	t.Helper()
+	if list := b.Complaints(); len(list) > 0 {
+		t.Errorf("%s: the browser complains: %q", path, list)
+	}
+	if n := rig.Value[int](b, `document.querySelectorAll("main img, main script, main b").length`); n > 0 {
+		t.Errorf("%s: %d elements come from what somebody else wrote", path, n)
+	}
+	if wide := rig.Value[int](b, `Math.max(0, document.scrollingElement.scrollWidth - innerWidth)`); wide > 0 {
+		t.Errorf("%s is %d pixels too wide for %s", path, wide, width)
+	}
+	rig.Value[bool](b, axe+";true")
+	text := rig.Value[string](b, `axe.run(document, {runOnly: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"], resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations))`)
+	var found []finding
+	if err := json.Unmarshal([]byte(text), &found); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		t.Errorf("%s, %s: %s: %s: %s %s", path, width, f.ID, f.Help, f.Nodes[0].HTML, f.Nodes[0].Summary)
 	}
 }
