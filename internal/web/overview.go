@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/tasks"
@@ -103,62 +105,82 @@ func versionsOf(ws []wire.Worker) []versionGroup {
 
 func (s *Site) overview(v *visit) (content, error) {
 	b := overviewBody{Counts: map[string]int64{}}
-	counts, err := v.client.JobCounts(v.ctx)
+	var ws []wire.Worker
+	var queues []wire.Queue
+	var schedules []wire.Schedule
+	err := together(
+		func() (err error) { ws, err = v.client.Workers(v.ctx); return err },
+		func() (err error) { queues, err = v.client.Queues(v.ctx); return err },
+		func() (err error) { schedules, err = v.client.Schedules(v.ctx); return err },
+		func() (err error) { b.Running, err = runningJobs(v); return err },
+		func() (err error) { b.Alerts, b.NoAlerts, err = openAlerts(v); return err },
+		func() error {
+			counts, err := v.client.JobCounts(v.ctx)
+			for _, c := range counts {
+				b.Counts[string(c.State)] += c.Jobs
+			}
+			return err
+		},
+		func() error {
+			failed, err := v.client.Jobs(v.ctx, client.Filter{States: []tasks.State{tasks.Failed}, Limit: 5})
+			if err == nil {
+				b.Failed = failed.Jobs
+			}
+			return err
+		})
 	if err != nil {
 		return content{}, err
-	}
-	for _, c := range counts {
-		b.Counts[string(c.State)] += c.Jobs
 	}
 	b.Waiting = b.Counts[string(tasks.Accepted)] + b.Counts[string(tasks.Planning)]
-	ws, err := v.client.Workers(v.ctx)
-	if err != nil {
-		return content{}, err
-	}
 	b.Fleet, b.Versions = countWorkers(ws), versionsOf(ws)
-	queues, err := v.client.Queues(v.ctx)
-	if err != nil {
-		return content{}, err
-	}
 	for _, q := range queues {
 		b.Backlog += q.Backlog
 		b.Oldest = max(b.Oldest, q.Latency)
 	}
+	b.Next = nextSchedules(schedules, 5)
+	b.Doubts = doubts(ws, queues, schedules)
+	return content{Title: "Overview", Body: b}, nil
+}
+
+// together does all at once, and returns the first error.
+func together(all ...func() error) error {
+	var g errgroup.Group
+	for _, do := range all {
+		g.Go(do)
+	}
+	return g.Wait()
+}
+
+// runningJobs are the newest that are under way, with their stages.
+func runningJobs(v *visit) ([]*wire.Job, error) {
 	running, err := v.client.Jobs(v.ctx, client.Filter{States: []tasks.State{tasks.Running, tasks.Planning, tasks.Paused}, Limit: 6})
 	if err != nil {
-		return content{}, err
+		return nil, err
 	}
+	var list []*wire.Job
 	for _, j := range running.Jobs {
 		full, err := v.client.Job(v.ctx, j.ID)
 		if isNotFound(err) {
 			continue
 		}
 		if err != nil {
-			return content{}, err
+			return nil, err
 		}
-		b.Running = append(b.Running, full)
+		list = append(list, full)
 	}
-	failed, err := v.client.Jobs(v.ctx, client.Filter{States: []tasks.State{tasks.Failed}, Limit: 5})
-	if err != nil {
-		return content{}, err
-	}
-	b.Failed = failed.Jobs
-	schedules, err := v.client.Schedules(v.ctx)
-	if err != nil {
-		return content{}, err
-	}
-	b.Next = nextSchedules(schedules, 5)
+	return list, nil
+}
+
+// openAlerts are those that are not over. hidden: the reader may not see any, or there are none to see.
+func openAlerts(v *visit) (list []wire.Alert, hidden bool, err error) {
 	alerts, err := v.client.Alerts(v.ctx, client.AlertFilter{States: []string{wire.AlertOpen, wire.AlertAcknowledged}, Limit: 5})
 	switch {
 	case isForbidden(err), isNotFound(err):
-		b.NoAlerts = true
+		return nil, true, nil
 	case err != nil:
-		return content{}, err
-	default:
-		b.Alerts = alerts.Alerts
+		return nil, false, err
 	}
-	b.Doubts = doubts(ws, queues, schedules)
-	return content{Title: "Overview", Body: b}, nil
+	return alerts.Alerts, false, nil
 }
 
 // nextSchedules returns those that fire next.
