@@ -115,11 +115,11 @@ func (s *stage) fill(t *testing.T, logs string) {
 	s.failed = submit("failed", "migration", `{"source":"legacy","target":"broken"}`, "", nil)
 	s.running = submit("running", "migration", `{"source":"legacy","target":"cloud","chunk_rows":100}`, "slow", nil)
 	execute(t, logs, fmt.Sprintf("INSERT INTO logins (name, at) VALUES ('%s', CAST(strftime('%%s', 'now') AS INTEGER))", strings.ReplaceAll(hostile, "'", "''")))
-	if p := s.Start("dedupe", append([]string{"analyze", "-c", "sync", "-a", filepath.Join(s.Dir, "analysis.jsonl"), "--max-share", "1", "--max-share-customer", "1"}, s.flags...)...); p.Wait(time.Minute) != 0 {
+	if p := s.Start("dedupe", append([]string{"analyze", "-c", "sync", "-a", filepath.Join(s.Dir, "analysis.jsonl"), "--max-share", "1", "--max-share-customer", "1"}, s.flags...)...); p.Wait(3*time.Minute) != 0 {
 		t.Fatalf("the analysis failed\n%s", p.Log())
 	}
-	s.Ended(s.done, time.Minute)
-	s.Ended(s.strange, time.Minute)
+	s.Ended(s.done, 3*time.Minute)
+	s.Ended(s.strange, 3*time.Minute)
 	var built struct{ Job string }
 	s.JSON(&built, append([]string{"build", "run", "--repository", s.repository, "--ref", "main", "--detach"}, s.flags...)...)
 	s.build = built.Job
@@ -128,7 +128,7 @@ func (s *stage) fill(t *testing.T, logs string) {
 		t.Fatalf("%v analyses: %v", list, err)
 	}
 	s.dedupe = list.Jobs[0].ID
-	err = rig.Poll(time.Minute, 100*time.Millisecond, func(ctx context.Context) (bool, error) {
+	err = rig.Poll(3*time.Minute, 100*time.Millisecond, func(ctx context.Context) (bool, error) {
 		list, err := s.client.Alerts(ctx, client.AlertFilter{})
 		if err != nil || len(list.Alerts) == 0 {
 			return false, err
@@ -195,7 +195,7 @@ func TestScoreDashboard(t *testing.T) {
 	b.Size(1400, 900)
 	s.login(t, b)
 	s.play(t, b)
-	s.Ended(s.build, 2*time.Minute)
+	s.Ended(s.build, 5*time.Minute)
 	logs, err := s.client.Logs(t.Context(), s.build)
 	if err != nil || len(logs) == 0 {
 		t.Fatalf("%v logs of the build: %v", logs, err)
@@ -306,7 +306,7 @@ func (s *stage) approve(t *testing.T, b *rig.Browser) {
 	b.Fill("At most so many data sets", "1")
 	b.Fill("yes, delete", "yes")
 	b.Go("Approve and delete")
-	err := rig.Poll(time.Minute, 50*time.Millisecond, func(ctx context.Context) (bool, error) {
+	err := rig.Poll(3*time.Minute, 50*time.Millisecond, func(ctx context.Context) (bool, error) {
 		a, err := s.client.Analysis(ctx, s.dedupe)
 		if err != nil || len(a.Deletions) == 0 {
 			return false, err

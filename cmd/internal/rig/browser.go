@@ -21,7 +21,7 @@ import (
 )
 
 // browserPatience is how long a browser waits for something to come.
-const browserPatience = 60 * time.Second
+const browserPatience = 2 * time.Minute
 
 // browsers are the names of a program that does it; scripts/install-test-deps.sh looks for the same.
 var browsers = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "/Applications/Chromium.app/Contents/MacOS/Chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"}
