@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/client/wire"
 )
 
@@ -207,5 +209,97 @@ func TestOddAddressesAreNotThere(t *testing.T) {
 	}
 	if log := h.log.String(); strings.Contains(log, "panic") || strings.Contains(log, "could not be made") {
 		t.Errorf("%s", log)
+	}
+}
+
+func TestTwoClicksRunAScheduleOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.schedule("often", wire.ScheduleDefinition{Cron: "30 2 * * *", Overlap: wire.OverlapAllow})
+	b := h.browser("")
+	for _, from := range []string{"/schedules/often", "/schedules"} {
+		before, err := h.client.Ticks(t.Context(), "often", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(`name="once" value="([^"]+)"`).FindStringSubmatch(b.get(from).Body)
+		if m == nil {
+			t.Fatalf("%s: the form does not say which page it is of", from)
+		}
+		for range 2 {
+			b.post(from, "/schedules/often/run", url.Values{"once": {m[1]}}).shows(t, "often runs now")
+		}
+		if ticks, err := h.client.Ticks(t.Context(), "often", 10); err != nil || len(ticks) != len(before)+1 {
+			t.Errorf("%s: %d ticks after %d, %v", from, len(ticks), len(before), err)
+		}
+	}
+}
+
+func TestRowsWithBoxesHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]string{"fleet": `<tr id="worker-{{.ID}}">`, "jobs": `<tr id="job-{{.ID}}">`, "dedupe_deletion": `<tr id="set-{{.Value}}">`} {
+		text, err := files.ReadFile("templates/" + name + ".html")
+		if err != nil || !bytes.Contains(text, []byte(row)) {
+			t.Errorf("%s has no %s: what is chosen could come to stand beside something else; %v", name, row, err)
+		}
+	}
+}
+
+func TestCountsOfAllTenantsDoNotStandAtThoseOfOne(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.submit("one", 3)
+	b := h.browser("")
+	b.get("/jobs").shows(t, "accepted 1</a>", "the newest 1,000")
+	p := b.get("/jobs?tenant=acme")
+	p.hides(t, "accepted 1</a>", "the newest 1,000")
+	p.shows(t, `href="/jobs?tenant=acme"`)
+}
+
+func TestWhileRedisIsAwayPagesSaySoAndStreamsGoOn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	id := h.submit("one", 3)
+	b := h.browser(h.token("admin"))
+	s := b.stream("/jobs?live=1")
+	if event, html := s.next(); event != "page" || !strings.Contains(html, id) {
+		t.Fatalf("%s: %s", event, html)
+	}
+	form := url.Values{"form": {formSecret.FindStringSubmatch(b.get("/jobs").Body)[1]}}
+	h.redis.Kill()
+	for _, path := range []string{"/", "/jobs", "/jobs/" + id, "/fleet"} {
+		p := b.get(path)
+		if p.Code != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d", path, p.Code)
+		}
+		p.hides(t, h.redis.Addr())
+	}
+	if p := b.send("/logout", form); p.Code != http.StatusServiceUnavailable {
+		t.Errorf("a logout: %d at %s", p.Code, p.Path)
+	}
+	h.redis.Restart()
+	b.await("/jobs", "an answer", func(p *page) bool { return p.Code == http.StatusOK })
+	if _, err := h.client.Control(t.Context(), id, client.Pause); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		event, html := s.next()
+		if strings.Contains(html, "‖</span>paused</span>") {
+			break
+		}
+		if event == "" || event == "reload" {
+			t.Fatalf("the stream ended: %q", event)
+		}
+	}
+}
+
+func TestALogoutThatFailsDoesNotSayWhereRedisIs(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.redis.Kill()
+	defer h.redis.Restart()
+	err := h.api.Logout(t.Context(), "x")
+	if p := problemOf(err); p.Status != http.StatusServiceUnavailable || p.Hint == "" || strings.Contains(p.Detail, h.redis.Addr()) {
+		t.Errorf("%+v", p)
 	}
 }

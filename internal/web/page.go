@@ -28,6 +28,7 @@ type visit struct {
 	client *client.Client
 	me     *wire.About
 	secret string // what a form of this visitor has to send along
+	once   string // tells a form of this page from that of another: sent twice it does one thing
 	flash  *flash
 }
 
@@ -38,6 +39,7 @@ type view struct {
 	Me    *wire.About
 	Open  bool   // nobody has to log in
 	Form  string // goes into every form that changes something, as the field "form"
+	Once  string // goes into a form that must not do twice what is sent twice, as the field "once"
 	Path  string // of this page, with its query: where a form comes back to
 	Live  string // where the page's news come from; "" is nowhere
 	Theme string // light, dark, or "" for what the system has
@@ -192,7 +194,7 @@ func (s *Site) view(v *visit, nav string, c content) *view {
 	if v.me != nil {
 		x.Me, x.Open = v.me, v.me.Name == "loopback"
 	}
-	x.Form, x.Flash = v.secret, v.flash
+	x.Form, x.Once, x.Flash = v.secret, v.once, v.flash
 	return x
 }
 

@@ -58,7 +58,7 @@ func (s *Site) visit(w http.ResponseWriter, r *http.Request) (*visit, bool) {
 		cookie = randomText()
 		setCookie(w, r, cookie, http.SameSiteLaxMode) // it is no session; without it a link from elsewhere would make another, and break the forms of open pages
 	}
-	v := &visit{Request: r, ctx: ctx, client: s.client, secret: secretOf(cookie)}
+	v := &visit{Request: r, ctx: ctx, client: s.client, secret: secretOf(cookie), once: randomText()}
 	if v.me, err = s.client.About(ctx); err != nil {
 		s.fail(w, r, v, problemOf(err))
 		return nil, false
