@@ -303,3 +303,24 @@ func TestALogoutThatFailsDoesNotSayWhereRedisIs(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+func TestATokenOfOneTenantSeesNoPageOfAnothers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	id := h.submit("one", 3) // of the default tenant
+	admin, acme := h.browser(h.token("admin")), h.browser(h.token("operator", "acme"))
+	for _, path := range []string{"/", "/jobs", "/jobs?find=" + id, "/jobs/" + id, "/jobs/" + id + "/events", "/jobs/" + id + "/report", "/jobs/" + id + "/spec", "/jobs/" + id + "/cancel", "/jobs/" + id + "/report.json", "/jobs/" + id + "/rejects.ndjson",
+		"/jobs/new?like=" + id, "/builds/" + id, "/builds/" + id + "/logs/x", "/builds/" + id + "/packages/x", "/dedupe/" + id, "/dedupe/deletions/" + id, "/dedupe/" + id + "/files/x", "/dedupe", "/builds", "/fleet", "/queues", "/audit", "/access", "/alerts", "/schedules"} {
+		admin.get(path) // what is kept for one must not be shown to the other
+		p := acme.get(path)
+		if strings.Contains(path, "/"+id) && p.Code != http.StatusNotFound && p.Code != http.StatusForbidden {
+			t.Errorf("%s: %d", path, p.Code)
+		}
+		p.hides(t, ">"+id+"<", `{"stages":[3]}`)
+	}
+	form := url.Values{"form": {formSecret.FindStringSubmatch(acme.get("/jobs").Body)[1]}, "verb": {"pause"}, "id": {id}, "back": {"/jobs"}}
+	acme.send("/jobs/act", form).shows(t, `role="alert"`)
+	if j, err := h.client.Job(t.Context(), id); err != nil || j.State != "accepted" {
+		t.Errorf("%v, %v", j.State, err)
+	}
+}
