@@ -17,6 +17,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,6 +112,9 @@ func (c *Client) insist(ctx context.Context, k call) (*http.Response, error) {
 
 // send returns the answer of a call that went well; the caller closes its body.
 func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
+	if slices.Contains(k.path, "") { // without the word the path is that of something else
+		return nil, &wire.Problem{Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound, Code: wire.CodeNotFound, Detail: "nothing has an empty name", Hint: "give its id, or its name"}
+	}
 	var in io.Reader
 	if k.body != nil {
 		b, err := json.Marshal(k.body)
@@ -157,7 +161,9 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 func escaped(words []string) []string {
 	out := make([]string, len(words))
 	for i, w := range words {
-		out[i] = url.PathEscape(w)
+		if out[i] = url.PathEscape(w); w == "." || w == ".." { // a path of these leads elsewhere
+			out[i] = strings.ReplaceAll(w, ".", "%2E")
+		}
 	}
 	return out
 }

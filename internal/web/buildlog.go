@@ -122,7 +122,7 @@ const (
 // follow sends the lines of a log as they come: server-sent events of the type lines, whose data is a list of [time, stream, text] and
 // whose id is the number of the last one, so that a browser that was cut off goes on after it. The event over says that the log has ended.
 func (b *buildPages) follow(w http.ResponseWriter, r *http.Request) {
-	v, ok := b.visit(w, r)
+	v, ok := b.visitStream(w, r)
 	if !ok {
 		return
 	}

@@ -45,13 +45,13 @@ func (b *buildPages) show(v *visit) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	x, err := v.client.Build(v.ctx, id)
+	x, err := v.client.Build(sinceEnd(v.ctx, j), id)
 	if err != nil {
 		return content{}, err
 	}
 	body := buildBody{Job: j, Build: *x, Tests: testsOf(*x), Ended: j.State.Ended()}
 	_ = json.Unmarshal(j.Spec, &body.Spec) // the form of a newer version is shown as far as it is known
-	if body.Packages, err = v.client.Outputs(v.ctx, id); err != nil {
+	if body.Packages, err = v.client.Outputs(sinceEnd(v.ctx, j), id); err != nil {
 		return content{}, err
 	}
 	now := time.Now()

@@ -237,7 +237,7 @@ func TestALogIsFollowedAndGoesOnWhereItWasCutOff(t *testing.T) {
 		t.Errorf("of a log that there is not comes %q, %v", got, more)
 	}
 	out := h.browser("")
-	if p := out.get(path); !strings.HasPrefix(p.Path, "/login") {
+	if p := out.get(path); p.Body != "event: reload\ndata: \"\"\n\n" {
 		t.Errorf("who is not logged in reads %s", p.Body)
 	}
 }

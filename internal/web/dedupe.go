@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -267,7 +268,7 @@ func ruleNumber(v *visit, name string, was *float64, hint string, fine func(floa
 		return was, nil
 	}
 	x, err := strconv.ParseFloat(text, 64)
-	if err != nil || !fine(x) {
+	if err != nil || math.IsInf(x, 0) || !fine(x) {
 		return nil, badInput(hint, "%q cannot be the %s", clip(text, 40), words(name))
 	}
 	return &x, nil

@@ -72,7 +72,7 @@ func (d *dedupes) deletion(v *visit) (content, error) {
 	if j.Kind == dedupe.Kind { // that is both in one
 		b.Analysis = j.ID
 	}
-	if b.Outputs, err = v.client.Outputs(v.ctx, j.ID); err != nil {
+	if b.Outputs, err = v.client.Outputs(sinceEnd(v.ctx, j), j.ID); err != nil {
 		return content{}, err
 	}
 	if slices.ContainsFunc(b.Outputs, func(o tasks.Output) bool { return o.Name == dedupe.OutputDeletions }) {

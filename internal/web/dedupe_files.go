@@ -332,6 +332,6 @@ func sendDedupeFile(w http.ResponseWriter, name, kind string, size int64, body i
 	if size >= 0 {
 		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	}
-	_, err := io.Copy(w, body)
+	_, err := io.Copy(&unhurried{http.NewResponseController(w), w}, body)
 	return err
 }

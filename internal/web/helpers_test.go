@@ -49,6 +49,7 @@ func (silent) Printf(context.Context, string, ...any) {}
 type house struct {
 	t      *testing.T
 	st     *store.Store
+	redis  *redistest.Server
 	rdb    *redis.Client
 	log    *enginetest.Log
 	api    *api.API
@@ -61,7 +62,8 @@ type house struct {
 func newHouse(t *testing.T, change ...func(*api.Options)) *house {
 	t.Helper()
 	h := &house{t: t, log: &enginetest.Log{}}
-	h.rdb = redistest.Client(t)
+	h.redis = redistest.New(t, redistest.AOF()) // a test may kill it
+	h.rdb = h.redis.Client()
 	h.st = store.New(h.rdb)
 	o := api.Options{Store: h.st, Producer: queue.NewProducer(h.rdb), Families: []tasks.Family{&enginetest.Family{Effects: h.rdb}}, Version: "1.2.3", Log: h.log.Logger()}
 	for _, c := range change {

@@ -191,7 +191,7 @@ func (s *Site) jobOverview(v *visit) (content, error) {
 		l.MoreFound = max(0, j.Findings-int64(min(len(l.Account.Findings), mostFound)))
 	}
 	if j.State.Ended() {
-		if l.Outputs, err = outputsOf(v, j.ID); err != nil {
+		if l.Outputs, err = outputsOf(v, j); err != nil {
 			return content{}, err
 		}
 	}
@@ -206,8 +206,8 @@ func (s *Site) jobOverview(v *visit) (content, error) {
 }
 
 // outputsOf lists the files of a job; a kind that leaves none behind has none.
-func outputsOf(v *visit, id string) ([]tasks.Output, error) {
-	list, err := v.client.Outputs(v.ctx, id)
+func outputsOf(v *visit, j *wire.Job) ([]tasks.Output, error) {
+	list, err := v.client.Outputs(sinceEnd(v.ctx, j), j.ID)
 	if st := statusOf(err); st == http.StatusUnprocessableEntity || st == http.StatusServiceUnavailable {
 		return nil, nil
 	}

@@ -192,13 +192,6 @@ func (x *eventLook) unknown(e wire.Event) {
 	}
 }
 
-func sentenceStart(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
-}
-
 // countedText is counted of a number that came as text.
 func countedText(n, one, more string) string {
 	i, err := strconv.ParseInt(n, 10, 64)

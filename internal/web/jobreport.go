@@ -42,7 +42,7 @@ func (s *Site) jobReport(v *visit) (content, error) {
 	}
 	d.Parts = parts
 	b.Report = &reportLook{Document: d, Digest: r.Digest, Gaps: r.Gaps, Verify: r.Verifications, About: r.About}
-	if b.Report.Outputs, err = outputsOf(v, b.ID); err != nil {
+	if b.Report.Outputs, err = outputsOf(v, b.Job); err != nil {
 		return content{}, err
 	}
 	// It is as of now, and costs too much to be made all the time; but one of just before the end is not what is left of a job.

@@ -184,13 +184,10 @@ func (b *newJobBody) wrong(err error) {
 	if errors.As(err, &p) && len(p.Errors) > 0 {
 		b.Wrong.Detail = sentence(p.Detail)
 		for _, e := range p.Errors {
-			b.Places = append(b.Places, strings.TrimPrefix(cutPlace(e.Location)+": ", ": ")+e.Message)
+			b.Places = append(b.Places, placeWords(e))
 		}
 	}
 }
-
-// cutPlace names a place of the form as people see it.
-func cutPlace(location string) string { return strings.TrimPrefix(location, "body.") }
 
 // formSubmission is a submission that the form asks for.
 type formSubmission struct {

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/client/wire"
@@ -25,6 +28,7 @@ type visit struct {
 	client *client.Client
 	me     *wire.About
 	secret string // what a form of this visitor has to send along
+	once   string // tells a form of this page from that of another: sent twice it does one thing
 	flash  *flash
 }
 
@@ -35,6 +39,7 @@ type view struct {
 	Me    *wire.About
 	Open  bool   // nobody has to log in
 	Form  string // goes into every form that changes something, as the field "form"
+	Once  string // goes into a form that must not do twice what is sent twice, as the field "once"
 	Path  string // of this page, with its query: where a form comes back to
 	Live  string // where the page's news come from; "" is nowhere
 	Theme string // light, dark, or "" for what the system has
@@ -74,14 +79,17 @@ func (s *Site) page(pattern, nav, name string, load loader) {
 		panic("web: there is no page " + name)
 	}
 	s.mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("live") {
+			if v, ok := s.visitStream(w, r); ok {
+				s.stream(w, v, nav, name, load)
+			}
+			return
+		}
 		v, ok := s.visit(w, r)
 		if !ok {
 			return
 		}
-		if r.URL.Query().Has("live") {
-			s.stream(w, v, nav, name, load)
-			return
-		}
+		v.flash = takeFlash(w, r)
 		c, err := load(v)
 		if err != nil {
 			s.fail(w, r, v, problemOf(err))
@@ -182,12 +190,21 @@ func local(to string) string {
 
 // view begins what a template gets.
 func (s *Site) view(v *visit, nav string, c content) *view {
-	x := &view{Title: c.Title, Nav: nav, Path: pathOf(v.URL), Theme: themeOf(v.Request), Now: time.Now(), Body: c.Body, Scripts: c.Scripts}
+	x := &view{Title: c.Title, Nav: nav, Path: shownAt(v.Request), Theme: themeOf(v.Request), Now: time.Now(), Body: c.Body, Scripts: c.Scripts}
 	if v.me != nil {
 		x.Me, x.Open = v.me, v.me.Name == "loopback"
 	}
-	x.Form, x.Flash = v.secret, v.flash
+	x.Form, x.Once, x.Flash = v.secret, v.once, v.flash
 	return x
+}
+
+// shownAt is where somebody who sees the answer of a request is: the page itself, or the one whose form was sent. Nothing can be got from where
+// forms are sent to.
+func shownAt(r *http.Request) string {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return pathOf(r.URL)
+	}
+	return local(r.PostFormValue("back"))
 }
 
 // pathOf is the address of a page, without what is said to streams.
@@ -224,7 +241,7 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, name s
 // fail shows what went wrong. Where nobody is logged in it leads to the login.
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, v *visit, p *shown) {
 	if p.Status == http.StatusUnauthorized {
-		http.Redirect(w, r, "/login?to="+url.QueryEscape(local(pathOf(r.URL))), http.StatusSeeOther)
+		http.Redirect(w, r, "/login?to="+url.QueryEscape(local(shownAt(r))), http.StatusSeeOther)
 		return
 	}
 	if v == nil {
@@ -239,11 +256,40 @@ func problemOf(err error) *shown {
 	var away *client.Unreachable
 	switch {
 	case errors.As(err, &p):
-		return &shown{Status: p.Status, Title: titleOf(p.Status), Detail: sentence(p.Error()), Hint: sentence(p.Hint), ID: p.RequestID}
+		return &shown{Status: p.Status, Title: titleOf(p.Status), Detail: sentence(problemWords(p)), Hint: sentence(p.Hint), ID: p.RequestID}
 	case errors.As(err, &away), errors.Is(err, context.DeadlineExceeded), isGone(err):
 		return &shown{Status: http.StatusServiceUnavailable, Title: titleOf(http.StatusServiceUnavailable), Detail: "The server did not answer in time.", Hint: "Load this page again."}
 	}
 	return &shown{Status: http.StatusInternalServerError, Title: titleOf(http.StatusInternalServerError), Detail: sentence(err.Error())}
+}
+
+// problemWords are the words of a problem, with the places that are wrong as a form names them.
+func problemWords(p *wire.Problem) string {
+	text := cutPlace(p.Detail)
+	for _, e := range p.Errors {
+		if e.Message != p.Detail { // what is about the body as a whole is said twice
+			text += "; " + placeWords(e)
+		}
+	}
+	return text
+}
+
+// placeWords say what is wrong in one place.
+func placeWords(e wire.ProblemPlace) string {
+	if place := cutPlace(e.Location); place != "" && place != "body" {
+		return place + ": " + e.Message
+	}
+	return e.Message
+}
+
+// cutPlace names a place of a request as people see it.
+func cutPlace(location string) string {
+	for _, part := range []string{"body.", "query.", "path."} {
+		if name, ok := strings.CutPrefix(location, part); ok {
+			return name
+		}
+	}
+	return location
 }
 
 func titleOf(status int) string {
@@ -274,11 +320,20 @@ func sentence(text string) string {
 	if text == "" {
 		return ""
 	}
-	text = strings.ToUpper(text[:1]) + text[1:]
+	text = sentenceStart(text)
 	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
 		text += "."
 	}
 	return text
+}
+
+// sentenceStart begins with a capital.
+func sentenceStart(text string) string {
+	first, n := utf8.DecodeRuneInString(text)
+	if first == utf8.RuneError {
+		return text
+	}
+	return string(unicode.ToUpper(first)) + text[n:]
 }
 
 // flash is what came of an action, shown once on the next page.
@@ -290,28 +345,36 @@ type flash struct {
 
 const flashCookie = "stint_said"
 
-// maxFlash bounds what is said, in bytes, so that it fits into a cookie.
-const maxFlash = 900
+// Bounds of what is said, in bytes: of each text, and of the cookie. A browser keeps none of more than 4,096.
+const (
+	maxFlash       = 900
+	maxFlashCookie = 3800
+)
 
 func setFlash(w http.ResponseWriter, r *http.Request, f *flash) {
-	f.Text, f.Hint = clip(f.Text, maxFlash), clip(f.Hint, maxFlash)
-	body, err := json.Marshal(f)
-	if err != nil {
-		return
+	value := ""
+	for most := maxFlash; most > 0; most = most * 3 / 4 { // some letters take more room in JSON than others
+		body, err := json.Marshal(flash{clip(f.Text, most), clip(f.Hint, most), f.Bad})
+		if err != nil {
+			return
+		}
+		if value = base64.RawURLEncoding.EncodeToString(body); len(value) <= maxFlashCookie {
+			break
+		}
 	}
-	http.SetCookie(w, &http.Cookie{Name: flashCookie, Value: url.QueryEscape(string(body)), Path: "/", MaxAge: 60, HttpOnly: true, Secure: isSecure(r), SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: flashCookie, Value: value, Path: "/", MaxAge: 60, HttpOnly: true, Secure: isSecure(r), SameSite: http.SameSiteStrictMode})
 }
 
 // takeFlash reads what is to be said, and forgets it.
 func takeFlash(w http.ResponseWriter, r *http.Request) *flash {
 	c, err := r.Cookie(flashCookie)
-	if err != nil || r.Method != http.MethodGet || r.URL.Query().Has("live") {
+	if err != nil || r.Method != http.MethodGet {
 		return nil
 	}
 	http.SetCookie(w, &http.Cookie{Name: flashCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: isSecure(r), SameSite: http.SameSiteStrictMode})
-	text, err := url.QueryUnescape(c.Value)
+	text, err := base64.RawURLEncoding.DecodeString(c.Value)
 	var f flash
-	if err != nil || json.Unmarshal([]byte(text), &f) != nil || f.Text == "" {
+	if err != nil || json.Unmarshal(text, &f) != nil || f.Text == "" {
 		return nil
 	}
 	return &f

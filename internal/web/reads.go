@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/api"
 )
 
@@ -31,6 +32,7 @@ type reads struct {
 // read is an answer, or one that is on its way.
 type read struct {
 	there chan struct{} // closed when it is
+	begun time.Time
 	at    time.Time
 	code  int
 	head  http.Header
@@ -51,12 +53,13 @@ func (c *reads) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Header.Get("Accept") != "application/json" || isStream(r.URL.Path) {
 		return c.next.RoundTrip(r)
 	}
+	notBefore, _ := r.Context().Value(sinceKey{}).(time.Time)
 	key := api.VisitorKey(r.Context()) + " " + r.URL.RequestURI()
 	for {
 		c.mu.Lock()
 		v, there := c.kept[key]
 		if !there {
-			v = &read{there: make(chan struct{})}
+			v = &read{there: make(chan struct{}), begun: time.Now()}
 			c.kept[key] = v
 			round := c.round
 			c.mu.Unlock()
@@ -77,13 +80,27 @@ func (c *reads) RoundTrip(r *http.Request) (*http.Response, error) {
 			continue
 		case v.err != nil:
 			return nil, v.err
-		case there && time.Since(v.at) > readsFresh:
+		case there && (time.Since(v.at) > readsFresh || v.begun.Before(notBefore)):
 			c.drop(key, v)
 			continue
 		}
 		return &http.Response{StatusCode: v.code, Status: http.StatusText(v.code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: v.head.Clone(), Request: r,
 			Body: io.NopCloser(bytes.NewReader(v.body)), ContentLength: int64(len(v.body))}, nil
 	}
+}
+
+type sinceKey struct{}
+
+// clocksApart is how far the clock of Redis may be from this one.
+const clocksApart = 2 * time.Second
+
+// sinceEnd is a context for what is read of a job beside its state. Of one that has ended it takes no answer of before the end: it would be
+// shown for good.
+func sinceEnd(ctx context.Context, j *wire.Job) context.Context {
+	if j.EndedAt == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, sinceKey{}, j.EndedAt.Add(clocksApart))
 }
 
 // isStream reports whether what a path answers may be long, or may take long.

@@ -189,7 +189,11 @@ func nextTimes(sc wire.Schedule, most int) []coming {
 }
 
 func (s *Site) runSchedule(v *visit) (string, string, error) {
-	t, err := v.client.RunSchedule(v.ctx, v.PathValue("name"), "")
+	key := v.PostFormValue("once")
+	if key != "" { // two clicks are one run
+		key = "page-" + clip(key, 100)
+	}
+	t, err := v.client.RunSchedule(v.ctx, v.PathValue("name"), key)
 	if err != nil {
 		return "", "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"io"
 	"net/http"
 	"strings"
 
@@ -34,12 +35,9 @@ func cookieOf(r *http.Request) string {
 	return c.Value
 }
 
-func setCookie(w http.ResponseWriter, r *http.Request, value string) {
+func setCookie(w http.ResponseWriter, r *http.Request, value string, same http.SameSite) {
 	age := int(api.SessionLife.Seconds())
-	if value == "" {
-		age = -1
-	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName(r), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: isSecure(r), SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: cookieName(r), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: isSecure(r), SameSite: same})
 }
 
 // secretOf is what forms of a cookie's pages carry: who does not have the page cannot know it.
@@ -58,14 +56,27 @@ func (s *Site) visit(w http.ResponseWriter, r *http.Request) (*visit, bool) {
 	}
 	if cookie == "" { // nobody has to log in
 		cookie = randomText()
-		setCookie(w, r, cookie)
+		setCookie(w, r, cookie, http.SameSiteLaxMode) // it is no session; without it a link from elsewhere would make another, and break the forms of open pages
 	}
-	v := &visit{Request: r, ctx: ctx, client: s.client, secret: secretOf(cookie), flash: takeFlash(w, r)}
+	v := &visit{Request: r, ctx: ctx, client: s.client, secret: secretOf(cookie), once: randomText()}
 	if v.me, err = s.client.About(ctx); err != nil {
 		s.fail(w, r, v, problemOf(err))
 		return nil, false
 	}
 	return v, true
+}
+
+// visitStream is visit for a stream. Where nobody is logged in it has the page asked for anew: one that gets another page instead of a stream
+// would try again for ever.
+func (s *Site) visitStream(w http.ResponseWriter, r *http.Request) (*visit, bool) {
+	if _, err := s.api.Visitor(r, cookieOf(r)); err != nil && problemOf(err).Status == http.StatusUnauthorized {
+		w.Header().Set("Content-Type", "text/event-stream")
+		if _, err := io.WriteString(w, "event: reload\ndata: \"\"\n\n"); err != nil {
+			s.log.DebugContext(r.Context(), "could not answer", "err", err)
+		}
+		return nil, false
+	}
+	return s.visit(w, r)
 }
 
 func randomText() string {
@@ -116,7 +127,7 @@ func (s *Site) sessionRoutes() {
 			s.login(w, r, p.Status, loginBody{To: to, Wrong: p})
 			return
 		}
-		setCookie(w, r, cookie)
+		setCookie(w, r, cookie, http.SameSiteStrictMode)
 		if to == "" {
 			to = "/"
 		}

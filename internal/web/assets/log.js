@@ -75,9 +75,35 @@
     source = null;
   }
 
-  source = new EventSource(box.dataset.stream);
-  source.addEventListener("lines", function (e) {
+  // What a browser gives up, because a server answered that it cannot just now, is begun again after the last line that came.
+  var from = new URL(box.dataset.stream, location.href);
+
+  function start() {
+    source = new EventSource(from);
+    source.addEventListener("lines", take);
+    source.addEventListener("over", function () {
+      over = true;
+      stop();
+      if (!held.length) button.hidden = true;
+      say();
+    });
+    source.addEventListener("reload", function () {
+      stop();
+      location.reload();
+    });
+    source.onopen = say;
+    source.onerror = function () {
+      say();
+      if (source && source.readyState === EventSource.CLOSED) {
+        stop();
+        setTimeout(start, 3000);
+      }
+    };
+  }
+
+  function take(e) {
     var lines = JSON.parse(e.data);
+    if (e.lastEventId) from.searchParams.set("after", e.lastEventId);
     if (!paused) put(lines);
     else {
       held = held.concat(lines);
@@ -87,19 +113,9 @@
       }
     }
     say();
-  });
-  source.addEventListener("over", function () {
-    over = true;
-    stop();
-    if (!held.length) button.hidden = true;
-    say();
-  });
-  source.addEventListener("reload", function () {
-    stop();
-    location.reload();
-  });
-  source.onopen = say;
-  source.onerror = say;
+  }
+
+  start();
   window.addEventListener("pagehide", stop);
   window.addEventListener("pageshow", function (e) {
     if (e.persisted) location.reload();
