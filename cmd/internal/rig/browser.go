@@ -216,14 +216,22 @@ func (b *Browser) Dark(dark bool) {
 	b.Do(call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"}}}))
 }
 
-// Shoot takes a picture of a whole page into a WebP file.
+// maxPicture is how high a picture may be, in pixels: WebP has no room for more than twice that.
+const maxPicture = 8000
+
+// Shoot takes a picture of a whole page, or of the beginning of a very long one, into a WebP file.
 func (b *Browser) Shoot(file string) {
 	b.T.Helper()
+	size := Value[[]float64](b, "[innerWidth, Math.max(innerHeight, document.documentElement.scrollHeight)]")
 	quality, whole := int64(75), true
+	clip := page.Viewport{Width: size[0], Height: min(size[1], maxPicture), Scale: 1}
 	b.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		r, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: "webp", Quality: &quality, CaptureBeyondViewport: &whole})
+		r, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: "webp", Quality: &quality, CaptureBeyondViewport: &whole, Clip: &clip})
 		if err != nil {
 			return err
+		}
+		if len(r.Data) == 0 {
+			return errors.New("the picture is empty")
 		}
 		return os.WriteFile(file, r.Data, 0o644)
 	}))
