@@ -47,7 +47,7 @@ func TestScoreKillsOfWorkersWithTheIDsInRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(api.Close)
-	cache := redistest.New(t, redistest.AOF())
+	cache := redistest.New(t, redistest.FsyncAlways()) // what it has confirmed it must not forget: with everysec it may, while the disk is slow
 	r := rig.New(t, redistest.New(t), rig.Connection{Name: "legacy", URL: source}, rig.Connection{Name: "crm", URL: api.URL()},
 		rig.Connection{Name: "books", URL: pgtest.New(t)}, rig.Connection{Name: "cache", URL: cache.URL()})
 	submit := func(name string) string {
