@@ -131,7 +131,7 @@ func TestAlertsOnStintSayWhatIsWrongAndWhatToDo(t *testing.T) {
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	if _, err := exec.LookPath("promtool"); err != nil {
-		t.Skip("there is no promtool; scripts/install-test-deps.sh installs it")
+		t.Fatal("there is no promtool; scripts/install-test-deps.sh installs it")
 	}
 	if out, err := exec.CommandContext(t.Context(), "promtool", args...).CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
