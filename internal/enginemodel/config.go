@@ -53,6 +53,8 @@ type Config struct {
 	Faults  Budget
 	Control int  // how often somebody pauses, cancels, retries or restarts the job
 	Drains  int  // how often a worker is drained, or goes back to work
+	Planned bool // begin with a job that is planned, and split as far as its window allows, and whose steps are on the queue
+	Whole   bool // look at every order of actions, also of those of which one order stands for all
 	Apart   bool // workers are told apart, so that a trace can be followed; else states that differ in their names are one
 }
 

@@ -1,10 +1,9 @@
 package enginemodel
 
-// do carries an action out on t.s; false when it is not possible there.
+import "slices"
+
+// do carries an action out on t.s, which has paid for it; false when it is not possible there.
 func (t *turn) do(a Action) bool {
-	if !a.Fair() && !t.pay(a.Kind) {
-		return false
-	}
 	if a.Who < MaxWorkers && a.Kind != claim && a.Kind >= start && a.Kind <= stop && a.Kind != enqueue || a.Kind > claimLost && a.Kind <= permanent ||
 		a.Kind == kill || a.Kind == freeze || a.Kind == drain || a.Kind == undrain {
 		return t.doWorker(a)
@@ -55,8 +54,8 @@ func (t *turn) do(a Action) bool {
 var verbs = map[Kind]string{resume: "resume", pause: "pause", cancel: "cancel", retry: "retry", restart: "restart"}
 
 // pay takes an action from its budget; false when that is spent.
-func (t *turn) pay(k Kind) bool {
-	u, f := &t.s.used, &t.m.Faults
+func (m *Model) pay(u *used, k Kind) bool {
+	f := &m.Faults
 	spend := func(n *uint8, of int) bool {
 		*n++
 		return int(*n) <= of
@@ -64,11 +63,11 @@ func (t *turn) pay(k Kind) bool {
 	switch k {
 	case snapshot:
 		u.snapped++
-		return f.FallBack > 0 && u.snapped == 1
+		return f.FallBack > 0 && u.snapped == 1 && int(u.all) < f.All
 	case drain, undrain:
-		return spend(&u.drains, t.m.Drains)
+		return spend(&u.drains, m.Drains)
 	case pause, cancel, retry, restart:
-		return spend(&u.control, t.m.Control)
+		return spend(&u.control, m.Control)
 	}
 	if !spend(&u.all, f.All) {
 		return false
@@ -110,33 +109,35 @@ func (t *turn) hand(process int) {
 func (t *turn) doScheduler(a Action) bool {
 	s, r := &t.s, &t.s.redis
 	switch a.Kind {
-	case sweep:
+	case sweep, slow:
 		t.sweep()
 		t.hand(scheduler)
-		// Of the steps that nobody begins it looks for one at a time: for those whose task a look can help.
+		// Of the steps that nobody has begun it looks for one at a time: for those whose task a look can help.
 		var missing []Ref
 		for _, ref := range t.reply.Unbegun {
-			if i, there := r.find(ref); !there || r.tasks[i].active == 1 && (!s.inHand(ref) || t.m.Faults.Slow > int(s.used.slow)) {
+			if i, there := r.find(ref); (!there || r.tasks[i].active == 1) && s.inHand(ref) == (a.Kind == slow) {
 				missing = append(missing, ref)
 			}
+		}
+		if a.Kind == slow {
+			if len(missing) == 0 {
+				return false
+			}
+			s.look = missing[t.choice.pick(len(missing))]
+			return true
 		}
 		if i := t.choice.pick(len(missing) + 1); i > 0 {
 			s.look = missing[i-1]
 		}
 		return s.look.Delivery != 0 || len(t.reply.Handout) > 0 || len(t.reply.Lost) > 0
-	case find, slow:
+	case find:
 		s.look = Ref{}
-		i, there := r.find(a.Task)
-		switch {
+		switch i, there := r.find(a.Task); {
 		case !there:
-			if a.Kind == slow || !s.send(scheduler, []Ref{a.Task}) {
-				return false
-			}
-		case r.tasks[i].active == 1 && s.inHand(a.Task) == (a.Kind == slow):
+			t.full = !s.send(scheduler, []Ref{a.Task})
+		case r.tasks[i].active == 1:
 			t.redeliver(a.Task)
 			t.hand(scheduler)
-		case a.Kind == slow:
-			return false
 		}
 	case revoke:
 		st := r.steps[a.Key]
@@ -149,8 +150,14 @@ func (t *turn) doScheduler(a Action) bool {
 	return true
 }
 
-// inHand says that a worker which is not frozen is about to begin this task: it need not be looked for.
+// inHand says that somebody who is not frozen is about to put this task on the queue, or to begin it. It is looked for only where
+// they are slow.
 func (s *State) inHand(ref Ref) bool {
+	for p := range s.sent {
+		if (p >= MaxWorkers || s.worker[p].frozen == 0) && slices.Contains(s.sent[p][:], ref) {
+			return true
+		}
+	}
 	for _, w := range s.worker {
 		if w.task == ref && (w.phase == claimed || w.phase == beginning) && w.frozen == 0 {
 			return true

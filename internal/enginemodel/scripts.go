@@ -107,7 +107,7 @@ func (t *turn) begin(ref Ref, w uint8) {
 		t.reply.Code = Held
 		return
 	case !r.job.active():
-		t.again(int(ref.Key), t.placeName(st), "later", later)
+		t.again(int(ref.Key), placeNames[st.place], "later, not running", later)
 		t.reply.Code = NotRunning
 		return
 	}
@@ -124,12 +124,7 @@ func (t *turn) begin(ref Ref, w uint8) {
 	}
 }
 
-func (t *turn) placeName(st *step) string {
-	if st.place == leased {
-		return "leased"
-	}
-	return "queued"
-}
+var placeNames = [...]string{"", "ready", "later", "later", "queued", "leased", "ended", "dead"}
 
 // count makes the counters of a step absolute.
 func (t *turn) count(k, read uint8) {
@@ -415,12 +410,16 @@ func (r *redis) allows(verb string) bool {
 func (t *turn) wipe(keep bool) {
 	for k := range t.s.redis.steps {
 		st := &t.s.redis.steps[k]
-		switch {
-		case st.place == dead && keep:
+		switch p := st.place; {
+		case p == dead && keep:
 			st.saved, st.fails = 0, 0
-		case st.place != ended || !keep:
-			*st = step{}
+			continue
+		case p == ended && keep:
+			continue
+		case p != nowhere && p != ended:
+			t.moved("step", placeNames[p], "forgotten")
 		}
+		*st = step{}
 	}
 }
 

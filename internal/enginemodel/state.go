@@ -135,13 +135,26 @@ type used struct {
 	unseen                                                                                               uint8 // the target lost something after it had been checked
 }
 
-// Start is the state before anybody has asked for anything.
+// Start is the state before anybody has asked for anything, or that in which the job is planned.
 func (m *Model) Start() State {
-	var s State
+	t := &turn{m: m}
 	for w := range m.Workers {
-		s.worker[w].state = active
+		t.s.worker[w].state = active
 	}
-	return s
+	if !m.Planned {
+		return t.s
+	}
+	t.create()
+	for i := 0; i < len(t.reply.Handout); i++ {
+		ref := t.reply.Handout[i]
+		if m.keys[ref.Key].run() {
+			t.s.redis.put(ref)
+			continue
+		}
+		t.begin(ref, 0)
+		t.end(ref.Key, 0, 0)
+	}
+	return t.s
 }
 
 // Job returns the state of the job, and which run of it that is.

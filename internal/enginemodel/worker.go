@@ -112,8 +112,9 @@ func (t *turn) doAttempt(a Action) bool {
 		}
 		t.fail(k, a.Who, true)
 	case save:
-		// A checkpoint says something new, or learns that the step is wanted back; else it would be as if it had not been.
-		if !run || t.holds(k, a.Who) && s.redis.steps[k].saved == w.pos && (s.redis.job.active() || w.back == 1) {
+		// A checkpoint in the midst of the step says something new, or one learns that the step is gone or wanted back. Any other
+		// would be as if it had not been, or as the end that follows it.
+		if news := !complete && s.redis.steps[k].saved != w.pos; !run || t.holds(k, a.Who) && !news && (s.redis.job.active() || w.back == 1) {
 			return false
 		}
 		t.save(k, a.Who, w.pos)
