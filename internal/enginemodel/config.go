@@ -158,3 +158,13 @@ func (m *Model) Page(split uint8) (ids []string, last bool) {
 	}
 	return ids, info.page == len(m.Stages[info.stage].Pages)-1
 }
+
+// Keys is how many keys there are: the planning, the splits and the steps.
+func (m *Model) Keys() int { return len(m.keys) }
+
+// Patient is the same model, in which somebody retries a job, or starts it over, as often as it takes, and no fault comes any more.
+func (m *Model) Patient() *Model {
+	p := *m
+	p.Control, p.Faults = 200, Budget{}
+	return &p
+}

@@ -2,6 +2,7 @@ package enginemodel
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -141,4 +142,25 @@ func (t *turn) sortReply() {
 	slices.SortFunc(t.reply.Handout, Ref.compare)
 	slices.SortFunc(t.reply.Unbegun, Ref.compare)
 	slices.SortFunc(t.reply.Lost, cmp.Compare[uint8])
+}
+
+// String tells an answer; what is handed out and found is in order.
+func (r Reply) String(m *Model) string {
+	t := turn{reply: Reply{Code: r.Code, Handout: slices.Clone(r.Handout), Lost: slices.Clone(r.Lost), Unbegun: slices.Clone(r.Unbegun)}}
+	t.sortReply()
+	text := fmt.Sprintf("%d", r.Code)
+	list := func(what string, refs []Ref) {
+		for _, ref := range refs {
+			text += fmt.Sprintf(" %s %s/%d/%d", what, m.KeyName(ref.Key), ref.Epoch, ref.Delivery)
+		}
+	}
+	list("out", t.reply.Handout)
+	list("unbegun", t.reply.Unbegun)
+	for _, k := range t.reply.Lost {
+		text += " lost " + m.KeyName(k)
+	}
+	if r.Saved+r.Fails > 0 {
+		text += fmt.Sprintf(" saved %d fails %d", r.Saved, r.Fails)
+	}
+	return text
 }
