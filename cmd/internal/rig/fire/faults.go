@@ -45,6 +45,9 @@ func (t *Town) victim(random *rand.Rand, kind string) (*Member, error) {
 // errNobody is that all who could be hit are hit already.
 var errNobody = errors.New("everybody is hurt already")
 
+// errNotYet is that a fault cannot end yet: it is asked again soon.
+var errNotYet = errors.New("not yet")
+
 // onMember is a fault of one member.
 func onMember(name, kind string, least, most time.Duration, begin func(t *Town, m *Member, random *rand.Rand) (what string, end func() error, err error)) Fault {
 	return Fault{Name: name, Begin: func(t *Town, random *rand.Rand) (Effect, error) {
@@ -80,8 +83,13 @@ func Deploy() Fault {
 		if err := m.P.Signal(syscall.SIGTERM); err != nil {
 			return "", nil, err
 		}
+		asked := time.Now()
 		return "is drained", func() error {
-			if code := m.P.Wait(40 * time.Second); code != 0 {
+			if m.P.Running() && time.Since(asked) < time.Minute {
+				m.hurt = true
+				return errNotYet // other faults have to end, or to begin, meanwhile
+			}
+			if code := m.P.Wait(0); code != 0 {
 				return fmt.Errorf("%s, drained, ended with %d", m.Name(), code)
 			}
 			t.Start(m)

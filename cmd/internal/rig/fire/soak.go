@@ -90,7 +90,9 @@ func (t *Town) hit(ctx context.Context, seed uint64, faults []Fault, interval ti
 			if ctx.Err() == nil && time.Now().Before(e.at) {
 				return false
 			}
-			if err := e.effect.End(); err != nil {
+			if err := e.effect.End(); errors.Is(err, errNotYet) {
+				return false
+			} else if err != nil {
 				t.T.Errorf("end of %q: %v", e.effect.What, err)
 			}
 			return true
@@ -172,15 +174,20 @@ func (t *Town) ended(args ...string) error {
 }
 
 func (t *Town) await(job string) error {
-	var v *wire.Job
+	var v, last *wire.Job
+	var problem error
 	if err := rig.Poll(5*time.Minute, 200*time.Millisecond, func(ctx context.Context) (bool, error) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		var err error
-		v, err = t.Client(0).Job(ctx, job)
+		if v, err = t.Client(0).Job(ctx, job); err == nil {
+			last = v
+		} else if ctx.Err() == nil {
+			problem = err
+		}
 		return err == nil && v.State.Ended(), err
 	}); err != nil {
-		return fmt.Errorf("job %s: %w; %+v", job, err, v)
+		return fmt.Errorf("job %s: %w; it was %+v, and asking said %v\n%s", job, err, last, problem, t.stuck(&Job{ID: job}))
 	}
 	if v.State != "succeeded" {
 		return fmt.Errorf("job %s %s: %+v", job, v.State, v.Error)
