@@ -194,10 +194,7 @@ func BenchmarkPlan(b *testing.B) {
 // newMigrationBench builds the program and starts a server.
 func newMigrationBench(b *testing.B) *migrationBench {
 	dir := b.TempDir()
-	m := &migrationBench{B: b, dir: dir, legacy: filepath.Join(dir, "legacy.db"), stint: filepath.Join(dir, "stint")}
-	if out, err := exec.Command("go", "build", "-o", m.stint, "../cmd/stint").CombinedOutput(); err != nil {
-		b.Fatalf("build stint: %v\n%s", err, out)
-	}
+	m := &migrationBench{B: b, dir: dir, legacy: filepath.Join(dir, "legacy.db"), stint: buildStint(b, dir)}
 	var err error
 	m.server, err = pgtest.Start("", pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "512MB", "max_wal_size": "8GB"}})
 	if err != nil {

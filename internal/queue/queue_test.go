@@ -139,10 +139,9 @@ func TestAPauseGivesBackWhatWasClaimedAndNotStarted(t *testing.T) {
 	if a, p := length(t, rdb, "active"), length(t, rdb, "pending"); a != 1 || p != 7 {
 		t.Errorf("%d claimed, %d waiting", a, p)
 	}
-	for id, want := range map[string]Presence{"t0": Claimed, "t1": Waiting, "t7": Waiting, "t9": Missing} {
-		if got, err := NewProducer(rdb).Find(t.Context(), "q", id); got != want || err != nil {
-			t.Errorf("%s: %v, %v", id, got, err)
-		}
+	want := []Presence{Claimed, Waiting, Waiting, Missing}
+	if got, err := NewProducer(rdb).Find(t.Context(), "q", "t0", "t1", "t7", "t9"); !slices.Equal(got, want) || err != nil {
+		t.Errorf("%v, %v, want %v", got, err, want)
 	}
 	if n := rdb.ZCard(t.Context(), "asynq:{q}:lease").Val(); n != 1 {
 		t.Errorf("%d leases", n)
@@ -360,7 +359,7 @@ func TestARedisThatIsKilledUnderLoadLosesNoTask(t *testing.T) {
 			if h.times(id) > 0 {
 				continue
 			}
-			if where, err := p.Find(t.Context(), "q", id); err != nil || where != Claimed {
+			if where, err := p.Find(t.Context(), "q", id); err != nil || where[0] != Claimed {
 				lost = append(lost, id)
 			}
 		}
