@@ -61,10 +61,11 @@ func (n *node) way() string {
 func TestEachActionInEachReachableStateDoesWhatTheModelSays(t *testing.T) {
 	t.Parallel()
 	one, two := []enginemodel.StageShape{{Pages: []int{1}}}, []enginemodel.StageShape{{Pages: []int{1, 1}}}
-	fault := enginemodel.Budget{All: 1, Kill: 1, Freeze: 1, Reply: 1, Lose: 1, Slow: 1, Transient: 1, Permanent: 1, FallBack: 1, Empty: 1}
+	fault := enginemodel.Budget{All: 1, Kill: 1, Freeze: 1, Reply: 1, Slow: 1, Transient: 1, Permanent: 1, Empty: 1}
 	list := []enginemodel.Config{
 		{Name: "two pages", Stages: two, Window: 2, Workers: 2, Batches: 1},
 		{Name: "one step, one fault", Stages: one, Window: 1, Workers: 1, Batches: 2, Retries: 1, Faults: fault},
+		{Name: "Redis falls back", Stages: one, Window: 1, Workers: 1, Batches: 1, Faults: enginemodel.Budget{All: 1, FallBack: 1}},
 		{Name: "control", Stages: one, Window: 1, Workers: 1, Batches: 1, Control: 2, Faults: enginemodel.Budget{All: 1, Permanent: 1}},
 		{Name: "skip", Stages: []enginemodel.StageShape{{Pages: []int{1}}, {Pages: []int{1}}}, Window: 2, Workers: 1, Batches: 1, Skip: true, Control: 1,
 			Faults: enginemodel.Budget{All: 1, Permanent: 1}},
@@ -72,7 +73,7 @@ func TestEachActionInEachReachableStateDoesWhatTheModelSays(t *testing.T) {
 	}
 	if *long {
 		list = append(list, enginemodel.Config{Name: "two steps, one fault", Stages: []enginemodel.StageShape{{Pages: []int{2}}}, Window: 2, Workers: 2, Batches: 1, Retries: 1,
-			Faults: enginemodel.Budget{All: 1, Kill: 1, Freeze: 1, Reply: 1, Lose: 1, Slow: 1, Transient: 1, Permanent: 1}})
+			Faults: fault})
 	}
 	for _, c := range list {
 		t.Run(c.Name, func(t *testing.T) {
@@ -114,9 +115,9 @@ func TestAllShortWaysDoWhatTheModelSays(t *testing.T) {
 		Faults: enginemodel.Budget{All: 1, Kill: 1, Reply: 1, Transient: 1, Permanent: 1}}), 0
 	x := newMirror(t, redistest.Client(t), m, &made)
 	x.kept = true
-	ways, depth := 0, 8
+	ways, depth := 0, 12
 	if *long {
-		depth = 12
+		depth = 16
 	}
 	var walk func(at *node, left int)
 	walk = func(at *node, left int) {
