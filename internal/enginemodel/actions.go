@@ -99,7 +99,11 @@ func (m *Model) each(s *State, t *turn, seen func(Action)) {
 		for more := true; more; more = t.choice.next() {
 			t.reset(s)
 			t.s.used = left
-			if t.do(a) && !t.full {
+			switch {
+			case !t.do(a):
+			case t.full:
+				t.cramped = true
+			default:
 				t.sortReply()
 				m.canonical(&t.s)
 				seen(a)
@@ -232,7 +236,7 @@ func (m *Model) ofFate(s *State, try func(Action)) {
 }
 
 var words = [kinds]string{"submits the job", "starts, in place of one that is gone", "goes on as if nothing had been", "claims %s", "begins %s",
-	"drains, and passes on %s", "commits a batch of %s with its row of the ledger", "writes the row of the ledger of %s", "saves a checkpoint of %s",
+	"drains, and passes on %s", "commits a batch of %s", "writes the row of the ledger of %s", "saves a checkpoint of %s",
 	"puts on the queue what the end of %s is about to hand out", "ends %s", "gives %s back", "counts the ledgers for %s, and something is missing",
 	"takes %s from the queue", "puts on the queue what it was handed", "says that it is drained", "stops", "sweeps", "looks for %s", "revokes the lease of %s",
 	"resumes the job", "the time of %s comes", "asks for a task; %s is claimed, the answer is lost", "begins %s, the answer is lost",
@@ -249,6 +253,9 @@ func (m *Model) Say(a Action) string {
 		of = fmt.Sprintf("%s (run %d, delivery %d)", m.KeyName(a.Task.Key), a.Task.Epoch, a.Task.Delivery)
 	}
 	text := words[a.Kind]
+	if a.Kind == commit && m.mutant != LedgerApart {
+		text += " with its row of the ledger"
+	}
 	for i := 0; i+1 < len(text); i++ {
 		if text[i:i+2] == "%s" {
 			text = text[:i] + of + text[i+2:]

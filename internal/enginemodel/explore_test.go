@@ -2,6 +2,10 @@ package enginemodel
 
 import (
 	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +60,7 @@ var larger = []Config{
 	{Name: "one step, three workers, three faults", Planned: true, Stages: oneStep, Window: 1, Workers: 3, Batches: 2, Faults: every(3)},
 	{Name: "from the beginning, two steps, drains, and two faults", Stages: twoSteps, Window: 2, Workers: 2, Batches: 1, Drains: 2, Faults: every(2)},
 	{Name: "from the beginning, Redis falls back, and any other fault", Stages: oneStep, Window: 1, Workers: 2, Batches: 1, Faults: Budget{All: 2, FallBack: 1, Kill: 1, Freeze: 1, Reply: 1, Lose: 1, Double: 1, Slow: 1}},
+	{Name: "from the beginning, control twice, and Redis falls back or is empty", Stages: oneStep, Window: 1, Workers: 2, Batches: 1, Control: 2, Faults: Budget{All: 1, FallBack: 1, Empty: 1}},
 	{Name: "one step of three batches, four faults", Planned: true, Stages: oneStep, Window: 1, Workers: 2, Batches: 3, Faults: every(4)},
 }
 var failures = Budget{All: 2, Transient: 2, Permanent: 2}
@@ -75,8 +80,9 @@ func TestNoReachableStateBreaksAPromiseAndEachOfThemEnds(t *testing.T) {
 	t.Parallel()
 	list := usual
 	if *long {
-		list = append(list, larger...)
+		list = append(slices.Clone(usual), larger...)
 	}
+	sizes := documented(t)
 	for _, c := range list {
 		t.Run(c.Name, func(t *testing.T) {
 			began := time.Now()
@@ -85,6 +91,30 @@ func TestNoReachableStateBreaksAPromiseAndEachOfThemEnds(t *testing.T) {
 			if e.Broken != "" {
 				t.Errorf("%s", told(e))
 			}
+			if row := fmt.Sprintf("| %s | %d | %d | %d |", c.Name, e.States, e.Edges, e.Depth); sizes[c.Name] != row {
+				t.Errorf("docs/model.md says\n%s\nand it is\n%s", sizes[c.Name], row)
+			}
 		})
 	}
+}
+
+// documented are the lines of docs/model.md that tell the size of a configuration.
+func documented(t *testing.T) map[string]string {
+	t.Helper()
+	rows := map[string]string{}
+	for line := range strings.Lines(modelPage(t)) {
+		if name, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | "); ok {
+			rows[name] = strings.TrimSpace(line)
+		}
+	}
+	return rows
+}
+
+func modelPage(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "model.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

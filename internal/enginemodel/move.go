@@ -48,6 +48,8 @@ type turn struct {
 	broken string // an invariant of moves that the action broke; "" is none
 	full   bool   // the model has no room for what came of it
 	choice chooser
+	// cramped says that some action was left out, for want of room.
+	cramped bool
 }
 
 // chooser leads one action through all the choices that it has, one after the other: each run follows path and goes on with the

@@ -67,11 +67,11 @@ func TestEachActionInEachReachableStateDoesWhatTheModelSays(t *testing.T) {
 		{Name: "one step, one fault", Stages: one, Window: 1, Workers: 1, Batches: 2, Retries: 1, Faults: fault},
 		{Name: "control", Stages: one, Window: 1, Workers: 1, Batches: 1, Control: 2, Faults: enginemodel.Budget{All: 1, Permanent: 1}},
 		{Name: "skip", Stages: []enginemodel.StageShape{{Pages: []int{1}}, {Pages: []int{1}}}, Window: 2, Workers: 1, Batches: 1, Skip: true, Control: 1,
-			Faults: enginemodel.Budget{All: 2, Permanent: 2}},
+			Faults: enginemodel.Budget{All: 1, Permanent: 1}},
 		{Name: "drains", Stages: one, Window: 1, Workers: 2, Batches: 2, Drains: 1},
 	}
 	if *long {
-		list = append(list, enginemodel.Config{Name: "two steps, two faults", Stages: []enginemodel.StageShape{{Pages: []int{2}}}, Window: 2, Workers: 2, Batches: 1, Retries: 1,
+		list = append(list, enginemodel.Config{Name: "two steps, one fault", Stages: []enginemodel.StageShape{{Pages: []int{2}}}, Window: 2, Workers: 2, Batches: 1, Retries: 1,
 			Faults: enginemodel.Budget{All: 1, Kill: 1, Freeze: 1, Reply: 1, Lose: 1, Slow: 1, Transient: 1, Permanent: 1}})
 	}
 	for _, c := range list {
@@ -110,7 +110,7 @@ func TestEachActionInEachReachableStateDoesWhatTheModelSays(t *testing.T) {
 // (times, the tally) may differ.
 func TestAllShortWaysDoWhatTheModelSays(t *testing.T) {
 	t.Parallel()
-	m, made := modelOf(t, enginemodel.Config{Planned: false, Stages: []enginemodel.StageShape{{Pages: []int{1}}}, Window: 1, Workers: 1, Batches: 1, Control: 1,
+	m, made := modelOf(t, enginemodel.Config{Stages: []enginemodel.StageShape{{Pages: []int{1}}}, Window: 1, Workers: 1, Batches: 1, Control: 1,
 		Faults: enginemodel.Budget{All: 1, Kill: 1, Reply: 1, Transient: 1, Permanent: 1}}), 0
 	x := newMirror(t, redistest.Client(t), m, &made)
 	x.kept = true
