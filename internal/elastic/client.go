@@ -88,8 +88,11 @@ func New(a Address, o Options) (*Client, error) {
 		}
 		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
-	return &Client{address: a, options: o, http: &http.Client{Transport: transport}}, nil
+	return &Client{address: a, options: o, http: &http.Client{Transport: transport, CheckRedirect: noRedirect}}, nil
 }
+
+// noRedirect keeps queries and headers from going where nobody has sent them: into a network that only this machine reaches.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // String returns the hosts, without credentials.
 func (c *Client) String() string { return c.address.String() }

@@ -120,8 +120,12 @@ func (c *checker) from(s *Stage, path string) {
 	case f.Query != "" && f.Where != "":
 		c.add(path+".where", "put the condition into the query", "a query has its own")
 	}
-	if strings.Contains(f.Query, ";") && strings.TrimRight(strings.TrimSpace(f.Query), ";") != strings.TrimSpace(f.Query) {
-		c.add(path+".query", "leave the semicolon at its end away", "is used within another query")
+	// It would end the query that this stands in. What followed would run by itself, past what keeps a source from being written, and an
+	// SQLite file from opening another one.
+	for _, part := range []struct{ entry, text string }{{"query", f.Query}, {"where", f.Where}} {
+		if strings.Contains(part.text, ";") {
+			c.add(path+"."+part.entry, "leave the semicolon away; within a text write char(59), or chr(59)", "is used within another query, of which there is one")
+		}
 	}
 	seen := map[string]bool{}
 	for j, k := range f.Key {
