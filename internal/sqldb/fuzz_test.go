@@ -137,7 +137,7 @@ func FuzzARowKeyIsReadAsItWasWritten(f *testing.F) {
 // FuzzAValueThatATargetTakesIsTheValueThatWasThere holds that the parsers of numbers and moments agree with one another and with what
 // they write.
 func FuzzAValueThatATargetTakesIsTheValueThatWasThere(f *testing.F) {
-	for _, seed := range []string{"0", "-0", "1.50", "+1", "1e3", "1E-400", ".5", "5.", "NaN", "Infinity", "-inf", "99999999999999999999.999999999", "0x10", "1_000", " 1 ", "2024-02-29", "2023-02-29", "2024-01-01 24:00:00", "2024-01-01T23:59:60.5Z", "10000-01-01", "2024-01-01 00:00:00+05:30:15", "12:34", "12:34:56.1234567", "4713-01-01 BC", "infinity", "-0001-01-01"} {
+	for _, seed := range []string{"0", "-0", "1.50", "+1", "1e3", "1E-400", ".5", "5.", "NaN", "Infinity", "-inf", "99999999999999999999.999999999", "0x10", "1_000", " 1 ", "2024-02-29", "2023-02-29", "2024-01-01 24:00:00", "2024-01-01T23:59:60.5Z", "10000-01-01", "2024-01-01 00:00:00+05:30:15", "12:34", "12:34:56.1234567", "4713-01-01 BC", "infinity", "-0001-01-01", "\"", "X'", "'", `'a''`, "'a'::text", "'\\x41'", "'\\x''); DROP TABLE t; --'", "X'41'", "now()", "((1))", "'it''s'", `"a"`, `E'\\x41'`, "0x1F", "true"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -173,9 +173,30 @@ func FuzzAValueThatATargetTakesIsTheValueThatWasThere(f *testing.F) {
 			l := parseDefault(from, text)
 			for _, to := range []Dialect{SQLite, Postgres, MySQL} {
 				for _, kind := range []Kind{KindText, KindInt32, KindNumeric, KindBool, KindBytes, KindTimestamp, KindTimestampTZ, KindUUID, KindJSON} {
-					_ = l.in(to, kind)
+					// What is written is one literal, whatever stood in the source's schema.
+					out := l.in(to, kind)
+					quoted := strings.TrimSuffix(strings.TrimLeft(strings.TrimLeft(out, " "), "ENX"), "::bytea")
+					if strings.ContainsAny(out, "'\"") {
+						if _, ok := unquoted(quoted, '\'', '\'', strings.HasPrefix(strings.TrimLeft(out, " "), "E")); !ok && l.kind != litNow {
+							t.Errorf("the default %q of %s becomes %s of %s", text, from, out, to)
+						}
+					}
 				}
 			}
 		}
 	})
+}
+
+func TestADefaultThatIsNoHexIsNotWrittenAsSomeIntoTheTarget(t *testing.T) {
+	t.Parallel()
+	for _, expr := range []string{`'\x''); DROP TABLE t; --'`, `'\x4'`, `'\xg0'`, `"`, `'`, `X'`, `'a''`} {
+		for _, to := range []Dialect{SQLite, Postgres, MySQL} {
+			if out := parseDefault(SQLite, expr).in(to, KindBytes); out != "" {
+				t.Errorf("%s becomes %s of %s", expr, out, to)
+			}
+		}
+	}
+	if out := parseDefault(Postgres, `'\x4142'::bytea`).in(MySQL, KindBytes); out != "X'4142'" {
+		t.Errorf("a good one becomes %q", out)
+	}
 }
