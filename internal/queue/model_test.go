@@ -207,8 +207,8 @@ func (m *modelQueue) agree() {
 		case !m.completed[id]:
 			m.rt.Fatalf("%s is lost", id)
 		}
-		if got, err := m.producer.Find(ctx, m.q, id); err != nil || got != where {
-			m.rt.Fatalf("%s: found %d, %v; want %d", id, got, err, where)
+		if got, err := m.producer.Find(ctx, m.q, id); err != nil || got[0] != where {
+			m.rt.Fatalf("%s: found %v, %v; want %d", id, got, err, where)
 		}
 	}
 }
