@@ -58,10 +58,10 @@ var larger = []Config{
 	{Name: "from the beginning, two stages in turn, three faults", Stages: inTurn, Window: 1, Workers: 2, Batches: 1, Faults: every(3)},
 	{Name: "three steps, two at once, two faults", Planned: true, Stages: threeSteps, Window: 2, Workers: 2, Batches: 1, Faults: every(2)},
 	{Name: "one step, three workers, three faults", Planned: true, Stages: oneStep, Window: 1, Workers: 3, Batches: 2, Faults: every(3)},
-	{Name: "from the beginning, two steps, drains, and two faults", Stages: twoSteps, Window: 2, Workers: 2, Batches: 1, Drains: 2, Faults: every(2)},
+	{Name: "drains, and two faults", Planned: true, Stages: oneStep, Window: 1, Workers: 2, Batches: 2, Drains: 2, Faults: every(2)},
 	{Name: "from the beginning, Redis falls back, and any other fault", Stages: oneStep, Window: 1, Workers: 2, Batches: 1, Faults: Budget{All: 2, FallBack: 1, Kill: 1, Freeze: 1, Reply: 1, Lose: 1, Double: 1, Slow: 1}},
-	{Name: "from the beginning, control twice, and Redis falls back or is empty", Stages: oneStep, Window: 1, Workers: 2, Batches: 1, Control: 2, Faults: Budget{All: 1, FallBack: 1, Empty: 1}},
-	{Name: "one step of three batches, four faults", Planned: true, Stages: oneStep, Window: 1, Workers: 2, Batches: 3, Faults: every(4)},
+	{Name: "from the beginning, control twice, and Redis falls back or is empty", Stages: oneStep, Window: 1, Workers: 1, Batches: 1, Control: 2, Faults: Budget{All: 1, FallBack: 1, Empty: 1}},
+	{Name: "one step, four faults", Planned: true, Stages: oneStep, Window: 1, Workers: 2, Batches: 2, Faults: every(4)},
 }
 var failures = Budget{All: 2, Transient: 2, Permanent: 2}
 

@@ -19,6 +19,7 @@ const (
 
 var jobStates = [...]string{"", "accepted", "planning", "running", "paused", "succeeded", "failed", "cancelled"}
 
+// String is the word of docs/states.md for it.
 func (s JobState) String() string { return jobStates[s] }
 
 // Ended says that nothing more is handed out.

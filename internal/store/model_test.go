@@ -265,7 +265,7 @@ func (x *mirror) sweep(r replica, c enginemodel.Call, reply *enginemodel.Reply) 
 			look.Living = append(look.Living, r.workerID(w))
 		}
 	}
-	found, err := x.s.Sweep(x.ctx, r.job.ID, look)
+	found := x.s.SweepAll(x.ctx, []string{r.job.ID}, look)[0]
 	for key := range found.Lost {
 		k, _ := x.m.KeyOf(key)
 		reply.Lost = append(reply.Lost, k)
@@ -274,8 +274,8 @@ func (x *mirror) sweep(r replica, c enginemodel.Call, reply *enginemodel.Reply) 
 		k, _ := x.m.KeyOf(u.Key)
 		reply.Unbegun = append(reply.Unbegun, enginemodel.Ref{Epoch: uint8(u.Epoch), Key: k, Delivery: uint8(u.Delivery)})
 	}
-	if errors.Is(err, ErrNotFound) {
-		err = nil
+	if errors.Is(found.Err, ErrNotFound) {
+		return Handout{}, nil
 	}
-	return found.Handout, err
+	return found.Handout, found.Err
 }
