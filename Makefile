@@ -1,7 +1,8 @@
 # make test    what CI runs: the services that tests need, format, vet, staticcheck, all tests with the race detector
 # make lint    the same without the tests
 # make bench   stint beside its peers and the limits of this machine; results in bench/results
-# make soak    the promises at full size, for hours: 20 runs of a million rows, 50 drains, 30 kills; SCORE chooses some
+# make soak    the promises at full size, for hours: 20 runs of a million rows, 50 drains, 30 kills, each fault with 20 seeds, an hour of all of them; SCORE chooses some
+# make fuzz    all fuzz targets, FUZZTIME each (10m), one after the other; FUZZ chooses some. docs/fuzzing.md
 # make docs    write the pages that are made from the program: docs/reference, docs/openapi.json
 # make build   bin/stint, one static binary
 # make vuln    known weaknesses of what is in the binary: govulncheck, with the public database or, where it cannot be reached, a dated snapshot
@@ -14,7 +15,7 @@ PKG ?= ./...
 TIMEOUT ?= 20m
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: test bench soak lint docs build deps fmt vet staticcheck vuln licences sbom race clean
+.PHONY: test bench soak fuzz lint docs build deps fmt vet staticcheck vuln licences sbom race clean
 
 test: deps lint race
 
@@ -68,8 +69,15 @@ bench:
 
 SCORE ?= Score
 soak: deps
-	$(GO) test ./cmd/stint -run '$(SCORE)' -long -v -parallel 1 -timeout 24h
+	$(GO) test ./cmd/stint -run '$(SCORE)' -skip 'ScoreFire|ScoreSoak' -long -v -parallel 1 -timeout 24h
+	$(GO) test ./cmd/stint -run '$(SCORE)' -skip 'Score[^FS]|ScoreService' -long -v -parallel 6 -timeout 24h
 	$(GO) test ./tasks/dedupe -run 'TestNothingGoesThatShouldStay' -schedules 1000 -v -timeout 1h
+
+FUZZTIME ?= 10m
+PARALLEL ?= 1
+FUZZ ?=
+fuzz: deps
+	$(GO) run ./scripts/fuzz -time $(FUZZTIME) -parallel $(PARALLEL) -run '$(FUZZ)' -go $(GO)
 
 docs:
 	$(GO) test ./docs ./internal/api ./internal/telemetry ./cmd/internal/cli -run 'Reference|OpenAPI' -count 1 -update

@@ -138,10 +138,14 @@ var (
 	failure  = regexp.MustCompile(`^\s*--- FAIL: (Fuzz\S+)`)
 )
 
+// minimize is how long go makes an input smaller. It does so with each one that is new, for a minute unless it is told otherwise: of
+// a target whose seeds are whole files that was all that it did.
+const minimize = 2 * time.Second
+
 // fuzz runs one target, and reads what go says of it.
 func (o options) fuzz(ctx context.Context, t target) outcome {
 	r := outcome{target: t, took: "0s", execs: "0", news: "0"}
-	cmd := exec.CommandContext(ctx, o.goTool, "test", "-vet=off", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", o.time.String(), fmt.Sprintf("-parallel=%d", o.parallel), "./"+t.folder)
+	cmd := exec.CommandContext(ctx, o.goTool, "test", "-vet=off", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", o.time.String(), "-fuzzminimizetime", minimize.String(), fmt.Sprintf("-parallel=%d", o.parallel), "./"+t.folder)
 	cmd.Dir = o.dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
