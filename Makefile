@@ -1,9 +1,13 @@
 # make test    what CI runs: the services that tests need, format, vet, staticcheck, all tests with the race detector
 # make lint    the same without the tests
 # make bench   stint beside its peers and the limits of this machine; results in bench/results
-# make soak    the promises at full size, for hours: 20 runs of a million rows, 50 drains, 30 kills; SCORE chooses some
+# make soak    the promises at full size, for hours: 20 runs of a million rows, 50 drains, 30 kills, each fault with 20 seeds, an hour of all of them; SCORE chooses some
+# make fuzz    all fuzz targets, FUZZTIME each (10m), one after the other; FUZZ chooses some. docs/fuzzing.md
 # make docs    write the pages that are made from the program: docs/reference, docs/openapi.json
 # make build   bin/stint, one static binary
+# make vuln    known weaknesses of what is in the binary: govulncheck, with the public database or, where it cannot be reached, a dated snapshot
+# make licences  the licences of all modules in the binary are allowed, and docs/licences.md names them
+# make sbom    bin/supply/stint.cdx.json, a bill of materials of the binary
 
 GO ?= go
 PKG ?= ./...
@@ -11,11 +15,11 @@ PKG ?= ./...
 TIMEOUT ?= 20m
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: test bench soak lint docs build deps fmt vet staticcheck race clean
+.PHONY: test bench soak fuzz lint docs build deps fmt vet staticcheck vuln licences sbom race clean
 
 test: deps lint race
 
-lint: fmt vet staticcheck
+lint: fmt vet staticcheck vuln licences sbom
 
 deps:
 	@scripts/install-test-deps.sh
@@ -29,6 +33,21 @@ vet:
 
 staticcheck:
 	@GO=$(GO) scripts/staticcheck.sh $(STATICCHECK_VERSION) ./...
+
+# Built with the flags of the tests' programs, so that nothing is compiled twice. A DATABASE is one that govulncheck reads: https://... or file://...
+SUPPLY := bin/supply/stint
+.PHONY: $(SUPPLY)
+$(SUPPLY):
+	@$(GO) build -o $(SUPPLY) ./cmd/stint
+
+vuln: $(SUPPLY)
+	@$(GO) run ./scripts/supply vuln $(SUPPLY) $(DATABASE)
+
+licences:
+	@$(GO) test ./scripts/supply -run Licence
+
+sbom: $(SUPPLY)
+	@$(GO) run ./scripts/supply sbom $(SUPPLY) $(SUPPLY).cdx.json
 
 # vet runs by itself, before the tests.
 # Tables of cases that run the same code over and over: the race detector sees nothing new in them, and makes them many times as slow.
@@ -50,11 +69,19 @@ bench:
 
 SCORE ?= Score
 soak: deps
-	$(GO) test ./cmd/stint -run '$(SCORE)' -long -v -parallel 1 -timeout 24h
+	$(GO) test ./cmd/stint -run '$(SCORE)' -skip 'ScoreFire|ScoreSoak' -long -v -parallel 1 -timeout 24h
+	$(GO) test ./cmd/stint -run '$(SCORE)' -skip 'Score[^FS]|ScoreService' -long -v -parallel 6 -timeout 24h
 	$(GO) test ./tasks/dedupe -run 'TestNothingGoesThatShouldStay' -schedules 1000 -v -timeout 1h
+
+FUZZTIME ?= 10m
+PARALLEL ?= 1
+FUZZ ?=
+fuzz: deps
+	$(GO) run ./scripts/fuzz -time $(FUZZTIME) -parallel $(PARALLEL) -run '$(FUZZ)' -go $(GO)
 
 docs:
 	$(GO) test ./docs ./internal/api ./internal/telemetry ./cmd/internal/cli -run 'Reference|OpenAPI' -count 1 -update
+	$(GO) run ./scripts/supply licences
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/stint ./cmd/stint

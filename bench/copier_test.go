@@ -28,6 +28,7 @@ var roles = map[string]func(value string) error{
 	"STINT_BENCH_SEARCH": func(string) error { return serveSearch(os.Stdin, os.Stdout) },
 	"STINT_BENCH_WORKER": serveWorker,
 	"STINT_BENCH_ASYNQ":  serveAsynq,
+	"STINT_BENCH_HOLD":   holdAsynq,
 	"STINT_BENCH_COPY_FROM": func(from string) error {
 		to, _ := os.LookupEnv("STINT_BENCH_COPY_TO")
 		return copyAll(context.Background(), from, to)

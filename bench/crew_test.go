@@ -39,8 +39,11 @@ type crew struct {
 	planned []noted  // what the bench itself has to say about the planning of jobs
 }
 
-// buildStint builds the program into a folder, and returns its path.
+// buildStint builds the program into a folder, and returns its path; STINT_BENCH_STINT says that it is built already, and where.
 func buildStint(b *testing.B, dir string) string {
+	if path, ok := os.LookupEnv("STINT_BENCH_STINT"); ok {
+		return path
+	}
 	path := filepath.Join(dir, "stint")
 	if out, err := exec.Command("go", "build", "-o", path, "../cmd/stint").CombinedOutput(); err != nil {
 		b.Fatalf("build stint: %v\n%s", err, out)
@@ -58,17 +61,23 @@ func newCrew(b *testing.B, workers, concurrency int) *crew {
 		b.Fatal(err)
 	}
 	c.planner = c.start("scheduler", exec.Command(buildStint(b, c.dir), "scheduler", "--config", file))
-	for i := range workers {
-		w := exec.Command(os.Args[0], "-test.run", "^$")
-		trace := filepath.Join(c.dir, fmt.Sprint("trace", i))
-		w.Env = append(os.Environ(), "STINT_BENCH_WORKER="+c.server.URL(), "STINT_BENCH_CONCURRENCY="+strconv.Itoa(concurrency), "STINT_BENCH_TRACE="+trace)
-		c.workers, c.files = append(c.workers, c.start("worker", w)), append(c.files, trace)
+	for range workers {
+		c.workers = append(c.workers, c.worker(concurrency))
 	}
 	c.until(time.Minute, "the workers are there", func() bool {
 		fleet, err := c.store.Living(context.Background(), time.Minute)
 		return err == nil && len(fleet.Alive) == workers
 	})
 	return c
+}
+
+// worker starts a worker process.
+func (c *crew) worker(concurrency int) *exec.Cmd {
+	w := exec.Command(os.Args[0], "-test.run", "^$")
+	trace := filepath.Join(c.dir, fmt.Sprint("trace", len(c.files)))
+	w.Env = append(os.Environ(), "STINT_BENCH_WORKER="+c.server.URL(), "STINT_BENCH_CONCURRENCY="+strconv.Itoa(concurrency), "STINT_BENCH_TRACE="+trace)
+	c.files = append(c.files, trace)
+	return c.start("worker", w)
 }
 
 func (c *crew) start(name string, cmd *exec.Cmd) *exec.Cmd {
@@ -274,7 +283,7 @@ func serveWorker(url string) error {
 	rdb := redis.NewClient(options)
 	defer rdb.Close()
 	rdb.AddHook(hook{n})
-	w := worker.New(rdb, store.New(rdb), worker.Options{Concurrency: number("STINT_BENCH_CONCURRENCY", 8), Families: []tasks.Family{counting{n}}, Log: quiet})
+	w := worker.New(rdb, store.New(rdb), worker.Options{Concurrency: number("STINT_BENCH_CONCURRENCY", 8), Families: []tasks.Family{counting{n}, holding{counting{n}}}, Log: quiet})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := w.Start(ctx); err != nil {

@@ -52,6 +52,10 @@ type peerRun struct {
 func (r peerRun) working() float64 { return r.n / r.Work }
 func (r peerRun) whole() float64   { return r.n / (r.Work + r.Enqueue) }
 
+// clientUS and serverUS are the CPU time of one task, in µs.
+func (r peerRun) clientUS() float64 { return secs(r.client) / r.n * 1e6 }
+func (r peerRun) serverUS() float64 { return secs(r.server) / r.n * 1e6 }
+
 // peers are the servers that they share.
 type peers struct {
 	*testing.B
@@ -229,9 +233,14 @@ func BenchmarkPeers(b *testing.B) {
 	}
 	r.add("%d tasks, one process, medians of %d runs in turn", peerTasks, len(ours))
 	r.add("%-26s %8.0f a second in all            CPU of one: client %4.0f µs, server %4.0f µs", "stint", median(rates), median(us), median(redisUS))
-	for _, x := range all {
+	bars := []bar{{Name: "stint, durable steps", Value: median(rates), Ours: true}}
+	ids := []string{"engine-asynq", "", "engine-river", "engine-bullmq", "engine-sidekiq", "engine-celery"}
+	for i, x := range all {
 		if x.missing != "" {
 			r.add("%-26s %s", x.name, x.missing)
+			if ids[i] != "" {
+				r.take(ids[i], taken{Missing: x.missing})
+			}
 			continue
 		}
 		of := func(f func(peerRun) float64) (list []float64) {
@@ -241,10 +250,24 @@ func BenchmarkPeers(b *testing.B) {
 			return list
 		}
 		working, whole := of(peerRun.working), of(peerRun.whole)
+		bars = append(bars, bar{Name: x.name, Value: median(whole)})
+		for id, theirs := range map[string][]float64{ids[i]: whole, ids[i] + "-alone": working} {
+			if id == "" || strings.HasSuffix(id, "-alone") && i > 0 {
+				continue
+			}
+			t := ratioOf(rates, theirs, "a second")
+			t.Size = thousands(n) + " tasks"
+			t.Note = fmt.Sprintf("CPU of one, client and server: stint %.0f and %.0f µs, %s %.0f and %.0f µs", median(us), median(redisUS), x.name, median(of(peerRun.clientUS)), median(of(peerRun.serverUS)))
+			r.take(id, t)
+		}
 		r.add("%-26s %8.0f a second in all, %7.0f run alone  CPU of one: client %4.0f µs, server %4.0f µs   stint has %.2f (%.2f-%.2f) of the one, %.2f of the other", x.name, median(whole), median(working),
-			median(of(func(t peerRun) float64 { return secs(t.client) / n * 1e6 })), median(of(func(t peerRun) float64 { return secs(t.server) / n * 1e6 })),
+			median(of(peerRun.clientUS)), median(of(peerRun.serverUS)),
 			median(pairs(rates, whole)), slices.Min(pairs(rates, whole)), slices.Max(pairs(rates, whole)), median(pairs(rates, working)))
 	}
+	for i := range bars {
+		bars[i].Text = thousands(bars[i].Value)
+	}
+	r.draw("throughput", bars[1].Value/2, bars...)
 	r.write(b)
 }
 

@@ -265,6 +265,12 @@ func (m *migrationBench) beside(r *results, name, from, loader string) {
 	for _, w := range ways[ours:] {
 		for _, our := range ways[:ours] {
 			r.ratio(fmt.Sprintf("%s, %s : %s", name, our.name, w.name), rates(our.took), rates(w.took), "rows/s")
+			id := map[string]string{"sqlite, ten expressions : pgloader": "plan-pgloader", "mariadb, ten expressions : pgloader": "plan-mariadb", "postgres, stint : binary COPY pipe": "plan-pipe"}[name+", "+our.name+" : "+w.name]
+			if id != "" {
+				t := ratioOf(rates(our.took), rates(w.took), "rows/s")
+				t.Size = thousands(float64(benchRows)) + " rows"
+				r.take(id, t)
+			}
 		}
 	}
 	for _, w := range ways {
@@ -305,6 +311,7 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		o := m.migrate(m.plan("memory", "none", tenExpressions("postgres")), from, m.fresh(false))
 		r.add("%3d million rows: peak rss %4d MiB, client cpu %6.1f s, %9.0f rows/s", n, o.rss/1024, o.cpu.Seconds(), float64(n)*1e6/o.seconds)
+		r.take("plan-memory", taken{Figure: float64(o.rss / 1024), Runs: 1, Measured: fmt.Sprintf("%d MiB", o.rss/1024), Size: fmt.Sprintf("%d million rows", n)})
 	}
 	r.write(b)
 }

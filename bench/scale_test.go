@@ -114,10 +114,26 @@ func BenchmarkScaleOfOneJob(b *testing.B) {
 			line += fmt.Sprintf("  %d: %.1f µs (%d runs)", n, us, len(prices[n]))
 		}
 		r.add("%s;  greatest : 10^3 = %.2f", line, slices.Max(steps)/steps[0])
+		if part.name == "CPU of all" {
+			r.ofOneJob(sizes, steps, prices)
+		}
 	}
 	r.commands(c.rdb)
 	c.stop()
 	r.write(b)
+}
+
+// ofOneJob keeps what a step costs in each size of job, in µs.
+func (r *results) ofOneJob(sizes []int, steps []float64, prices map[int][]price) {
+	var bars []bar
+	var words, runs []string
+	for i, n := range sizes {
+		bars = append(bars, bar{Name: thousands(float64(n)) + " steps", Value: steps[i], Text: fmt.Sprintf("%.0f µs", steps[i]), Ours: true})
+		words, runs = append(words, fmt.Sprintf("%.0f", steps[i])), append(runs, fmt.Sprint(len(prices[n])))
+	}
+	r.take("one-job", taken{Figure: slices.Max(steps) / steps[0], Measured: strings.Join(words, ", ") + " µs", Peer: fmt.Sprintf("%.0f µs", steps[0]),
+		Size: fmt.Sprintf("1,000 to %s steps by powers of ten", thousands(float64(sizes[len(sizes)-1]))), Note: "medians of " + strings.Join(runs, ", ") + " runs, less the cost of a job of one step"})
+	r.draw("one-job", 1.2*steps[0], bars...)
 }
 
 // BenchmarkScaleOfJobs has 10,000 jobs of 100 steps each at once on one Redis, with and without a backlog.
@@ -133,7 +149,7 @@ func BenchmarkScaleOfJobs(b *testing.B) {
 		c.submit(counted("all-"+strconv.Itoa(i), steps, 0))
 	}
 	submitted := time.Since(begin)
-	probes := c.probes("probe", 0, begin)
+	probes := c.probes("probe")
 	wall, spent := time.Since(begin), c.spent().since(before)
 	n := float64(scaleJobs * steps)
 	share := func(d time.Duration) float64 { return 100 * d.Seconds() / wall.Seconds() }
@@ -142,33 +158,36 @@ func BenchmarkScaleOfJobs(b *testing.B) {
 	r.add("  CPU of a step: workers %.1f µs, Redis %.1f µs, scheduler %.1f µs", secs(spent.workers)/n*1e6, secs(spent.redis)/n*1e6, secs(spent.planner)/n*1e6)
 	peak := memory(c.rdb, "used_memory_peak")
 	r.add("  Redis at its peak %.1f MiB, %.1f KiB a job; when all have ended %.1f MiB", peak/(1<<20), (peak-empty)/1024/float64(scaleJobs), memory(c.rdb, "used_memory")/(1<<20))
+	size := fmt.Sprintf("%s jobs of %d steps, two workers of 8", thousands(float64(scaleJobs)), steps)
+	r.take("jobs-rate", taken{Figure: n / wall.Seconds(), Measured: thousands(n/wall.Seconds()) + " steps/s", Size: size, Note: fmt.Sprintf("CPU of a step: workers %.0f µs, scheduler %.0f µs", secs(spent.workers)/n*1e6, secs(spent.planner)/n*1e6)})
+	r.take("jobs-redis", taken{Figure: secs(spent.redis) / n * 1e6, Measured: fmt.Sprintf("%.0f µs, %.0f %% of a core", secs(spent.redis)/n*1e6, share(spent.redis)), Size: size})
+	r.take("jobs-memory", taken{Figure: (peak - empty) / 1024 / float64(scaleJobs), Measured: fmt.Sprintf("%.1f KiB; %.0f MiB in all", (peak-empty)/1024/float64(scaleJobs), peak/(1<<20)), Size: size})
 	r.commands(c.rdb)
 	// Now at half of that rate: what a step waits for that need not wait for others.
 	paced := c.paced("half", n/wall.Seconds()/2/float64(steps), steps)
 	waits := waiting(append(c.stop(), c.planned...))
 	r.waits(fmt.Sprintf("all at once: a step in the backlog of %d steps that are out", min(scaleJobs*tasks.DefaultWindow, int(n))), waits, "all-")
-	r.waits(fmt.Sprintf("  meanwhile a job of high priority, each of its planning, split and step (%d jobs)", probes), waits, "probe")
-	r.waits(fmt.Sprintf("%d jobs at half of that rate", paced), waits, "half-")
+	r.take("jobs-first", r.waits(fmt.Sprintf("  meanwhile a job of high priority, each of its planning, split and step (%d jobs)", probes), waits, "probe"))
+	r.take("jobs-half", r.waits(fmt.Sprintf("%d jobs at half of that rate", paced), waits, "half-"))
 	r.write(b)
 }
 
 // probes submits jobs of one step and the highest priority, five a second, until all jobs have ended; it returns how many.
-func (c *crew) probes(name string, last int, begin time.Time) int {
+func (c *crew) probes(name string) int {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	next, last := 0, 0
 	for over := time.After(30 * time.Minute); ; {
 		select {
 		case <-tick.C:
 		case <-over:
 			c.Fatal("the jobs do not end")
 		}
-		active, err := c.store.Active(context.Background())
-		if err != nil {
-			c.Fatal(err)
+		for next < scaleJobs && c.state("all-"+strconv.Itoa(next)).Ended() { // they end about in the order in which they came
+			next++
 		}
-		active = slices.DeleteFunc(active, func(id string) bool { return strings.HasPrefix(id, name) })
-		if len(active) == 0 {
-			c.until(time.Minute, "the probes end", func() bool { return c.state(fmt.Sprint(name, "-", last-1)) == tasks.Succeeded })
+		if next == scaleJobs {
+			c.until(time.Minute, "the probes end", func() bool { return last == 0 || c.state(fmt.Sprint(name, "-", last-1)) == tasks.Succeeded })
 			return last
 		}
 		job := counted(fmt.Sprint(name, "-", last), 1, 0)
@@ -222,7 +241,8 @@ func waiting(all []noted) (waits []wait) {
 	return waits
 }
 
-func (r *results) waits(what string, all []wait, of string) {
+// waits says how long the steps of some jobs have waited; as a figure it is the p99 of the most, in ms.
+func (r *results) waits(what string, all []wait, of string) taken {
 	var least, most []time.Duration
 	for _, w := range all {
 		if strings.HasPrefix(w.step, of) {
@@ -231,6 +251,7 @@ func (r *results) waits(what string, all []wait, of string) {
 	}
 	ms := func(d time.Duration) float64 { return math.Round(d.Seconds()*1e5) / 100 }
 	r.add("%s: handed out to begun, p50 %v to %v ms, p99 %v to %v ms (%d samples)", what, ms(percentile(least, .5)), ms(percentile(most, .5)), ms(percentile(least, .99)), ms(percentile(most, .99)), len(least))
+	return taken{Figure: ms(percentile(most, .99)), Runs: len(most), Measured: fmt.Sprintf("%v ms; p50 %v ms", ms(percentile(most, .99)), ms(percentile(most, .5)))}
 }
 
 // commands says what Redis spent its time on.

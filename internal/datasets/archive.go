@@ -205,7 +205,7 @@ func openArchive(ctx context.Context, from artifact.Store, p Part) (*archiveRead
 	}
 	d := newDigester()
 	a := &archiveReader{digest: d, raw: io.TeeReader(body, d)}
-	a.zip, err = zstd.NewReader(a.raw, zstd.WithDecoderConcurrency(1))
+	a.zip, err = zstd.NewReader(a.raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		_ = body.Close()
 		return nil, err
@@ -215,7 +215,7 @@ func openArchive(ctx context.Context, from artifact.Store, p Part) (*archiveRead
 		_ = body.Close()
 	}
 	a.rows = bufio.NewReaderSize(a.zip, 64<<10)
-	line, err := a.rows.ReadBytes('\n')
+	line, err := headerLine(a.rows)
 	if err == nil {
 		err = json.Unmarshal(line, &a.header)
 	}
@@ -227,6 +227,27 @@ func openArchive(ctx context.Context, from artifact.Store, p Part) (*archiveRead
 		return nil, damaged(p, err)
 	}
 	return a, nil
+}
+
+// Bounds of what is read of an archive before its digest is known, in bytes: one that is damaged, or somebody else's, must not unpack to
+// more than there is memory. A header has the names of a table's columns; archives are written with a window of 1 MiB.
+const (
+	maxHeader = 16 << 20
+	maxWindow = 8 << 20
+)
+
+// headerLine reads the first line.
+func headerLine(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		b, err := r.ReadSlice('\n')
+		if line = append(line, b...); !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+		if len(line) > maxHeader {
+			return nil, fmt.Errorf("its first line has more than %d bytes", maxHeader)
+		}
+	}
 }
 
 // check compares what an archive says of itself with the part that it should be.

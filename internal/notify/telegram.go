@@ -100,7 +100,7 @@ func (t *telegram) explain(a answer, e *Error) error {
 		e.Err = fmt.Errorf("the receiver answered %d%s", a.status, t.quote([]byte(said.Description)))
 	}
 	if said.Parameters.RetryAfter > 0 {
-		e.After = min(time.Duration(said.Parameters.RetryAfter)*time.Second, mostPatience)
+		e.After = time.Duration(min(said.Parameters.RetryAfter, int(mostPatience/time.Second))) * time.Second
 	}
 	return e
 }

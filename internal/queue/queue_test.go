@@ -370,3 +370,32 @@ func TestARedisThatIsKilledUnderLoadLosesNoTask(t *testing.T) {
 		t.Errorf("only %d of %d ran", h.count(), all)
 	}
 }
+
+// A handler that has returned leaves its goroutine to the next one; all of them end with the consumer.
+func TestHandsAreUsedAgainAndAPanicIsTheCallers(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	h := &hands{free: make(chan func()), end: ctx, all: &all}
+	for range 3 {
+		func() {
+			defer func() {
+				if got := recover(); got != "broken" {
+					t.Errorf("the caller sees %v", got)
+				}
+			}()
+			h.run(func() { panic("broken") })
+		}()
+	}
+	ran := make(chan struct{}, 20)
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() { h.run(func() { ran <- struct{}{} }) })
+	}
+	callers.Wait()
+	if len(ran) != 20 {
+		t.Errorf("%d ran", len(ran))
+	}
+	end()
+	all.Wait()
+}

@@ -108,7 +108,7 @@ var textOptions = []Option{
 	{Name: "alert_text", Kind: KindString, Doc: "The text."},
 	{Name: "alert_text_args", Kind: KindList, Doc: "Fields of the match, or options of the rule, that stand for {0}, {1}."},
 	{Name: "alert_text_kw", Kind: KindMap, Doc: "Fields of the match, each with the name that stands for it in the text."},
-	{Name: "alert_text_type", Kind: KindWord, Words: []string{"alert_text", "alert_text_only", "alert_text_jinja", "exclude_fields", "aggregation_summary_only"}, Doc: "What is told besides the text."},
+	{Name: "alert_text_type", Kind: KindWord, Words: []string{"alert_text", "alert_text_only", "alert_text_jinja", "exclude_fields", "aggregation_summary_only"}, Doc: "What is told besides the text. A template has at most 32 KiB and stands alone: include, import, extends, block and call are mistakes, and a macro is called from outside of macros."},
 	{Name: "jinja_root_name", Kind: KindString, Doc: "Of templates: the name of the whole match; _data is one in any case."},
 	{Name: "alert_missing_value", Kind: KindString, Doc: "What stands for a field that is not there; <MISSING VALUE>."},
 	{Name: "summary_table_fields", Kind: KindList, Doc: "With aggregation: a table of how many matches have which values of these fields."},

@@ -12,8 +12,8 @@ import (
 	"github.com/stint-run/stint/internal/store"
 )
 
-// Patience is how long a job may stand still after the last fault has ended.
-const Patience = time.Minute
+// patience is how long a job may stand still after the last fault has ended, and a message be on its way.
+const patience = time.Minute
 
 // goodsTables is the table of MariaDB, as it is there and in PostgreSQL.
 var goodsTables = []rig.Table{{Name: "goods", Lite: "concat(id, ' ', text, '|', n)", Post: "id || ' ' || text || '|' || n"}}
@@ -30,14 +30,14 @@ func (t *Town) Settle() {
 		}
 		for {
 			var v *wire.Job
-			err := rig.Poll(time.Until(healed.Add(Patience)), 50*time.Millisecond, func(ctx context.Context) (bool, error) {
+			err := rig.Poll(time.Until(healed.Add(t.patience)), 50*time.Millisecond, func(ctx context.Context) (bool, error) {
 				var err error
 				t.Supervise()
 				v, err = t.Client(0).Job(ctx, j.ID)
 				return err == nil && v.State.Ended(), err
 			})
 			if err != nil {
-				t.T.Fatalf("job %s stands still %v after the last fault: %v\n%s", j.Name, Patience, err, t.stuck(j))
+				t.T.Fatalf("job %s stands still %v after the last fault: %v\n%s", j.Name, t.patience, err, t.stuck(j))
 			}
 			if v.State == "succeeded" {
 				break
@@ -52,8 +52,8 @@ func (t *Town) Settle() {
 
 func (t *Town) again(j *Job) {
 	t.T.Helper()
-	if err := rig.Poll(Patience, 200*time.Millisecond, func(context.Context) (bool, error) {
-		err := t.submit(j, Patience)
+	if err := rig.Poll(t.patience, 200*time.Millisecond, func(context.Context) (bool, error) {
+		err := t.submit(j, t.patience)
 		return err == nil, err
 	}); err != nil {
 		t.T.Fatalf("job %s cannot be submitted again: %v", j.Name, err)
@@ -222,7 +222,7 @@ func (t *Town) events(ctx context.Context, j *Job) {
 func (t *Town) messages() {
 	t.T.Helper()
 	var problem string
-	err := rig.Poll(Patience, 100*time.Millisecond, func(context.Context) (bool, error) {
+	err := rig.Poll(t.patience, 100*time.Millisecond, func(context.Context) (bool, error) {
 		problem = t.told()
 		return problem == "", nil
 	})
@@ -263,7 +263,7 @@ func (t *Town) ticks() {
 	}
 	from, to := t.began.Add(time.Second).Unix(), time.Now().Add(-time.Second).Unix()
 	var problem error
-	err := rig.Poll(Patience, 200*time.Millisecond, func(ctx context.Context) (bool, error) {
+	err := rig.Poll(t.patience, 200*time.Millisecond, func(ctx context.Context) (bool, error) {
 		list, err := t.Client(0).Ticks(ctx, "beat", 2000)
 		if err != nil {
 			return false, err

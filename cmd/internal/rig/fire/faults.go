@@ -89,7 +89,7 @@ func Deploy() Fault {
 				m.hurt = true
 				return errNotYet // other faults have to end, or to begin, meanwhile
 			}
-			if code := m.P.Wait(0); code != 0 {
+			if code := m.P.Wait(time.Second); code != 0 {
 				return fmt.Errorf("%s, drained, ended with %d", m.Name(), code)
 			}
 			t.Start(m)
@@ -218,7 +218,7 @@ func RedisFailover() Fault {
 		wait(gap)
 		t.Redis.Kill()
 		return fmt.Sprintf("Redis fails over and loses its last %v", gap.Round(time.Millisecond)), func() error {
-			err := t.Replica.Client().SlaveOf(context.Background(), "NO", "ONE").Err()
+			err := t.Replica.Client().ReplicaOf(context.Background(), "NO", "ONE").Err()
 			for _, m := range t.Members {
 				err = errors.Join(err, m.Links["redis"].Point(t.Replica.Addr()))
 			}

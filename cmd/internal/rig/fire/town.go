@@ -86,6 +86,7 @@ type Town struct {
 	ports     []string // of the API servers
 	admin     string   // where the first worker answers about itself, in a soak
 	began     time.Time
+	patience  time.Duration
 	lost      map[string]bool // what has forgotten what it had confirmed: "redis", "cloud"
 }
 
@@ -97,7 +98,7 @@ func New(t testing.TB, o Options) *Town {
 	}
 	o.Maria = o.Maria || o.Soak
 	o.Postgres = o.Postgres || o.Standby || o.PostgresDisk || o.Soak
-	town := &Town{T: t, O: o, source: rig.Legacy(t, o.Rows), admin: freePort(t), Hook: newHook(t), lost: map[string]bool{}}
+	town := &Town{T: t, O: o, source: rig.Legacy(t, o.Rows), admin: freePort(t), patience: patience, Hook: newHook(t), lost: map[string]bool{}}
 	town.servers()
 	connections := []rig.Connection{{Name: "legacy", URL: town.source.URL()}, {Name: "cloud", URL: "@@CLOUD@@"}, {Name: "lists", URL: "sqlite:" + town.recordSource()}, {Name: "api", URL: "@@TARGET@@"}, {Name: "maria", URL: "@@MARIA@@"}}
 	for _, name := range soaked {
