@@ -5,6 +5,9 @@
 # make soak    the promises at full size, for hours: 20 runs of a million rows, 50 drains, 30 kills; SCORE chooses some
 # make docs    write the pages that are made from the program: docs/reference, docs/openapi.json
 # make build   bin/stint, one static binary
+# make vuln    known weaknesses of what is in the binary: govulncheck, with the public database or, where it cannot be reached, a dated snapshot
+# make licences  the licences of all modules in the binary are allowed, and docs/licences.md names them
+# make sbom    bin/supply/stint.cdx.json, a bill of materials of the binary
 
 GO ?= go
 PKG ?= ./...
@@ -12,11 +15,11 @@ PKG ?= ./...
 TIMEOUT ?= 20m
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: test bench record soak lint docs build deps fmt vet staticcheck race clean
+.PHONY: test bench record soak lint docs build deps fmt vet staticcheck vuln licences sbom race clean
 
 test: deps lint race
 
-lint: fmt vet staticcheck
+lint: fmt vet staticcheck vuln licences sbom
 
 deps:
 	@scripts/install-test-deps.sh
@@ -31,19 +34,34 @@ vet:
 staticcheck:
 	@GO=$(GO) scripts/staticcheck.sh $(STATICCHECK_VERSION) ./...
 
+# Built with the flags of the tests' programs, so that nothing is compiled twice. A DATABASE is one that govulncheck reads: https://... or file://...
+SUPPLY := bin/supply/stint
+.PHONY: $(SUPPLY)
+$(SUPPLY):
+	@$(GO) build -o $(SUPPLY) ./cmd/stint
+
+vuln: $(SUPPLY)
+	@$(GO) run ./scripts/supply vuln $(SUPPLY) $(DATABASE)
+
+licences:
+	@$(GO) test ./scripts/supply -run Licence
+
+sbom: $(SUPPLY)
+	@$(GO) run ./scripts/supply sbom $(SUPPLY) $(SUPPLY).cdx.json
+
 # vet runs by itself, before the tests.
 # Tables of cases that run the same code over and over: the race detector sees nothing new in them, and makes them many times as slow.
-TABLES := ^(TestAnAwkwardCase|TestAValueOf100MBPassesInBoundedMemory|TestASampleOfTheRealWorldArrivesAndIsEqual|TestNothingGoesThatShouldStay|TestALargeCustomerIsCountedInBoundedMemory|TestThePairsAreThoseOfASelfJoin|TestWhatGoesCanBePutBack|TestAnAnalysisIsNotCarriedOutBlindly|TestTheTruthIsWhatASelfJoinFinds|TestWhatIsDeletedComesBackExactlyAsItWas|TestSizesAreAboutRight|TestAFunctionOfNULLGivesNULLWhicheverArgumentItIs|TestWhatIsTooLargeIsAnErrorAndNoCrash|TestTheWallClockLeadsToTheMomentAtWhichItShowsThat|TestAPlanWithReferencesKeepsThePromises|TestAMigrationIntoSQLiteKeepsThePromises|TestTermsAreAllThereOrAnError|TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing|TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart|TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing|TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere|TestRowsAreFoundAgainByKeysOfEveryKind|TestRowsThatWaitForOthersAreInTheFilesOnce|TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt|TestAHugeFileIsBoundedInMemory|TestTheSameFilesMakeTheSameObjects|TestALongChainOfStepsStaysShort)$$
+TABLES := ^(TestAnAwkwardCase|TestAValueOf100MBPassesInBoundedMemory|TestASampleOfTheRealWorldArrivesAndIsEqual|TestNothingGoesThatShouldStay|TestALargeCustomerIsCountedInBoundedMemory|TestThePairsAreThoseOfASelfJoin|TestWhatGoesCanBePutBack|TestAnAnalysisIsNotCarriedOutBlindly|TestTheTruthIsWhatASelfJoinFinds|TestWhatIsDeletedComesBackExactlyAsItWas|TestSizesAreAboutRight|TestAFunctionOfNULLGivesNULLWhicheverArgumentItIs|TestWhatIsTooLargeIsAnErrorAndNoCrash|TestTheWallClockLeadsToTheMomentAtWhichItShowsThat|TestAPlanWithReferencesKeepsThePromises|TestAMigrationIntoSQLiteKeepsThePromises|TestTermsAreAllThereOrAnError|TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing|TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart|TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing|TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere|TestRowsAreFoundAgainByKeysOfEveryKind|TestRowsThatWaitForOthersAreInTheFilesOnce|TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt|TestAHugeFileIsBoundedInMemory|TestTheSameFilesMakeTheSameObjects|TestALongChainOfStepsStaysShort|TestEachActionInEachReachableStateDoesWhatTheModelSays)$$
 
-# Packages without it: cmd/stint drives programs that it has built, the sandbox of builds processes; internal/sqldb and internal/datasets wait for
+# Packages without it: cmd/stint drives programs that it has built, the sandbox of builds processes; internal/enginemodel has no goroutines; internal/sqldb and internal/datasets wait for
 # databases, mostly for SQLite, which is in this process and ten times as slow with the detector; snapshots compress. The families
 # that use them have it. `make race RACELESS=none` leaves nothing out. The longest package is the first, so that the others have their
 # turn beside it.
-RACELESS ?= cmd/stint|internal/sqldb|internal/datasets|tasks/builder/snapshot|tasks/builder/sandbox
+RACELESS ?= cmd/stint|internal/sqldb|internal/datasets|internal/enginemodel|tasks/builder/snapshot|tasks/builder/sandbox
 race:
 	$(GO) test -vet=off -race -timeout $(TIMEOUT) -skip '$(TABLES)' $$($(GO) list $(PKG) | grep -E '/tasks/migration$$') $$($(GO) list $(PKG) | grep -vE '/($(RACELESS)|tasks/migration)$$')
-	$(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack
-	$(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./tasks/builder/snapshot ./tasks/builder/sandbox
+	$(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./internal/store ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack
+	$(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./internal/enginemodel ./tasks/builder/snapshot ./tasks/builder/sandbox
 	$(GO) test -vet=off -timeout $(TIMEOUT) -parallel 4 ./cmd/stint
 
 bench:
@@ -60,6 +78,7 @@ soak: deps
 
 docs:
 	$(GO) test ./docs ./internal/api ./internal/telemetry ./cmd/internal/cli -run 'Reference|OpenAPI' -count 1 -update
+	$(GO) run ./scripts/supply licences
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/stint ./cmd/stint

@@ -106,3 +106,28 @@ func TestTestsThatTheDocumentationNamesExist(t *testing.T) {
 		}
 	}
 }
+
+// A page that says which test shows something says where it is, so that it can be run.
+func TestTestsThatThePageOfSecurityNamesAreInTheirPackages(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile("`((?:[a-z0-9]+/)*[a-z0-9]+)\\.((?:Test|Fuzz)[A-Z]\\w+)`")
+	exist := map[string]string{} // the source of the tests of a package
+	found := named.FindAllStringSubmatch(text(t, "security.md"), -1)
+	for _, m := range found {
+		if _, read := exist[m[1]]; !read {
+			files, err := filepath.Glob(filepath.Join("..", filepath.FromSlash(m[1]), "*_test.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				exist[m[1]] += text(t, f)
+			}
+		}
+		if !strings.Contains(exist[m[1]], "\nfunc "+m[2]+"(") {
+			t.Errorf("security.md names %s.%s, which is no test", m[1], m[2])
+		}
+	}
+	if len(found) < 50 {
+		t.Errorf("found %d tests, want more", len(found))
+	}
+}

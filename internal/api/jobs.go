@@ -172,10 +172,8 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	if len(s.Spec) == 0 {
 		return tasks.Job{}, invalid("body.spec", "docs/cli-json.md has the form of a spec", "is missing")
 	}
-	for place, has := range map[string]bool{"body.spec": holdsPassword(s.Spec), "body.labels": slices.ContainsFunc(slices.Collect(maps.Values(s.Labels)), secretAddress.MatchString)} {
-		if has {
-			return tasks.Job{}, invalid(place, "name a connection of the configuration instead", "an address with a password must not be part of a job")
-		}
+	if err := noPassword("body", s.Spec, s.Labels); err != nil {
+		return tasks.Job{}, err
 	}
 	if s.Tenant == store.AnyTenant {
 		return tasks.Job{}, invalid("body.tenant", "leave it away, or name one", "* stands for all tenants that are not named")
@@ -319,8 +317,22 @@ func digits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// secretAddress is an address with a password in it.
-var secretAddress = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@"]*:[^@/\s"]+@`)
+// secretAddress is an address with a password in it: before the host, or among its parameters.
+var secretAddress = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@"]*:[^@/\s"]+@|(?i)[a-z][a-z0-9+.-]*:[^\s"]*[?&;](password|passwd|pwd|secret|token|access_token|api_?key|secret_?key|secret_access_key)=[^&;\s"]`)
+
+// noPassword says what is wrong when a job would carry a secret into Redis, and to everybody who may look at it.
+func noPassword(place string, spec json.RawMessage, labels map[string]string) error {
+	where := ""
+	switch {
+	case holdsPassword(spec):
+		where = place + ".spec"
+	case slices.ContainsFunc(slices.Collect(maps.Values(labels)), secretAddress.MatchString):
+		where = place + ".labels"
+	default:
+		return nil
+	}
+	return invalid(where, "name a connection of the configuration instead", "an address with a password must not be part of a job")
+}
 
 // holdsPassword reports whether a text of a spec has an address with a password in it, however JSON may write that.
 func holdsPassword(spec json.RawMessage) bool {

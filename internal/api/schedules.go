@@ -143,8 +143,8 @@ func (a *API) putSchedule(ctx context.Context, in *putInput) (*scheduleOutput, e
 			return nil, invalid("body.job.spec", tasks.HintOf(err), "%v", err)
 		}
 	}
-	if secretAddress.Match(d.Job.Spec) {
-		return nil, invalid("body.job.spec", "name a connection of the configuration instead", "an address with a password must not be part of a job")
+	if err := noPassword("body.job", d.Job.Spec, d.Job.Labels); err != nil {
+		return nil, err
 	}
 	p := principalOf(ctx)
 	if old, err := a.store.Schedule(ctx, in.ID); err == nil && !p.sees(old.Job.Tenant) || !p.sees(d.Job.Tenant) {
@@ -153,6 +153,12 @@ func (a *API) putSchedule(ctx context.Context, in *putInput) (*scheduleOutput, e
 	if err := mayTick(p, d.Job.Kind); err != nil {
 		return nil, problem(err)
 	}
+	// Who keeps the schedule is who lets its jobs delete.
+	approved := wire.Submission{Kind: d.Job.Kind, Spec: d.Job.Spec, Labels: d.Job.Labels}
+	if err := approve(ctx, &approved); err != nil {
+		return nil, problem(err)
+	}
+	d.Job.Labels = approved.Labels
 	if err := a.allowed(ctx, "body.job.spec", tasks.Job{Kind: d.Job.Kind, Tenant: d.Job.Tenant, Spec: d.Job.Spec}); err != nil {
 		return nil, problem(err)
 	}

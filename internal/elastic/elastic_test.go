@@ -279,6 +279,27 @@ func TestCredentialsGoWithEachRequest(t *testing.T) {
 	}
 }
 
+func TestAServerLeadsNoRequestElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		asked := make(chan string, 10)
+		elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked <- r.Method + " " + r.URL.Path }))
+		t.Cleanup(elsewhere.Close)
+		hostile := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+"/latest/meta-data", status)
+		}))
+		t.Cleanup(hostile.Close)
+		if _, _, err := read(t, client(t, strings.Replace(hostile.URL, "http:", "elasticsearch:", 1)), everything); err == nil {
+			t.Errorf("%d: that is no answer", status)
+		}
+		select {
+		case what := <-asked:
+			t.Errorf("%d: %s was sent to another server", status, what)
+		default:
+		}
+	}
+}
+
 func TestCertificatesAreChecked(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stint-run/stint/internal/mariadbtest"
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/tasks"
 )
@@ -294,5 +295,32 @@ func TestConnectingSaysWhatIsWrong(t *testing.T) {
 		if _, passes := tasks.RetryAfterOf(err); passes != c.passes {
 			t.Errorf("%s: passes by itself: %v, want %v", c.url, passes, c.passes)
 		}
+	}
+}
+
+func TestASourceIsOpenedForReadingAndTheDatabaseItselfRefusesToWrite(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]string{"sqlite": "sqlite:" + sqliteFile(t, "CREATE TABLE t (id INTEGER PRIMARY KEY)").Location.Path(), "postgres": pgtest.New(t), "mariadb": mariadbtest.New(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if name != "sqlite" {
+				run(t, openAt(t, url, Options{}), "CREATE TABLE t (id INTEGER PRIMARY KEY)")
+			}
+			db := openAt(t, url, Options{ReadOnly: true})
+			for _, statement := range []string{"INSERT INTO t VALUES (1)", "CREATE TABLE u (id INTEGER)", "DROP TABLE t"} {
+				var err error
+				if db.Pool != nil {
+					_, err = db.Pool.Exec(t.Context(), statement)
+				} else {
+					_, err = db.SQL.ExecContext(t.Context(), statement)
+				}
+				if err == nil {
+					t.Errorf("%s has been carried out", statement)
+				}
+			}
+			if got := one(t, db, "SELECT count(*) FROM t"); got != "0" {
+				t.Errorf("%s rows", got)
+			}
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/report"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
@@ -141,7 +142,7 @@ func (s *Site) rejectsCSV(w http.ResponseWriter, v *visit) error {
 		if err := json.Unmarshal(body, &r); err != nil {
 			return fmt.Errorf("read a row that is set aside: %w", err)
 		}
-		return out.Write([]string{stageOf(&r), r.Table, r.Key.String(), r.Column, r.Code, r.Reason, r.Row})
+		return out.Write(report.Cells(stageOf(&r), r.Table, r.Key.String(), r.Column, r.Code, r.Reason, r.Row))
 	}); err != nil {
 		return err
 	}

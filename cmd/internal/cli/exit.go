@@ -134,8 +134,8 @@ func complain(w io.Writer, err error, asJSON bool) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error(), "hint": hint, "exit_code": exitCode(err)}})
 		return
 	}
-	fmt.Fprintf(w, "stint: %v\n", err)
+	fmt.Fprintf(w, "stint: %s\n", plain(err.Error()))
 	if hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", plain(hint))
 	}
 }

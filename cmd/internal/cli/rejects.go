@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/report"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
@@ -167,7 +168,7 @@ func rejectsCSV(ctx context.Context, w io.Writer, s *session, id, stage string) 
 		return err
 	}
 	err := eachReject(ctx, s, id, stage, func(r *sqldb.Quarantined, _ json.RawMessage) error {
-		return out.Write([]string{stageOf(r), r.Table, r.Key.String(), r.Column, r.Code, r.Reason, r.Row})
+		return out.Write(report.Cells(stageOf(r), r.Table, r.Key.String(), r.Column, r.Code, r.Reason, r.Row))
 	})
 	out.Flush()
 	return errors.Join(err, out.Error())

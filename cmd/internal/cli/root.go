@@ -204,14 +204,17 @@ func (c *command) print(v any, people func(w io.Writer)) error {
 		e.SetIndent("", "  ")
 		return e.Encode(v)
 	}
-	people(c.Stdout)
-	return nil
+	// Whole, so that no character is cut in two: names and errors of databases, servers and other people are in it.
+	var text strings.Builder
+	people(&text)
+	_, err := io.WriteString(c.Stdout, plain(text.String()))
+	return err
 }
 
 // say writes a message for people to stderr.
 func (c *command) say(format string, args ...any) {
 	if !c.quiet {
-		fmt.Fprintf(c.Stderr, format+"\n", args...)
+		fmt.Fprint(c.Stderr, plain(fmt.Sprintf(format+"\n", args...)))
 	}
 }
 

@@ -33,10 +33,23 @@ func (t *table) write(w io.Writer) {
 	_ = tw.Flush()
 }
 
-// printable keeps control characters of foreign data away from the terminal.
+// printable keeps control characters of foreign data, and those that turn the direction of text, away from a cell or a line.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if commands(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// commands reports whether a character tells a terminal to do something instead of standing for itself.
+func commands(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+
+// plain is printable for whole texts: what separates lines and columns stays.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if commands(r) && r != '\n' && r != '\t' {
 			return ' '
 		}
 		return r

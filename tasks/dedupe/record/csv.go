@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stint-run/stint/internal/report"
 )
 
 // csvColumns are the columns of the CSV of an analysis, in their order.
@@ -13,7 +15,7 @@ var csvColumns = []string{"customer", "database", "decision", "reason", "why", "
 	"only_here", "last_sync", "complete", "rows", "guids", "templates", "nulls", "fingerprint", "rank", "samples"}
 
 // WriteCSV reads an analysis to its end and writes a line for each data set, in its order, behind a line with the names of the columns:
-// CSV by RFC 4180. What is unknown is empty; samples are separated by blanks. After an error what was written is not all of it.
+// CSV by RFC 4180, in cells that no program takes for formulas. What is unknown is empty; samples are separated by blanks. After an error what was written is not all of it.
 func WriteCSV(dst io.Writer, r *Reader) error {
 	w := csv.NewWriter(dst)
 	w.UseCRLF = true
@@ -49,8 +51,8 @@ func csvRow(l *Set) []string {
 		sync = s.LastSync.UTC().Format(time.RFC3339Nano)
 	}
 	n := func(n int64) string { return strconv.FormatInt(n, 10) }
-	return []string{l.Customer, d.Database, string(d.Decision), string(d.Reason), d.Why, d.Witness, shared, victim, witness,
-		n(d.OnlyHere), sync, strconv.FormatBool(s.Complete), n(s.Rows), n(s.GUIDs), n(s.Templates), n(s.Nulls), s.Fingerprint, strconv.Itoa(d.Rank), strings.Join(d.Samples, " ")}
+	return report.Cells(l.Customer, d.Database, string(d.Decision), string(d.Reason), d.Why, d.Witness, shared, victim, witness,
+		n(d.OnlyHere), sync, strconv.FormatBool(s.Complete), n(s.Rows), n(s.GUIDs), n(s.Templates), n(s.Nulls), s.Fingerprint, strconv.Itoa(d.Rank), strings.Join(d.Samples, " "))
 }
 
 func fraction(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }

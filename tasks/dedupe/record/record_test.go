@@ -319,7 +319,7 @@ func TestTheCSVHasALineForEachDataSet(t *testing.T) {
 	if err != nil || len(rows) != 9 {
 		t.Fatalf("%d lines, %v", len(rows), err)
 	}
-	if rows[4][0] != "18, \"the shop\"" || rows[5][1] != "=2001" {
+	if rows[4][0] != "18, \"the shop\"" || rows[5][1] != "'=2001" {
 		t.Errorf("%q %q", rows[4], rows[5])
 	}
 	r, err = record.NewReader(bytes.NewReader(text[:len(text)-10]))

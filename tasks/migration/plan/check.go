@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stint-run/stint/tasks"
 )
@@ -16,7 +17,10 @@ var Types = []string{"bool", "bytes", "date", "decimal", "float", "int", "json",
 // MaxStages is how many stages a plan may have.
 const MaxStages = 2_000
 
-var stageName = regexp.MustCompile(`^[\pL\pN_][\pL\pN_.\- ]{0,99}$`)
+var stageName = regexp.MustCompile(`^[\pL\pN_][\pL\pN_.\- ]*$`)
+
+// longestStageName is in characters; within the form it would be a hundred copies of it, and megabytes at the start of every command.
+const longestStageName = 100
 
 // checker collects what is wrong.
 type checker struct{ problems Problems }
@@ -54,7 +58,7 @@ func (p *Plan) Check() Problems {
 		s := &p.Stages[i]
 		path := fmt.Sprintf("stages[%d]", i)
 		switch {
-		case !stageName.MatchString(s.Name):
+		case !stageName.MatchString(s.Name) || utf8.RuneCountInString(s.Name) > longestStageName:
 			c.add(path+".name", "letters, digits, _ - . and spaces; 100 at most", "%q is no name for a stage", s.Name)
 		case names[s.Name]:
 			c.add(path+".name", "give it another name", "two stages are called %s", s.Name)
@@ -120,8 +124,12 @@ func (c *checker) from(s *Stage, path string) {
 	case f.Query != "" && f.Where != "":
 		c.add(path+".where", "put the condition into the query", "a query has its own")
 	}
-	if strings.Contains(f.Query, ";") && strings.TrimRight(strings.TrimSpace(f.Query), ";") != strings.TrimSpace(f.Query) {
-		c.add(path+".query", "leave the semicolon at its end away", "is used within another query")
+	// It would end the query that this stands in. What followed would run by itself, past what keeps a source from being written, and an
+	// SQLite file from opening another one.
+	for _, part := range []struct{ entry, text string }{{"query", f.Query}, {"where", f.Where}} {
+		if strings.Contains(part.text, ";") {
+			c.add(path+"."+part.entry, "leave the semicolon away; within a text write char(59), or chr(59)", "is used within another query, of which there is one")
+		}
 	}
 	seen := map[string]bool{}
 	for j, k := range f.Key {

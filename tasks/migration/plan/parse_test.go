@@ -217,6 +217,8 @@ var mistakes = []struct{ text, want string }{
 	{strings.Replace(stage(""), "{table: t}\n\n", "{query: SELECT 1 AS x}\n\n", 1), "4:5: stages[0].from.key: a query needs a key|name the columns"},
 	{strings.Replace(stage(""), "{table: t}\n\n", "{query: SELECT 1, key: x, where: y}\n\n", 1), "4:37: stages[0].from.where: a query has its own|put the condition"},
 	{strings.Replace(stage(""), "{table: t}\n\n", "{query: SELECT 1;, key: x}\n\n", 1), "4:12: stages[0].from.query: is used within another query|semicolon"},
+	{strings.Replace(stage(""), "{table: t}\n\n", "{query: \"SELECT 1) x; ATTACH 'y' AS e; SELECT (2\", key: x}\n\n", 1), "stages[0].from.query: is used within another query|semicolon"},
+	{strings.Replace(stage(""), "{table: t}\n\n", "{table: t, where: \"1=1) x; ATTACH 'y' AS e; SELECT (2\"}\n\n", 1), "stages[0].from.where: is used within another query|semicolon"},
 	{strings.Replace(stage(""), "{table: t}\n\n", "{table: t, key: [x, x]}\n\n", 1), `4:31: stages[0].from.key[1]: "x" stands there twice`},
 	{strings.Replace(stage(""), "{table: t}\n\n", "{table: t, as: {x: integer}}\n\n", 1), `4:27: stages[0].from.as.x: "integer" is no type|`},
 	{strings.Replace(stage(""), "{table: t}\n\n", "{tabel: t}\n\n", 1), "4:12: stages[0].from.tabel: there is no such entry|did you mean table?"},
