@@ -1,8 +1,9 @@
 # make test    what CI runs: the services that tests need, format, vet, staticcheck, all tests with the race detector
 # make lint    the same without the tests
-# make bench   stint beside its peers and the limits of this machine; results in bench/results
 # make soak    the promises at full size, for hours: 20 runs of a million rows, 50 drains, 30 kills, each fault with 20 seeds, an hour of all of them; SCORE chooses some
 # make fuzz    all fuzz targets, FUZZTIME each (10m), one after the other; FUZZ chooses some. docs/fuzzing.md
+# make bench   stint beside its peers and the limits of this machine, for hours; results in bench/results
+# make record  docs/benchmarks-table.md and its pictures, from those results
 # make docs    write the pages that are made from the program: docs/reference, docs/openapi.json
 # make build   bin/stint, one static binary
 # make vuln    known weaknesses of what is in the binary: govulncheck, with the public database or, where it cannot be reached, a dated snapshot
@@ -15,7 +16,7 @@ PKG ?= ./...
 TIMEOUT ?= 20m
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: test bench soak fuzz lint docs build deps fmt vet staticcheck vuln licences sbom race clean
+.PHONY: test bench record soak fuzz lint docs build deps fmt vet staticcheck vuln licences sbom race clean
 
 test: deps lint race
 
@@ -65,7 +66,11 @@ race:
 	$(GO) test -vet=off -timeout $(TIMEOUT) -parallel 4 ./cmd/stint
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 6h ./bench
+
+RECORD ?= $(shell date -u +%Y-%m)
+record:
+	$(GO) test ./bench -run Documents -count 1 -record $(RECORD) -update
 
 SCORE ?= Score
 soak: deps

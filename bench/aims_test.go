@@ -58,9 +58,9 @@ var aims = []aim{
 	{id: "alerts-rules", area: "Alerts", measure: "10,000 rules a minute, share of a core", want: "at most one core", limit: 100, less: true, peer: "ElastAlert, at 1,000 rules", repeat: "Alerts"},
 	{id: "alerts-missed", area: "Alerts", measure: "windows missed of those", want: "0", less: true, peer: "ElastAlert, at 1,000 rules", repeat: "Alerts"},
 
-	{id: "builds-first", area: "Builds", measure: "a workspace of 100 MB kept for the first time", want: "at most 1.0 of it", limit: 1, less: true, peer: "`tar | zstd -1 -T2`", repeat: "Builds"},
-	{id: "builds-change", area: "Builds", measure: "a workspace of 100 MB kept again after a change of 1 %", want: "10 times cheaper", limit: 10, peer: "`tar | zstd -1 -T2`", repeat: "Builds"},
-	{id: "builds-many", area: "Builds", measure: "a workspace of 25,000 files kept again after a change of 1 %", want: "10 times cheaper", limit: 10, peer: "`tar | zstd -1 -T2`", repeat: "Builds"},
+	{id: "builds-first", area: "Builds", measure: "a workspace of 100 MB kept for the first time", want: "at most 1.0 of it", limit: 1, less: true, peer: "`tar` into `zstd -1 -T2`", repeat: "Builds"},
+	{id: "builds-change", area: "Builds", measure: "a workspace of 100 MB kept again after a change of 1 %", want: "10 times cheaper", limit: 10, peer: "`tar` into `zstd -1 -T2`", repeat: "Builds"},
+	{id: "builds-many", area: "Builds", measure: "a workspace of 25,000 files kept again after a change of 1 %", want: "10 times cheaper", limit: 10, peer: "`tar` into `zstd -1 -T2`", repeat: "Builds"},
 	{id: "builds-nothing", area: "Builds", measure: "a step that changes nothing", want: "at most 50 ms", limit: 50, less: true, repeat: "Builds"},
 
 	{id: "api-submit", area: "API and dashboard", measure: "`POST /v1/jobs`, a second", want: "at least 0.5 of it", limit: 0.5, peer: "asynq's Enqueue without HTTP, one client", repeat: "API"},

@@ -30,6 +30,7 @@ type taken struct {
 	Size     string  `json:"size,omitempty"`    // at which size
 	Note     string  `json:"note,omitempty"`    // what else one has to know to read it
 	Date     string  `json:"date"`              // YYYY-MM-DD
+	Load     float64 `json:"load,omitzero"`     // how many processes wanted to run then, the bench's own included: a mean over five minutes
 	Missing  string  `json:"missing,omitempty"` // why there is no figure
 }
 
@@ -81,6 +82,9 @@ func (r *results) take(id string, t taken) {
 		r.kept = newKept()
 	}
 	t.Date = time.Now().UTC().Format(time.DateOnly)
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		_, _ = fmt.Sscan(string(text), new(float64), &t.Load)
+	}
 	r.kept.Measures[id] = t
 }
 
@@ -241,7 +245,11 @@ func page(r kept, path string) string {
 			figure += fmt.Sprintf(" (%s-%s)", short(m.Least), short(m.Most))
 		}
 		when := m.Date
-		for _, more := range []string{m.Size, runsOf(m.Runs), m.Note} {
+		load := ""
+		if m.Load > 0 {
+			load = fmt.Sprintf("load of %.0f", m.Load)
+		}
+		for _, more := range []string{m.Size, runsOf(m.Runs), load, m.Note} {
 			if more != "" {
 				when += "; " + more
 			}

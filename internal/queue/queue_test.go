@@ -326,7 +326,7 @@ func TestACompletionOutlivesRedisBeingAway(t *testing.T) {
 
 func TestARedisThatIsKilledUnderLoadLosesNoTask(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t, redistest.AOF())
+	server := redistest.New(t, redistest.FsyncAlways()) // with everysec a busy disk may keep what it has confirmed from the file
 	rdb := server.Client()
 	p := NewProducer(rdb)
 	var h handled
@@ -366,7 +366,7 @@ func TestARedisThatIsKilledUnderLoadLosesNoTask(t *testing.T) {
 		return len(lost) == 0
 	})
 	t.Logf("%d of %d ran, the rest is claimed", h.count(), all)
-	if h.count() < all-2*8 {
+	if h.count() < all-2*2*8 { // a claim is of the free slots, and of as many ahead
 		t.Errorf("only %d of %d ran", h.count(), all)
 	}
 }
