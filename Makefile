@@ -50,17 +50,17 @@ sbom: $(SUPPLY)
 
 # vet runs by itself, before the tests.
 # Tables of cases that run the same code over and over: the race detector sees nothing new in them, and makes them many times as slow.
-TABLES := ^(TestAnAwkwardCase|TestAValueOf100MBPassesInBoundedMemory|TestASampleOfTheRealWorldArrivesAndIsEqual|TestNothingGoesThatShouldStay|TestALargeCustomerIsCountedInBoundedMemory|TestThePairsAreThoseOfASelfJoin|TestWhatGoesCanBePutBack|TestAnAnalysisIsNotCarriedOutBlindly|TestTheTruthIsWhatASelfJoinFinds|TestWhatIsDeletedComesBackExactlyAsItWas|TestSizesAreAboutRight|TestAFunctionOfNULLGivesNULLWhicheverArgumentItIs|TestWhatIsTooLargeIsAnErrorAndNoCrash|TestTheWallClockLeadsToTheMomentAtWhichItShowsThat|TestAPlanWithReferencesKeepsThePromises|TestAMigrationIntoSQLiteKeepsThePromises|TestTermsAreAllThereOrAnError|TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing|TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart|TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing|TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere|TestRowsAreFoundAgainByKeysOfEveryKind|TestRowsThatWaitForOthersAreInTheFilesOnce|TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt|TestAHugeFileIsBoundedInMemory|TestTheSameFilesMakeTheSameObjects|TestALongChainOfStepsStaysShort)$$
+TABLES := ^(TestAnAwkwardCase|TestAValueOf100MBPassesInBoundedMemory|TestASampleOfTheRealWorldArrivesAndIsEqual|TestNothingGoesThatShouldStay|TestALargeCustomerIsCountedInBoundedMemory|TestThePairsAreThoseOfASelfJoin|TestWhatGoesCanBePutBack|TestAnAnalysisIsNotCarriedOutBlindly|TestTheTruthIsWhatASelfJoinFinds|TestWhatIsDeletedComesBackExactlyAsItWas|TestSizesAreAboutRight|TestAFunctionOfNULLGivesNULLWhicheverArgumentItIs|TestWhatIsTooLargeIsAnErrorAndNoCrash|TestTheWallClockLeadsToTheMomentAtWhichItShowsThat|TestAPlanWithReferencesKeepsThePromises|TestAMigrationIntoSQLiteKeepsThePromises|TestTermsAreAllThereOrAnError|TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing|TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart|TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing|TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere|TestRowsAreFoundAgainByKeysOfEveryKind|TestRowsThatWaitForOthersAreInTheFilesOnce|TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt|TestAHugeFileIsBoundedInMemory|TestTheSameFilesMakeTheSameObjects|TestALongChainOfStepsStaysShort|TestEachActionInEachReachableStateDoesWhatTheModelSays)$$
 
-# Packages without it: cmd/stint drives programs that it has built, the sandbox of builds processes; internal/sqldb and internal/datasets wait for
+# Packages without it: cmd/stint drives programs that it has built, the sandbox of builds processes; internal/enginemodel has no goroutines; internal/sqldb and internal/datasets wait for
 # databases, mostly for SQLite, which is in this process and ten times as slow with the detector; snapshots compress. The families
 # that use them have it. `make race RACELESS=none` leaves nothing out. The longest package is the first, so that the others have their
 # turn beside it.
-RACELESS ?= cmd/stint|internal/sqldb|internal/datasets|tasks/builder/snapshot|tasks/builder/sandbox
+RACELESS ?= cmd/stint|internal/sqldb|internal/datasets|internal/enginemodel|tasks/builder/snapshot|tasks/builder/sandbox
 race:
 	$(GO) test -vet=off -race -timeout $(TIMEOUT) -skip '$(TABLES)' $$($(GO) list $(PKG) | grep -E '/tasks/migration$$') $$($(GO) list $(PKG) | grep -vE '/($(RACELESS)|tasks/migration)$$')
-	$(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack
-	$(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./tasks/builder/snapshot ./tasks/builder/sandbox
+	$(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./internal/store ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack
+	$(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./internal/enginemodel ./tasks/builder/snapshot ./tasks/builder/sandbox
 	$(GO) test -vet=off -timeout $(TIMEOUT) -parallel 4 ./cmd/stint
 
 bench:

@@ -197,6 +197,12 @@ func (a *alertBench) stintRun(r *results, n int) {
 	share := func(d time.Duration) float64 { return 100 * d.Seconds() / wall.Seconds() }
 	asked := a.search.requests().since(requests)
 	r.add("%d rules a minute, stint: worker %.1f %% of a core, scheduler %.1f %%, redis %.1f %%; the search server %.1f %%", n, share(cpuOf(worker.Process.Pid)-before[0]), share(cpuOf(planner.Process.Pid)-before[1]), share(redisNow(client)-redisCPU), share(cpuOf(a.search.pid())-searchCPU))
+	if n == 10_000 {
+		size := fmt.Sprintf("%s rules, %d minutes", thousands(float64(n)), alertMinutes())
+		worked := share(cpuOf(worker.Process.Pid) - before[0])
+		r.take("alerts-rules", taken{Figure: worked, Runs: 1, Measured: fmt.Sprintf("%.1f %%", worked), Size: size})
+		r.take("alerts-missed", taken{Figure: float64(n*alertMinutes() - len(lags)), Runs: 1, Measured: fmt.Sprintf("%d of %s", n*alertMinutes()-len(lags), thousands(float64(n*alertMinutes()))), Size: size})
+	}
 	r.add("  requests to the search server a minute: %.0f (%s)", float64(asked.total())/wall.Minutes(), asked)
 	r.add("  evaluated after the minute: p50 %v  p99 %v  max %v; %d of %d windows; %.0f events a window", percentile(lags, .5).Round(time.Millisecond), percentile(lags, .99).Round(time.Millisecond), percentile(lags, 1).Round(time.Millisecond), len(lags), n*alertMinutes(), float64(hits)/float64(max(1, len(lags))))
 	r.add("  peak memory: worker %.0f MiB, scheduler %.0f MiB", peak(worker.Process.Pid), peak(planner.Process.Pid))

@@ -178,6 +178,7 @@ func (a *apiBench) submissions(r *results) {
 	}
 	r.ratio("POST /v1/jobs beside GET /livez", ours, empty, "/s")
 	r.ratio("POST /v1/jobs, 8 clients, beside asynq's Enqueue by one", ours, single, "/s")
+	r.take("api-submit", ratioOf(ours, single, "a second"))
 	r.ratio("POST /v1/jobs beside asynq's Enqueue, 8 clients each", ours, theirs, "/s")
 	r.ratio("  the same with an Idempotency-Key", keyed, theirs, "/s")
 	r.add("  ours: %s, the server %v; theirs: %s", ourCost, server.Round(time.Microsecond), theirCost)
@@ -344,8 +345,11 @@ func BenchmarkAPI(b *testing.B) {
 	ids := a.fill(10_000)
 	one := a.paced(500, 10*time.Second, func() string { return "/v1/jobs/" + ids[rand.IntN(len(ids))] })
 	r.add("GET /v1/jobs/{id}, 500/s of 10,000 jobs      p50 %v  p99 %v  max %v (%d)", percentile(one, .5), percentile(one, .99), percentile(one, 1), len(one))
+	r.take("api-get", taken{Figure: 1000 * secs(percentile(one, .99)), Runs: len(one), Measured: fmt.Sprintf("%.1f ms; p50 %.1f ms", 1000*secs(percentile(one, .99)), 1000*secs(percentile(one, .5)))})
 	page := a.paced(20, 10*time.Second, func() string { return "/v1/jobs" })
 	r.add("GET /v1/jobs, first page of 50, 20/s         p50 %v  p99 %v  max %v (%d)", percentile(page, .5), percentile(page, .99), percentile(page, 1), len(page))
-	r.add("50 streams of events, idle                   %.1f %% of a core in the server", 100*a.streams(50, 10*time.Second))
+	streams := 100 * a.streams(50, 10*time.Second)
+	r.add("50 streams of events, idle                   %.1f %% of a core in the server", streams)
+	r.take("api-streams", taken{Figure: streams, Runs: 1, Measured: fmt.Sprintf("%.1f %%", streams)})
 	r.write(b)
 }

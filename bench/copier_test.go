@@ -22,25 +22,32 @@ import (
 // The fastest program that cannot resume: the same SQLite driver read below database/sql, an encoder of binary COPY written for
 // these three tables alone, two key ranges of each table at the same time, one COPY for each, no ledger, no checks.
 
-// TestMain runs the copier, or the search server, instead of tests when a bench starts this binary again for it: a process of its own,
-// like the others.
+// roles are what this binary is instead of a test when a bench starts it again with one of these variables: a process of its own, like
+// the others.
+var roles = map[string]func(value string) error{
+	"STINT_BENCH_SEARCH": func(string) error { return serveSearch(os.Stdin, os.Stdout) },
+	"STINT_BENCH_WORKER": serveWorker,
+	"STINT_BENCH_ASYNQ":  serveAsynq,
+	"STINT_BENCH_HOLD":   holdAsynq,
+	"STINT_BENCH_COPY_FROM": func(from string) error {
+		to, _ := os.LookupEnv("STINT_BENCH_COPY_TO")
+		return copyAll(context.Background(), from, to)
+	},
+}
+
 func TestMain(m *testing.M) {
-	if _, ok := os.LookupEnv("STINT_BENCH_SEARCH"); ok {
-		if err := serveSearch(os.Stdin, os.Stdout); err != nil {
+	for name, role := range roles {
+		value, ok := os.LookupEnv(name)
+		if !ok {
+			continue
+		}
+		if err := role(value); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
-	from, ok := os.LookupEnv("STINT_BENCH_COPY_FROM")
-	if !ok {
-		os.Exit(m.Run())
-	}
-	to, _ := os.LookupEnv("STINT_BENCH_COPY_TO")
-	if err := copyAll(context.Background(), from, to); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	os.Exit(m.Run())
 }
 
 type encode func(buf []byte, v driver.Value) []byte

@@ -143,9 +143,18 @@ func BenchmarkDedupe(b *testing.B) {
 	r.add("analysis of %d rows: %.1f s, CPU of the process %.1f s, peak RSS %.0f MiB, %d pairs", rows, median(ours), median(cpus), median(memory), len(pairs))
 	r.add("three columns by COPY: %.1f s; the analysis takes %.2f of it", median(read), median(ours)/median(read))
 	r.add("half the rows: %.1f s; twice the rows take %.2f times as long", median(smaller), median(ours)/median(smaller))
+	size := thousands(float64(rows)) + " GUIDs"
+	words := fmt.Sprintf("%.1f s", median(ours))
+	r.take("dedupe-copy", taken{Figure: median(ours) / median(read), Runs: len(ours), Measured: words, Peer: fmt.Sprintf("%.1f s", median(read)), Size: size})
+	r.take("dedupe-memory", taken{Figure: median(memory), Runs: len(memory), Measured: fmt.Sprintf("%.0f MiB", median(memory)), Size: size})
+	bars := []bar{{Name: "stint dedupe analyze", Value: median(ours), Ours: true}, {Name: "COPY of three columns", Value: median(read)}}
 	join := func(what string) {
 		seconds, want := m.joins(whole)
 		r.add("self-join, %s: %.1f s; the analysis is %.1f times as fast; the same pairs: %v (%d)", what, seconds, seconds/median(ours), slices.Equal(pairs, want), len(want))
+		bars = append(bars, bar{Name: "self-join, " + what, Value: seconds})
+		if what == "primary key only" {
+			r.take("dedupe-join", taken{Figure: seconds / median(ours), Runs: 1, Measured: words, Peer: fmt.Sprintf("%.1f s", seconds), Size: size})
+		}
 		if !slices.Equal(pairs, want) {
 			b.Errorf("the pairs are not those of the self-join: %d and %d", len(pairs), len(want))
 		}
@@ -155,7 +164,12 @@ func BenchmarkDedupe(b *testing.B) {
 	join("with a covering index")
 	if _, err := exec.LookPath("duckdb"); err != nil {
 		r.add("DuckDB: not installed, not measured")
+		r.take("dedupe-duckdb", taken{Missing: "not installed: DuckDB"})
 	}
+	for i := range bars {
+		bars[i].Text = fmt.Sprintf("%.1f s", bars[i].Value)
+	}
+	r.draw("dedupe", 1.1*median(read), bars...)
 	r.write(b)
 }
 
@@ -243,6 +257,9 @@ func BenchmarkDedupeReader(b *testing.B) {
 		}
 	}
 	r.add("%d rows deleted in %v; reads of one row beside it: p50 %v, p99 %v", n, took, percentile(during, 0.5), percentile(during, 0.99))
+	ms := func(d []time.Duration) float64 { return 1000 * secs(percentile(d, .99)) }
+	r.take("dedupe-reader", taken{Figure: ms(during) / ms(before), Runs: 1, Measured: fmt.Sprintf("%.1f ms", ms(during)), Peer: fmt.Sprintf("%.1f ms", ms(before)), Size: thousands(float64(n)) + " rows",
+		Note: fmt.Sprintf("beside the half minute after, %.1f ms, it is %.2f", ms(after), ms(during)/ms(after))})
 	for name, d := range map[string][]time.Duration{"before": before, "after": after} {
 		r.add("%s: p50 %v, p99 %v; p99 beside the deletion %.2f times that", name, percentile(d, 0.5), percentile(d, 0.99), float64(percentile(during, 0.99))/float64(percentile(d, 0.99)))
 	}

@@ -261,6 +261,26 @@ func BenchmarkMigration(b *testing.B) {
 	}
 	r.ratio("stint (whole process) : plain COPY", ours, plain, "rows/s")
 	r.ratio("stint (job alone)     : plain COPY", job, plain, "rows/s")
+	size := thousands(float64(benchRows)) + " rows"
+	bars := []bar{{Name: "stint", Value: median(ours), Ours: true}}
+	for i, theirs := range [][]float64{plain, pipe, loader} {
+		id := []string{"migration-copy", "migration-csv", "migration-pgloader"}[i]
+		if len(theirs) == 0 {
+			r.take(id, taken{Missing: "not installed", Size: size})
+			continue
+		}
+		t := ratioOf(ours, theirs, "rows/s")
+		t.Size = size
+		if i == 0 {
+			t.Note = fmt.Sprintf("the job alone, without the start and the end of the process: %.2f", median(pairs(job, plain)))
+		}
+		r.take(id, t)
+		bars = append(bars, bar{Name: []string{"plain COPY, not resumable", "sqlite3 -csv | psql", "pgloader"}[i], Value: median(theirs)})
+	}
+	for i := range bars {
+		bars[i].Text = thousands(bars[i].Value)
+	}
+	r.draw("migration", 0.97*median(plain), bars...)
 	for what, theirs := range map[string][]float64{"stint (whole process) : sqlite3|psql": pipe, "stint (whole process) : pgloader": loader} {
 		if len(theirs) == 0 {
 			r.add("%-44s not installed: a gap", what)

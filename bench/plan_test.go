@@ -194,10 +194,7 @@ func BenchmarkPlan(b *testing.B) {
 // newMigrationBench builds the program and starts a server.
 func newMigrationBench(b *testing.B) *migrationBench {
 	dir := b.TempDir()
-	m := &migrationBench{B: b, dir: dir, legacy: filepath.Join(dir, "legacy.db"), stint: filepath.Join(dir, "stint")}
-	if out, err := exec.Command("go", "build", "-o", m.stint, "../cmd/stint").CombinedOutput(); err != nil {
-		b.Fatalf("build stint: %v\n%s", err, out)
-	}
+	m := &migrationBench{B: b, dir: dir, legacy: filepath.Join(dir, "legacy.db"), stint: buildStint(b, dir)}
 	var err error
 	m.server, err = pgtest.Start("", pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "512MB", "max_wal_size": "8GB"}})
 	if err != nil {
@@ -268,6 +265,12 @@ func (m *migrationBench) beside(r *results, name, from, loader string) {
 	for _, w := range ways[ours:] {
 		for _, our := range ways[:ours] {
 			r.ratio(fmt.Sprintf("%s, %s : %s", name, our.name, w.name), rates(our.took), rates(w.took), "rows/s")
+			id := map[string]string{"sqlite, ten expressions : pgloader": "plan-pgloader", "mariadb, ten expressions : pgloader": "plan-mariadb", "postgres, stint : binary COPY pipe": "plan-pipe"}[name+", "+our.name+" : "+w.name]
+			if id != "" {
+				t := ratioOf(rates(our.took), rates(w.took), "rows/s")
+				t.Size = thousands(float64(benchRows)) + " rows"
+				r.take(id, t)
+			}
 		}
 	}
 	for _, w := range ways {
@@ -308,6 +311,7 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		o := m.migrate(m.plan("memory", "none", tenExpressions("postgres")), from, m.fresh(false))
 		r.add("%3d million rows: peak rss %4d MiB, client cpu %6.1f s, %9.0f rows/s", n, o.rss/1024, o.cpu.Seconds(), float64(n)*1e6/o.seconds)
+		r.take("plan-memory", taken{Figure: float64(o.rss / 1024), Runs: 1, Measured: fmt.Sprintf("%d MiB", o.rss/1024), Size: fmt.Sprintf("%d million rows", n)})
 	}
 	r.write(b)
 }

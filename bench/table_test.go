@@ -31,10 +31,12 @@ func percentile(x []time.Duration, p float64) time.Duration {
 	return s[min(len(s)-1, int(float64(len(s))*p))]
 }
 
-// results collects lines of one benchmark, prints them, and keeps them in results/<name>.txt.
+// results collects lines of one benchmark, prints them, and keeps them in results/<name>.txt; what is held against the aims it keeps in
+// results/<name>.json.
 type results struct {
 	name  string
 	lines []string
+	kept  kept // what of it is held against the aims
 }
 
 func (r *results) add(format string, args ...any) {
@@ -50,6 +52,11 @@ func (r *results) write(b *testing.B) {
 	text := strings.Join(r.lines, "\n") + "\n"
 	if err := os.WriteFile(filepath.Join("results", r.name+".txt"), []byte(text), 0o644); err != nil {
 		b.Fatal(err)
+	}
+	if len(r.kept.Measures)+len(r.kept.Bars) > 0 {
+		if err := writeKept(filepath.Join("results", r.name+".json"), r.kept); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func (r *reader) parse(path string) (document, bool) {
 	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
 		return d, true
 	} else if err != nil {
-		at := syntaxAt(path, content)
+		at := syntaxAt(path, content, err)
 		message, hint := syntaxProblem(err, content, at)
 		r.problem(at, "", hint, "%s", message)
 		return d, false
@@ -73,7 +73,7 @@ func (r *reader) parse(path string) (document, bool) {
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		at := d.at(&second)
 		if err != nil {
-			at = syntaxAt(path, content)
+			at = syntaxAt(path, content, err)
 		}
 		r.problem(at, "", "leave one, without ---", "has more than one document")
 		return d, false

@@ -2,10 +2,13 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -15,7 +18,7 @@ import (
 type namedList struct {
 	key      string // connections
 	one      string // connection, for messages
-	name     *regexp.Regexp
+	fits     func(name string) bool
 	nameHint string
 	index    []int   // of the slice in Config
 	parts    []field // but for the name; their keys are single words, or two with a dot
@@ -25,30 +28,33 @@ type namedList struct {
 
 // namedLists are all of them, in the order of the struct.
 var namedLists = []*namedList{
-	list("connections", "connection", `^[A-Za-z_][A-Za-z0-9_.-]*$`, "use letters, digits, _, - and .",
+	list("connections", "connection", `^[A-Za-z_][A-Za-z0-9_.-]*$`, math.MaxInt, "use letters, digits, _, - and .",
 		func(*Config) any { return &Connection{} }),
-	list("tenants", "tenant", `^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`, "use letters, digits, _, - and ., at most 64",
+	list("tenants", "tenant", `^[A-Za-z0-9_][A-Za-z0-9_.-]*$`, 64, "use letters, digits, _, - and ., at most 64",
 		func(c *Config) any { return &Tenant{Limits: c.Limits} }),
-	list("schedules", "schedule", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+	list("schedules", "schedule", `^[a-z0-9][a-z0-9._-]*$`, 64, "use a-z, digits, _, - and ., at most 64",
 		func(*Config) any { s := defaultSchedule; return &s }),
-	list("webhooks", "webhook", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+	list("webhooks", "webhook", `^[a-z0-9][a-z0-9._-]*$`, 64, "use a-z, digits, _, - and ., at most 64",
 		func(*Config) any { return &Webhook{} }),
-	list("alerts.channels", "channel", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+	list("alerts.channels", "channel", `^[a-z0-9][a-z0-9._-]*$`, 64, "use a-z, digits, _, - and ., at most 64",
 		func(*Config) any { return &AlertChannel{} }),
-	list("dedupe.layout.tables", "table", `^[\pL_][\pL\d_$#.]{0,127}$`, "use letters, digits, _, $, # and ., at most 128",
+	list("dedupe.layout.tables", "table", `^[\pL_][\pL\d_$#.]*$`, 128, "use letters, digits, _, $, # and ., at most 128",
 		func(*Config) any { return &DedupeTable{} }),
-	list("builds.credentials", "credential", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+	list("builds.credentials", "credential", `^[a-z0-9][a-z0-9._-]*$`, 64, "use a-z, digits, _, - and ., at most 64",
 		func(*Config) any { return &BuildCredential{} }),
-	list("builds.secrets", "secret", `^[A-Za-z_][A-Za-z0-9_]{0,63}$`, "use letters, digits and _: a command finds it in the variable of that name",
+	list("builds.secrets", "secret", `^[A-Za-z_][A-Za-z0-9_]*$`, 64, "use letters, digits and _: a command finds it in the variable of that name",
 		func(*Config) any { return &BuildSecret{} }),
-	list("builds.targets", "target", `^[a-z0-9][a-z0-9._-]{0,63}$`, "use a-z, digits, _, - and ., at most 64",
+	list("builds.targets", "target", `^[a-z0-9][a-z0-9._-]*$`, 64, "use a-z, digits, _, - and ., at most 64",
 		func(*Config) any { return &BuildTarget{} }),
-	list("builds.environments", "environment", `^[a-z0-9][a-z0-9-]{0,63}$`, "use a-z, digits and -, at most 64",
+	list("builds.environments", "environment", `^[a-z0-9][a-z0-9-]*$`, 64, "use a-z, digits and -, at most 64",
 		func(*Config) any { return &BuildEnvironment{} }),
 }
 
-func list(key, one, name, nameHint string, fresh func(*Config) any) *namedList {
-	l := &namedList{key: key, one: one, name: regexp.MustCompile(name), nameHint: nameHint, fresh: fresh}
+func list(key, one, name string, most int, nameHint string, fresh func(*Config) any) *namedList {
+	// Compiled when it is first needed, and without the bound: hundreds of copies of a class are megabytes that every command would make.
+	form := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(name) })
+	fits := func(name string) bool { return utf8.RuneCountInString(name) <= most && form().MatchString(name) }
+	l := &namedList{key: key, one: one, fits: fits, nameHint: nameHint, fresh: fresh}
 	f, _ := fieldOf(key)
 	l.index = f.index
 	for _, part := range leaves(f.typ.Elem(), "", nil) {
@@ -107,7 +113,7 @@ func (r *reader) items(d document, l *namedList, n *yaml.Node) []item {
 		switch {
 		case it.name == "":
 			r.problem(d.at(node), l.key, "add name:", "a %s has no name", l.one)
-		case !l.name.MatchString(it.name):
+		case !l.fits(it.name):
 			r.problem(it.place, l.key, l.nameHint, "%q is no name for a %s", it.name, l.one)
 		case slices.ContainsFunc(out, func(other item) bool { return other.name == it.name }):
 			r.problem(it.place, l.key, "put them together, or rename one", "the %s %q is in this file twice", l.one, it.name)

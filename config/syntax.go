@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -12,29 +13,40 @@ import (
 )
 
 // syntaxAt says where a file stops being YAML. The library names a line at best, and often one that is too early; so this
-// looks for the longest beginning of the file that is YAML. What follows it is the mistake, or opened what nobody closed.
-func syntaxAt(path string, content []byte) Place {
-	at := Place{File: path}
+// looks for the longest beginning of the file that is YAML. What follows it is the mistake, or opened what nobody closed. Of a file in
+// which that would take too long the place is the library's.
+func syntaxAt(path string, content []byte, err error) Place {
+	at := Place{File: path, Line: 1, Column: 1}
+	if said := yamlLine.FindStringSubmatch(err.Error())[1]; said != "" {
+		at.Line, _ = strconv.Atoi(said) // digits
+	}
 	if len(content) > maxSyntaxSearch {
 		return at
 	}
 	lines := bytes.SplitAfter(content, []byte("\n"))
 	length := len(content) // of the lines before the mistaken one
+	budget := maxSyntaxWork
 	for i := len(lines) - 1; i >= 0; i-- {
 		length -= len(lines[i])
+		if budget -= length; budget < 0 {
+			break
+		}
 		if isYAML(content[:length]) {
 			at.Line = i + 1
-			at.Column = syntaxColumn(content[:length], bytes.TrimRight(lines[i], "\r\n"))
+			at.Column = syntaxColumn(content[:length], bytes.TrimRight(lines[i], "\r\n"), budget)
 			return at
 		}
 	}
 	return at
 }
 
-// maxSyntaxSearch bounds the size of a file in which syntaxAt looks, in bytes: it reads it once for each line.
-const maxSyntaxSearch = 64 << 10
+// Bounds of the search for a mistake: how large a file may be, in bytes, and how many bytes are read, once for each line.
+const (
+	maxSyntaxSearch = 64 << 10
+	maxSyntaxWork   = 8 << 20
+)
 
-func syntaxColumn(before, line []byte) int {
+func syntaxColumn(before, line []byte, budget int) int {
 	indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
 	if tab := bytes.IndexByte(indent, '\t'); tab >= 0 {
 		return tab + 1
@@ -42,6 +54,9 @@ func syntaxColumn(before, line []byte) int {
 	for end := len(line); end > len(indent); {
 		_, size := utf8.DecodeLastRune(line[:end])
 		end -= size
+		if budget -= len(before) + end; budget < 0 {
+			break
+		}
 		if isYAML(append(bytes.Clone(before), line[:end]...)) {
 			return utf8.RuneCount(line[:end]) + 1
 		}
@@ -58,13 +73,13 @@ func isYAML(content []byte) bool {
 	}
 }
 
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line \d+: )?`)
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
 // syntaxProblem returns an error of the library without its line, and what to do about it.
 func syntaxProblem(err error, content []byte, at Place) (message, hint string) {
 	message = yamlLine.ReplaceAllString(err.Error(), "")
 	line := ""
-	if lines := strings.Split(string(content), "\n"); at.Line > 0 {
+	if lines := strings.Split(string(content), "\n"); at.Line > 0 && at.Line <= len(lines) {
 		line = lines[at.Line-1]
 	}
 	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,13 @@ import (
 // unbegunAfter is how long a step may be out without anybody having begun it before the queue is asked where its task is.
 const unbegunAfter = 2 * time.Second
 
+// turnTakes bounds a turn, without its batches of jobs, and each of those.
+const turnTakes = 10 * time.Second
+
+// sweepAtOnce is how many jobs are swept in one call. It saves most of the round trips, and keeps others of Redis waiting for some
+// milliseconds at most.
+const sweepAtOnce = 100
+
 // How often jobs are looked for that were to be kept for a short time, and how many are forgotten at once.
 const (
 	retireEach   = 5 * time.Second
@@ -27,7 +35,8 @@ const (
 func (s *Scheduler) turn(ctx context.Context) (err error) {
 	s.health.begin()
 	defer func() { s.health.end(err) }()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	whole := ctx // of which each part has so long
+	ctx, cancel := context.WithTimeout(whole, turnTakes)
 	defer cancel()
 	// Who only waits for the turn keeps watch as well, so that taking over does not begin with a guess.
 	trusted, err := s.contact(ctx)
@@ -42,21 +51,13 @@ func (s *Scheduler) turn(ctx context.Context) (err error) {
 	}
 	began := time.Now()
 	defer func() { s.o.Telemetry.Metrics.SweepEnded(ctx, time.Since(began)) }()
-	look := store.Look{Trusted: trusted, Unbegun: unbegunAfter}
-	if trusted {
-		fleet, err := s.store.Living(ctx, s.o.LostAfter)
-		if err != nil {
-			s.away = true
-			return err
-		}
-		look.Living, look.AsOf = fleet.Alive, fleet.AsOf
-		for _, id := range fleet.Lost {
-			s.o.Log.Warn("worker is lost: no heartbeat", "worker", id, "for", s.o.LostAfter.String())
-		}
-	}
 	jobs, err := s.store.Active(ctx)
 	if err != nil {
 		return fmt.Errorf("list active jobs: %w", err)
+	}
+	look := store.Look{Trusted: trusted, Unbegun: unbegunAfter}
+	if err := s.see(ctx, &look); err != nil {
+		return err
 	}
 	s.look = time.Since(s.looked) >= unbegunAfter
 	if s.look {
@@ -65,16 +66,72 @@ func (s *Scheduler) turn(ctx context.Context) (err error) {
 	errs := []error{s.letIn(ctx)}
 	s.hooks = nil
 	s.recovered = map[string]int{}
-	for _, id := range jobs {
-		errs = append(errs, s.sweep(ctx, id, look))
-	}
+	mine, err = s.sweepAll(whole, jobs, look)
+	errs = append(errs, err)
+	ctx, cancel = context.WithTimeout(whole, turnTakes)
+	defer cancel()
 	s.countRecovered(ctx)
-	if time.Since(s.retired) >= retireEach {
+	if mine && time.Since(s.retired) >= retireEach {
 		s.retired = time.Now()
 		_, err := s.store.RetireBrief(ctx, retireAtOnce)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// see reads who is alive, when it may be trusted.
+func (s *Scheduler) see(ctx context.Context, look *store.Look) error {
+	if !look.Trusted {
+		return nil
+	}
+	fleet, err := s.store.Living(ctx, s.o.LostAfter)
+	if err != nil {
+		s.away = true
+		return err
+	}
+	look.Living, look.AsOf = fleet.Alive, fleet.AsOf
+	for _, id := range fleet.Lost {
+		s.o.Log.Warn("worker is lost: no heartbeat", "worker", id, "for", s.o.LostAfter.String())
+	}
+	return nil
+}
+
+// sweepAll looks through jobs, many in one call. Between batches it does, each interval, what a turn begins with: with thousands of
+// jobs a turn takes long, and would else lose its right to sweep, go by heartbeats of long ago, and take the time since it last asked
+// for one in which Redis was away. mine is false when another scheduler sweeps by now, or Redis does not answer.
+func (s *Scheduler) sweepAll(ctx context.Context, jobs []string, look store.Look) (mine bool, err error) {
+	var errs []error
+	looked := time.Now()
+	for batch := range slices.Chunk(jobs, sweepAtOnce) {
+		if time.Since(looked) >= s.o.Interval {
+			looked = time.Now()
+			if mine, err := s.lookAgain(ctx, &look); err != nil || !mine {
+				return false, errors.Join(append(errs, err)...)
+			}
+		}
+		asked, err := s.sweep(ctx, batch, look)
+		errs = append(errs, err)
+		if !asked {
+			return false, errors.Join(errs...)
+		}
+	}
+	return true, errors.Join(errs...)
+}
+
+// lookAgain does in the middle of a turn what it began with; false when another scheduler sweeps by now.
+func (s *Scheduler) lookAgain(ctx context.Context, look *store.Look) (mine bool, err error) {
+	s.health.begin()
+	ctx, cancel := context.WithTimeout(ctx, turnTakes)
+	defer cancel()
+	if look.Trusted, err = s.contact(ctx); err != nil {
+		s.away = true
+		return false, err
+	}
+	if mine, err = s.store.HoldSweep(ctx, s.id, 3*s.o.Interval); err != nil || !mine {
+		s.away = err != nil
+		return false, err
+	}
+	return true, s.see(ctx, look)
 }
 
 // contact says whether missing heartbeats may be trusted: when Redis was away, or has just started, nobody could send one,
@@ -114,15 +171,39 @@ func uptime(info string) (time.Duration, bool) {
 	return time.Duration(n) * time.Second, true
 }
 
-// sweep looks through one job: steps of lost workers, steps that are due, and, now and then, tasks that went astray.
-func (s *Scheduler) sweep(ctx context.Context, id string, look store.Look) error {
-	found, err := s.store.Sweep(ctx, id, look)
+// sweep looks through some jobs: steps of lost workers, steps that are due, and, now and then, tasks that went astray.
+// asked is false when Redis could not be asked for a single one of them.
+func (s *Scheduler) sweep(ctx context.Context, ids []string, look store.Look) (asked bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, turnTakes)
+	defer cancel()
+	var errs []error
+	astray := map[string][]store.Ref{} // by queue: nobody has begun them
+	for i, found := range s.store.SweepAll(ctx, ids, look) {
+		asked = asked || found.Err == nil || errors.Is(found.Err, store.ErrNotFound) || errors.Is(found.Err, store.ErrNewer)
+		errs = append(errs, s.swept(ctx, ids[i], found))
+		if s.look && found.Err == nil && !tasks.State(found.State).Ended() {
+			if len(found.Unbegun) > 0 {
+				astray[found.Queue] = append(astray[found.Queue], found.Unbegun...)
+			}
+			for _, l := range found.Old {
+				errs = append(errs, s.revokeForgotten(ctx, l, look.Old))
+			}
+		}
+	}
+	for queue, refs := range astray {
+		errs = append(errs, s.findTasks(ctx, queue, refs))
+	}
+	return asked, errors.Join(errs...)
+}
+
+// swept does what a look at one job calls for.
+func (s *Scheduler) swept(ctx context.Context, id string, found store.Swept) error {
 	if found.Untold {
 		if err := s.gather(ctx, id); err != nil {
 			return err
 		}
 	}
-	switch {
+	switch err := found.Err; {
 	case errors.Is(err, store.ErrNotFound):
 		return s.store.Deactivate(ctx, id)
 	case errors.Is(err, store.ErrNewer):
@@ -136,23 +217,7 @@ func (s *Scheduler) sweep(ctx context.Context, id string, look store.Look) error
 		s.recovered[worker]++
 		s.o.Log.Warn("step of a lost worker is handed out again", "job", id, "step", key, "worker", worker)
 	}
-	if err := s.hand(ctx, found.Handout); err != nil {
-		return err
-	}
-	if !s.look {
-		return nil
-	}
-	for _, ref := range found.Unbegun {
-		if err := s.findTask(ctx, found.Queue, ref); err != nil {
-			return err
-		}
-	}
-	for _, l := range found.Old {
-		if err := s.revokeForgotten(ctx, l, look.Old); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.hand(ctx, found.Handout)
 }
 
 // countRecovered tells the metrics of the leases that were taken from lost workers in this turn.
@@ -194,28 +259,29 @@ func (s *Scheduler) revokeForgotten(ctx context.Context, l store.Lease, younger 
 	return errors.Join(err, s.hand(ctx, h))
 }
 
-// findTask asks the queue for the task of a step that nobody has begun: a lost one is queued again, one that somebody
-// claimed without beginning it is handed out under its next delivery.
-func (s *Scheduler) findTask(ctx context.Context, at string, ref store.Ref) error {
-	where, err := s.producer.Find(ctx, at, ref.TaskID())
+// findTasks asks the queue for the tasks of steps that nobody has begun: lost ones are queued again, those that somebody claimed
+// without beginning them are handed out under their next delivery.
+func (s *Scheduler) findTasks(ctx context.Context, at string, refs []store.Ref) error {
+	where, err := s.producer.Find(ctx, at, store.TaskIDs(refs)...)
 	if err != nil {
 		return err
 	}
-	switch where {
-	case queue.Missing:
-		s.o.Log.Warn("step is not on the queue; queued again", "job", ref.Job, "step", ref.Key)
-		return s.hand(ctx, store.Handout{Queue: at, Enqueue: []store.Ref{ref}})
-	case queue.Claimed:
-		h, err := s.store.Redeliver(ctx, ref)
-		if err != nil {
-			return err
+	var errs []error
+	missing := store.Handout{Queue: at}
+	for i, ref := range refs {
+		switch where[i] {
+		case queue.Missing:
+			s.o.Log.Warn("step is not on the queue; queued again", "job", ref.Job, "step", ref.Key)
+			missing.Enqueue = append(missing.Enqueue, ref)
+		case queue.Claimed:
+			h, err := s.store.Redeliver(ctx, ref)
+			if err == nil && len(h.Enqueue) > 0 {
+				s.o.Log.Warn("step was claimed and never begun; handed out again", "job", ref.Job, "step", ref.Key)
+			}
+			errs = append(errs, err, s.hand(ctx, h))
 		}
-		if len(h.Enqueue) > 0 {
-			s.o.Log.Warn("step was claimed and never begun; handed out again", "job", ref.Job, "step", ref.Key)
-		}
-		return s.hand(ctx, h)
 	}
-	return nil
+	return errors.Join(append(errs, s.hand(ctx, missing))...)
 }
 
 // hand puts on the queue what a transition handed out.

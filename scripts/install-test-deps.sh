@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: servers of Redis, PostgreSQL, MariaDB, Firebird, Prometheus and S3, curl (the examples of
-# docs/api.md are run), Chromium (it looks at the dashboard), a C compiler (for the race detector), and git, make, Node.js and npm (the example products are built). The tests start private servers of their own; no service has to run.
+# docs/api.md are run), Chromium (it looks at the dashboard), a C compiler (for the race detector), strace (it makes disks slow), and git, make, Node.js and npm (the example products are built). The tests start private servers of their own; no service has to run.
 #
 # usage: scripts/install-test-deps.sh          installs what is missing; does nothing when nothing is
 #        scripts/install-test-deps.sh --check  only says what is missing; exit 1 if something is
@@ -58,6 +58,7 @@ missing() {
   for program in curl git make node npm; do
     command -v $program >/dev/null 2>&1 || echo $program
   done
+  [ "$(uname)" != Linux ] || command -v strace >/dev/null 2>&1 || echo strace
   have_s3 || echo s3
 }
 
@@ -74,7 +75,7 @@ package() {
     "apt-get compiler") echo gcc libc6-dev ;;
     "apt-get node" | "dnf node") echo nodejs ;;
     "brew node" | "brew npm") echo node ;;
-    "apt-get curl" | "apt-get git" | "apt-get make" | "apt-get npm" | "dnf curl" | "dnf git" | "dnf make" | "dnf npm" | "brew curl" | "brew git" | "brew make") echo "$2" ;;
+    "apt-get curl" | "apt-get git" | "apt-get make" | "apt-get npm" | "apt-get strace" | "dnf strace" | "dnf curl" | "dnf git" | "dnf make" | "dnf npm" | "brew curl" | "brew git" | "brew make") echo "$2" ;;
     "dnf redis") echo redis ;;
     "dnf postgres") echo postgresql-server ;;
     "dnf mariadb") echo mariadb-server ;;

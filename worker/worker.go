@@ -173,21 +173,40 @@ func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
 		defer cancel()
 		err = w.WaitDrained(short)
 	}
-	w.queued.Flush()
-	if err == nil { // asynq waits for handlers for ever; with some of them stuck, leave without it
-		if e := w.consumer.Stop(); e != nil {
-			w.o.Log.Warn("consumer did not stop cleanly", "err", e)
-		}
-	}
-	w.stopBeat()
-	w.loops.Wait()
-	w.setState(wire.WorkerStopped)
-	last, cancel := context.WithTimeout(context.Background(), time.Second)
+	last, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
+	err = errors.Join(err, w.hangUp(last, err == nil))
+	w.setState(wire.WorkerStopped)
 	if e := w.beat(last); e != nil {
 		w.o.Log.Warn("could not say good-bye; others will notice", "err", e)
 	}
 	return cut, err
+}
+
+// farewell is how long a worker that holds nothing any more waits for a Redis that does not answer: platforms kill who takes long, and what
+// is left on the queue the sweep finds.
+const farewell = 3 * time.Second
+
+// hangUp ends what speaks to Redis. asynq waits for handlers for ever, so with some of them stuck it is left out.
+func (w *Worker) hangUp(ctx context.Context, settled bool) error {
+	w.stopBeat()
+	left := make(chan error, 1)
+	go func() {
+		w.queued.Flush()
+		var err error
+		if settled {
+			err = w.consumer.Stop()
+		}
+		w.loops.Wait()
+		left <- err
+	}()
+	select {
+	case err := <-left:
+		return err
+	case <-ctx.Done():
+		w.o.Log.Warn("redis does not answer: leaving without a word; the sweep finds what is left on the queue")
+		return nil
+	}
 }
 
 // Cut ends the contexts of all attempts. Their leases make it safe.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,4 +106,21 @@ func committed(t *testing.T, r *rig.Rig, target string, want int64) {
 		err := db.QueryRow(ctx, "SELECT coalesce(sum(rows_read), 0) FROM stint_ledger").Scan(&read)
 		return read >= want, err
 	})
+}
+
+// Redis is frozen while a worker is told to end: it ends in order before Kubernetes, which waits for 30 s, would kill it.
+func TestAWorkerWhoseRedisIsFrozenEndsBeforeItsPlatformKillsIt(t *testing.T) {
+	t.Parallel()
+	server := redistest.New(t)
+	r := rig.New(t, server)
+	w := r.Worker()
+	r.Ready(w)
+	server.Pause()
+	defer server.Resume()
+	if err := w.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := w.Wait(30 * time.Second); code != 0 {
+		t.Errorf("it ended with %d (-2: not yet)\n%s", code, w.Log())
+	}
 }

@@ -29,7 +29,9 @@ var update = flag.Bool("update", false, "write docs/openapi.json anew")
 func TestMain(m *testing.M) {
 	redis.SetLogger(silent{})
 	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // these tests mostly wait
+	if f := flag.Lookup("test.fuzz"); f == nil || f.Value.String() == "" { // fuzzing does not
+		_ = flag.Set("test.parallel", "8") // these tests mostly wait
+	}
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)

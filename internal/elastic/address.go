@@ -110,7 +110,11 @@ func ParseURL(s string) (Address, error) {
 		case strings.Contains(h, ":"):
 			h = "[" + h + "]"
 		}
-		a.Hosts = append(a.Hosts, protocol+"://"+h+strings.TrimRight(u.EscapedPath(), "/"))
+		base := protocol + "://" + h + strings.TrimRight(u.EscapedPath(), "/")
+		if _, err := url.Parse(base); err != nil {
+			return Address{}, tasks.WithHint(nil, urlForm, "a host of the search server is no name")
+		}
+		a.Hosts = append(a.Hosts, base)
 	}
 	return a, nil
 }

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stint-run/stint/internal/report"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -31,6 +32,7 @@ const (
 	defaultWait    = 5 * time.Second // where a server asks for patience and does not say for how long
 	maxAnswer      = 512 << 20       // bytes
 	maxReason      = 1000            // of an error, in bytes; servers repeat whole queries
+	maxWait        = 10 * time.Minute
 )
 
 // Options are what a Client may have besides its address.
@@ -243,13 +245,13 @@ func (c *Client) refusal(host string, res *http.Response, text []byte) (again bo
 	return e.Status >= 500, e
 }
 
-// wait reads Retry-After: seconds, or a date.
+// wait reads Retry-After: seconds, or a date. A server whose clock or whose mind is wrong stops no rule for more than maxWait.
 func wait(header string) time.Duration {
 	if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 {
-		return time.Duration(seconds) * time.Second
+		return time.Duration(min(seconds, int(maxWait/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(header); err == nil {
-		return max(0, time.Until(at))
+		return min(max(0, time.Until(at)), maxWait)
 	}
 	return defaultWait
 }
@@ -288,15 +290,16 @@ func errorIn(text []byte) *Error {
 	} else if len(failed.FailedShards) > 0 {
 		e.Reason += " (" + failed.FailedShards[0].Reason.Type + ": " + failed.FailedShards[0].Reason.Reason + ")"
 	}
-	e.Reason = short(e.Reason)
+	e.Type, e.Reason = short(e.Type), short(e.Reason)
 	return e
 }
 
+// short is a server's text as people may be shown it.
 func short(s string) string {
 	if len(s) > maxReason {
-		return strings.ToValidUTF8(s[:maxReason], "") + "..."
+		return report.Plain(strings.ToValidUTF8(s[:maxReason], "")) + "..."
 	}
-	return s
+	return report.Plain(s)
 }
 
 // info is what a server says of itself.

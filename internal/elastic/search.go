@@ -80,7 +80,7 @@ func (r *response) whole() error {
 		why := ""
 		if len(r.Shards.Failures) > 0 {
 			f := r.Shards.Failures[0]
-			why = fmt.Sprintf(": %s: %s: %s", f.Index, f.Reason.Type, short(f.Reason.Reason))
+			why = short(fmt.Sprintf(": %s: %s: %s", f.Index, f.Reason.Type, f.Reason.Reason))
 		}
 		return fmt.Errorf("%d of %d shards failed%s", r.Shards.Failed, r.Shards.Total, why)
 	}

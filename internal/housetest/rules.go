@@ -106,7 +106,7 @@ var Rules = []Rule{
 }
 
 // testSupport are the packages that only tests use.
-var testSupport = []string{"cmd/internal/rig", "internal/enginetest", "internal/redistest", "internal/pgtest", "internal/mariadbtest", "internal/housetest", "tasks/taskstest", "internal/telemetry/telemetrytest", "internal/httpsink/apitest", "internal/s3test", "internal/firebirdtest", "internal/datasets/datasetstest", "internal/notify/notifytest", "internal/prometheustest"}
+var testSupport = []string{"cmd/internal/rig", "internal/enginemodel", "internal/enginetest", "internal/redistest", "internal/pgtest", "internal/mariadbtest", "internal/housetest", "tasks/taskstest", "internal/telemetry/telemetrytest", "internal/httpsink/apitest", "internal/s3test", "internal/firebirdtest", "internal/datasets/datasetstest", "internal/notify/notifytest", "internal/prometheustest"}
 
 func isTestSupport(pkg string) bool {
 	return slices.ContainsFunc(testSupport, func(s string) bool { return inside(pkg, s) })

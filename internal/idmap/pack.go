@@ -36,9 +36,9 @@ func packKey(key string) string {
 // unpackKey returns the key of a field; of a long one only what is left of it.
 func unpackKey(field string) string {
 	switch {
-	case field[0] == packedUUID:
+	case isPackedUUID(field):
 		field = unpackUUID(field)
-	case field[0] == packedHash:
+	case strings.HasPrefix(field, string(packedHash)):
 		field = "a long key, SHA-256 " + hex.EncodeToString([]byte(field[1:])) + "..."
 	case strings.Contains(field, `"`):
 		return field
@@ -64,7 +64,7 @@ func unpackID(packed string) string {
 	switch {
 	case packed == "":
 		return noID
-	case packed[0] == packedUUID:
+	case isPackedUUID(packed):
 		return `"` + unpackUUID(packed) + `"`
 	}
 	return packed
@@ -106,6 +106,9 @@ func packUUID(s string) string {
 	}
 	return string(packedUUID) + string(b)
 }
+
+// isPackedUUID reports whether packUUID has made a text. What is kept may have been written by a hand.
+func isPackedUUID(s string) bool { return len(s) == 17 && s[0] == packedUUID }
 
 func unpackUUID(packed string) string {
 	h := hex.EncodeToString([]byte(packed[1:]))

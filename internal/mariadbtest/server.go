@@ -30,6 +30,7 @@ const stopTimeout = 30 * time.Second
 type Server struct {
 	dir      string // holds data/ and the socket; removed by Stop
 	port     int
+	durable  bool
 	calls    chan func()    // to the keeper, the thread that the server dies with
 	guardian io.WriteCloser // its closing ends the guardian
 
@@ -40,7 +41,12 @@ type Server struct {
 
 // Start starts a server, with its data in a new directory, and returns when it lets clients in. As root the server runs as the user
 // mysql or nobody.
-func Start() (*Server, error) {
+func Start() (*Server, error) { return start(false) }
+
+// StartDurable is Start with commits that outlive a Kill, as a production server has them.
+func StartDurable() (*Server, error) { return start(true) }
+
+func start(durable bool) (*Server, error) {
 	for _, name := range []string{"mariadbd", "mariadb-install-db"} {
 		if _, err := find(name); err != nil {
 			return nil, err
@@ -50,7 +56,7 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the server: %w", err)
 	}
-	s := &Server{dir: dir, calls: make(chan func())}
+	s := &Server{dir: dir, durable: durable, calls: make(chan func())}
 	go s.keep()
 	err = s.startGuardian()
 	if err == nil {
@@ -180,10 +186,13 @@ func (s *Server) launch() error {
 
 // launchOnce starts the server on s.port. The caller holds s.mu.
 func (s *Server) launchOnce() error {
-	cmd, err := s.command("mariadbd", "--no-defaults", "--datadir="+s.data(), "--bind-address=127.0.0.1", "--port="+strconv.Itoa(s.port),
-		"--socket="+s.socket(), "--pid-file="+filepath.Join(s.dir, "pid"), "--skip-name-resolve", "--skip-log-bin", "--max-connections=300",
-		"--debug-no-sync", "--sync-frm=OFF", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
-		"--performance-schema=OFF", "--character-set-server=latin1", "--tmpdir="+s.dir)
+	args := []string{"--no-defaults", "--datadir=" + s.data(), "--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.port),
+		"--socket=" + s.socket(), "--pid-file=" + filepath.Join(s.dir, "pid"), "--skip-name-resolve", "--skip-log-bin", "--max-connections=300",
+		"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--performance-schema=OFF", "--character-set-server=latin1", "--tmpdir=" + s.dir}
+	if !s.durable {
+		args = append(args, "--debug-no-sync", "--sync-frm=OFF", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0")
+	}
+	cmd, err := s.command("mariadbd", args...)
 	if err != nil {
 		return err
 	}
@@ -284,6 +293,27 @@ func (s *Server) Stop() error {
 		s.guardian = nil
 	}
 	return err
+}
+
+// PID returns the process id of the server that runs now; 0 is none.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.exited == nil {
+		return 0
+	}
+	return s.process.Pid
+}
+
+// Kill ends the server by SIGKILL. A durable one finds again what it had committed; another may have lost its last second.
+func (s *Server) Kill() error { return s.signal(syscall.SIGKILL) }
+
+// Restart starts the server again, on the same port and with the same data; a running one is stopped in order before.
+func (s *Server) Restart() error {
+	if err := s.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return s.launch()
 }
 
 // signal ends the server by a signal and waits until it is gone.

@@ -3,6 +3,7 @@ package pgtest
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -163,4 +164,54 @@ func alive(pid int) bool {
 	}
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	return fields[0] != "Z"
+}
+
+// A standby has what was committed before it was parted from its primary, and takes writes once it is promoted.
+func TestAStandbyFollowsAndIsPromoted(t *testing.T) {
+	t.Parallel()
+	primary, err := Start("", Options{Fsync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := primary.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	standby, err := primary.Standby(fmt.Sprintf("127.0.0.1:%d", primary.Port()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := standby.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := primary.CreateDatabase(t.Context(), "followed"); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(time.Minute); ; <-tick.C {
+		conn, err := pgx.Connect(t.Context(), standby.URL("followed"))
+		if err == nil {
+			_ = conn.Close(t.Context())
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal(err)
+		}
+	}
+	if err := standby.CreateDatabase(t.Context(), "own"); err == nil {
+		t.Error("a standby takes writes")
+	}
+	if err := primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.CreateDatabase(t.Context(), "own"); err != nil {
+		t.Error(err)
+	}
 }

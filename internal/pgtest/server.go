@@ -124,7 +124,7 @@ func (s *Server) prepare() error {
 	if err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	hba := "local all all trust\nhost all " + GuardedUser + " all scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+	hba := "local all all trust\nhost replication all 127.0.0.1/32 trust\nhost all " + GuardedUser + " all scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
 	if err := os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
 		return fmt.Errorf("write pg_hba.conf: %w", err)
 	}
@@ -273,6 +273,19 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// PID returns the process id of the server that runs now; 0 is none.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.exited == nil {
+		return 0
+	}
+	return s.process.Pid
+}
+
+// Port returns the loopback port that the server listens on.
+func (s *Server) Port() int { return s.port }
+
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // Dir returns the directory that holds the data directory (data) and the unix socket.
@@ -363,7 +376,7 @@ func (l *logTail) follow(r io.Reader, ready chan<- struct{}) {
 			l.lines = slices.Delete(l.lines, 0, 1)
 		}
 		l.mu.Unlock()
-		if !said && strings.Contains(line, "database system is ready to accept connections") {
+		if !said && strings.Contains(line, "database system is ready to accept") {
 			said = true
 			close(ready)
 		}

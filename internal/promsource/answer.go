@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stint-run/stint/internal/report"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -60,15 +61,15 @@ func (p *point) UnmarshalJSON(b []byte) error {
 	}
 	seconds, err := strconv.ParseFloat(string(pair[0]), 64)
 	if err != nil {
-		return fmt.Errorf("%s is no time", pair[0])
+		return fmt.Errorf("%s is no time", shown(string(pair[0])))
 	}
 	var text string
 	if err := json.Unmarshal(pair[1], &text); err != nil {
-		return fmt.Errorf("%s is no value", pair[1])
+		return fmt.Errorf("%s is no value", shown(string(pair[1])))
 	}
 	p.ms = int64(math.Round(seconds * 1000))
 	if p.value, err = strconv.ParseFloat(text, 64); err != nil && !math.IsInf(p.value, 0) {
-		return fmt.Errorf("%q is no value", text)
+		return fmt.Errorf("%q is no value", shown(text))
 	}
 	return nil
 }
@@ -80,7 +81,7 @@ func (c *Client) matrix(ctx context.Context, query string, start, end, step int6
 		return nil, err
 	}
 	if a.Data.ResultType != "matrix" {
-		return nil, fmt.Errorf("%s answers a range with %q", c.shown, a.Data.ResultType)
+		return nil, fmt.Errorf("%s answers a range with %q", c.shown, shown(a.Data.ResultType))
 	}
 	var result []struct {
 		Metric     map[string]string `json:"metric"`
@@ -140,7 +141,7 @@ func (c *Client) ask(ctx context.Context, path string, form url.Values) (*answer
 	for _, w := range a.Warnings {
 		if !strings.HasPrefix(w, "PromQL info:") { // a remark on the expression, which some versions put here
 			return nil, tasks.WithHint(nil, "an answer with a warning may lack series, so it is not believed; bring back what it names, or change the query",
-				"%s warns: %s", c.shown, w)
+				"%s warns: %s", c.shown, shown(w))
 		}
 	}
 	return &a, nil
@@ -186,7 +187,7 @@ func (c *Client) send(ctx context.Context, method, path string, form url.Values)
 
 // refused makes an error of an answer that is none.
 func (c *Client) refused(status int, header http.Header, a answer, body []byte) error {
-	said := a.Error
+	said := shown(a.Error)
 	if said == "" {
 		said = firstLine(body)
 	}
@@ -196,13 +197,13 @@ func (c *Client) refused(status int, header http.Header, a answer, body []byte) 
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return tasks.WithHint(nil, "check user and password, or the token, of the connection", "%s does not let us in (%d): %s", c.shown, status, said)
 	case status >= 300 && status < 400:
-		return tasks.WithHint(nil, "write the address that it leads to into the connection", "%s leads elsewhere (%d): %s", c.shown, status, header.Get("Location"))
+		return tasks.WithHint(nil, "write the address that it leads to into the connection", "%s leads elsewhere (%d): %s", c.shown, status, shown(header.Get("Location")))
 	case strings.Contains(said, "would load too many samples"):
 		return tasks.WithHint(errTooLarge, "raise --query.max-samples of the server, or let the query read less", "%s cannot answer the query: %s", c.shown, said)
 	case a.ErrorType == "bad_data":
 		return tasks.Permanent(tasks.WithHint(nil, "try the expression in the web page of the server", "%s does not understand the query: %s", c.shown, said))
 	case a.ErrorType != "":
-		return tasks.WithHint(nil, "try the expression in the web page of the server", "%s cannot answer the query (%s): %s", c.shown, a.ErrorType, said)
+		return tasks.WithHint(nil, "try the expression in the web page of the server", "%s cannot answer the query (%s): %s", c.shown, shown(a.ErrorType), said)
 	case status == http.StatusNotFound:
 		return tasks.WithHint(nil, "check the prefix in the URL of the connection: the API is at PREFIX/api/v1", "%s has no API of a Prometheus (404)", c.shown)
 	}
@@ -212,7 +213,15 @@ func (c *Client) refused(status int, header http.Header, a answer, body []byte) 
 // firstLine returns the beginning of a body that is no JSON.
 func firstLine(body []byte) string {
 	line, _, _ := bytes.Cut(bytes.TrimSpace(body), []byte("\n"))
-	return strings.ToValidUTF8(string(line[:min(len(line), 200)]), "")
+	return report.Plain(strings.ToValidUTF8(string(line[:min(len(line), 200)]), ""))
+}
+
+// shown is a server's text as people may be shown it.
+func shown(text string) string {
+	if len(text) > 1000 {
+		text = strings.ToValidUTF8(text[:1000], "") + "..."
+	}
+	return report.Plain(text)
 }
 
 // patience reads how long the server asks to wait; a second when it does not say.

@@ -94,10 +94,11 @@ func (c *Consumer) Start(ctx context.Context) error {
 			}
 		}
 	}()
+	crew := &hands{free: make(chan func()), end: sctx, all: &c.subs}
 	err := c.server.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
 		start := time.Now()
 		defer func() { c.claim.returned(time.Since(start)) }()
-		c.o.Handle(ctx, string(t.Payload()))
+		crew.run(func() { c.o.Handle(ctx, string(t.Payload())) })
 		return nil
 	}))
 	if err != nil {

@@ -72,18 +72,32 @@ const (
 	Claimed                 // some consumer claimed it; it may have died since
 )
 
-// Find says where a task is.
-func (p *Producer) Find(ctx context.Context, queue, id string) (Presence, error) {
-	state, err := p.rdb.HGet(ctx, taskPrefix(queue)+id, "state").Result()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return Missing, nil
-	case err != nil:
-		return Missing, fmt.Errorf("find task: %w", err)
-	case state == "active":
-		return Claimed, nil
+// Find says where tasks of a queue are, each in its place.
+func (p *Producer) Find(ctx context.Context, queue string, ids ...string) ([]Presence, error) {
+	states := make([]*redis.StringCmd, len(ids))
+	_, err := p.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, id := range ids {
+			states[i] = pipe.HGet(ctx, taskPrefix(queue)+id, "state")
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("find tasks: %w", err)
 	}
-	return Waiting, nil
+	found := make([]Presence, len(ids))
+	for i, s := range states {
+		switch state, err := s.Result(); {
+		case errors.Is(err, redis.Nil):
+			found[i] = Missing
+		case err != nil:
+			return nil, fmt.Errorf("find task: %w", err)
+		case state == "active":
+			found[i] = Claimed
+		default:
+			found[i] = Waiting
+		}
+	}
+	return found, nil
 }
 
 // Depth is how much is on a queue.

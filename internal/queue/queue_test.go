@@ -139,10 +139,9 @@ func TestAPauseGivesBackWhatWasClaimedAndNotStarted(t *testing.T) {
 	if a, p := length(t, rdb, "active"), length(t, rdb, "pending"); a != 1 || p != 7 {
 		t.Errorf("%d claimed, %d waiting", a, p)
 	}
-	for id, want := range map[string]Presence{"t0": Claimed, "t1": Waiting, "t7": Waiting, "t9": Missing} {
-		if got, err := NewProducer(rdb).Find(t.Context(), "q", id); got != want || err != nil {
-			t.Errorf("%s: %v, %v", id, got, err)
-		}
+	want := []Presence{Claimed, Waiting, Waiting, Missing}
+	if got, err := NewProducer(rdb).Find(t.Context(), "q", "t0", "t1", "t7", "t9"); !slices.Equal(got, want) || err != nil {
+		t.Errorf("%v, %v, want %v", got, err, want)
 	}
 	if n := rdb.ZCard(t.Context(), "asynq:{q}:lease").Val(); n != 1 {
 		t.Errorf("%d leases", n)
@@ -360,7 +359,7 @@ func TestARedisThatIsKilledUnderLoadLosesNoTask(t *testing.T) {
 			if h.times(id) > 0 {
 				continue
 			}
-			if where, err := p.Find(t.Context(), "q", id); err != nil || where != Claimed {
+			if where, err := p.Find(t.Context(), "q", id); err != nil || where[0] != Claimed {
 				lost = append(lost, id)
 			}
 		}
@@ -370,4 +369,33 @@ func TestARedisThatIsKilledUnderLoadLosesNoTask(t *testing.T) {
 	if h.count() < all-2*8 {
 		t.Errorf("only %d of %d ran", h.count(), all)
 	}
+}
+
+// A handler that has returned leaves its goroutine to the next one; all of them end with the consumer.
+func TestHandsAreUsedAgainAndAPanicIsTheCallers(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	h := &hands{free: make(chan func()), end: ctx, all: &all}
+	for range 3 {
+		func() {
+			defer func() {
+				if got := recover(); got != "broken" {
+					t.Errorf("the caller sees %v", got)
+				}
+			}()
+			h.run(func() { panic("broken") })
+		}()
+	}
+	ran := make(chan struct{}, 20)
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() { h.run(func() { ran <- struct{}{} }) })
+	}
+	callers.Wait()
+	if len(ran) != 20 {
+		t.Errorf("%d ran", len(ran))
+	}
+	end()
+	all.Wait()
 }

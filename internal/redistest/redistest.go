@@ -153,6 +153,17 @@ func (s *Server) Restart() {
 	s.start()
 }
 
+// Wipe removes what a killed server has kept: after Restart it is empty, as when its disk was lost.
+func (s *Server) Wipe() {
+	s.t.Helper()
+	s.Kill()
+	for _, kept := range []string{"appendonlydir", "appendonly.aof", "dump.rdb"} {
+		if err := os.RemoveAll(filepath.Join(s.config.Dir, kept)); err != nil {
+			s.t.Fatalf("remove what redis-server has kept: %v", err)
+		}
+	}
+}
+
 // Pause freezes the server: connections stay open and nothing answers, as after a partition of the network.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 

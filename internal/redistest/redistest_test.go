@@ -118,3 +118,21 @@ func BenchmarkNew(b *testing.B) {
 		redistest.New(b)
 	}
 }
+
+func TestAWipedServerIsEmpty(t *testing.T) {
+	t.Parallel()
+	s := redistest.New(t, redistest.FsyncAlways())
+	for _, wipe := range []bool{false, true} {
+		if err := s.Client().Set(t.Context(), "kept", 1, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		s.Kill()
+		if wipe {
+			s.Wipe()
+		}
+		s.Restart()
+		if n := s.Client().Exists(t.Context(), "kept").Val(); (n == 1) == wipe {
+			t.Errorf("wiped %v, %d keys were kept", wipe, n)
+		}
+	}
+}

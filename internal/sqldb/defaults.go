@@ -89,10 +89,10 @@ func parseDefault(from Dialect, expr string) literal {
 		if n, err := strconv.ParseInt(upper[2:], 16, 64); err == nil {
 			return literal{litNumber, strconv.FormatInt(n, 10)}
 		}
-	case (e[0] == '\'' || e[0] == '"') && afterQuoted(e, 0) == len(e):
+	case (e[0] == '\'' || e[0] == '"') && isQuoted(e, 0):
 		quote := e[:1]
 		return literal{litText, strings.ReplaceAll(e[1:len(e)-1], quote+quote, quote)}
-	case strings.HasPrefix(upper, "X'") && afterQuoted(e, 1) == len(e):
+	case strings.HasPrefix(upper, "X'") && isQuoted(e, 1):
 		if _, err := hex.DecodeString(e[2 : len(e)-1]); err == nil {
 			return literal{litBytes, e[2 : len(e)-1]}
 		}
@@ -101,6 +101,11 @@ func parseDefault(from Dialect, expr string) literal {
 		return l
 	}
 	return literal{}
+}
+
+// isQuoted reports whether a text in quotes begins at i, and ends with the expression.
+func isQuoted(e string, i int) bool {
+	return afterQuoted(e, i) == len(e) && strings.Count(e[i+1:], e[i:i+1])%2 == 1
 }
 
 func squeeze(e string) string { return strings.ToUpper(strings.Join(strings.Fields(e), "")) }
@@ -196,7 +201,9 @@ func (l literal) plain(d Dialect, kind Kind) string {
 		}
 	case KindBytes:
 		if digits, ok := strings.CutPrefix(l.text, `\x`); ok {
-			return bytesLiteral(d, digits)
+			if _, err := hex.DecodeString(digits); err == nil { // it stands in the target's quotes as it is
+				return bytesLiteral(d, digits)
+			}
 		}
 	case KindUUID:
 		if uuidText.MatchString(text) {

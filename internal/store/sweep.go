@@ -30,6 +30,7 @@ type Swept struct {
 	Unbegun []Ref             // out for a while without anybody having begun them
 	Old     []Lease           // leases of living workers that are old enough to be looked at
 	Untold  bool              // there are notes for webhooks; of a job that is gone, too
+	Err     error             // why nothing is known of it: ErrNotFound, ErrNewer, or that it could not be asked. Only SweepAll sets it
 }
 
 // Lease is a step in the hands of an attempt.
@@ -43,15 +44,46 @@ type Lease struct {
 // Sweep looks through one job: gives back what lost workers held and hands out what is due. Any number of processes may
 // sweep at the same time.
 func (s *Store) Sweep(ctx context.Context, job string, look Look) (Swept, error) {
+	v, err := sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, look.args()...).Result()
+	return parseSwept(job, v, err)
+}
+
+// SweepAll is Sweep for many jobs in one call to Redis; the answers come in the order of the jobs.
+func (s *Store) SweepAll(ctx context.Context, jobs []string, look Look) []Swept {
+	args := look.args()
+	cmds := make([]*redis.Cmd, len(jobs))
+	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each answer has its own error
+		for i, job := range jobs {
+			cmds[i] = sweepJob.EvalSha(ctx, p, []string{jobKey(job)}, args...)
+		}
+		return nil
+	})
+	all := make([]Swept, len(jobs))
+	for i, job := range jobs {
+		v, err := cmds[i].Result()
+		if redis.HasErrorPrefix(err, "NOSCRIPT") { // a Redis that has not seen it yet; the first job brings it there
+			v, err = sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, args...).Result()
+		}
+		all[i], err = parseSwept(job, v, err)
+		all[i].Err = err
+	}
+	return all
+}
+
+// args are what the script wants to know.
+func (l Look) args() []any {
 	flag := "0"
-	if look.Trusted {
+	if l.Trusted {
 		flag = "1"
 	}
-	args := []any{flag, look.AsOf, look.Unbegun.Milliseconds(), look.Old.Milliseconds(), tasks.Protocol}
-	for _, w := range look.Living {
+	args := []any{flag, l.AsOf, l.Unbegun.Milliseconds(), l.Old.Milliseconds(), tasks.Protocol}
+	for _, w := range l.Living {
 		args = append(args, w)
 	}
-	v, err := sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, args...).Result()
+	return args
+}
+
+func parseSwept(job string, v any, err error) (Swept, error) {
 	code, h, raw, err := parseReply(job, v, err)
 	if err != nil {
 		return Swept{}, fmt.Errorf("sweep job %s: %w", job, err)

@@ -198,3 +198,30 @@ func TestAViewSaysWhatIsOutAndWithWhom(t *testing.T) {
 		}
 	}
 }
+
+// A Redis that was started anew does not know the script: the first job brings it there.
+func TestManyJobsAreSweptInOneCallEachWithItsOwnAnswer(t *testing.T) {
+	t.Parallel()
+	b := running(t, nil, "1")
+	b.lease(b.take("0/1"), "gone")
+	look := Look{Trusted: true, Unbegun: never}
+	for range 2 {
+		if err := b.rdb.ScriptFlush(b.ctx()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		all := b.SweepAll(b.ctx(), []string{"nobody", b.job.ID, "nobody"}, look)
+		if len(all) != 3 || !errors.Is(all[0].Err, ErrNotFound) || all[1].Err != nil || !errors.Is(all[2].Err, ErrNotFound) {
+			t.Fatalf("%+v", all)
+		}
+		if len(all[1].Enqueue) > 0 { // only the first time
+			if all[1].Lost["0/1"] != "gone" || all[1].Enqueue[0].Job != b.job.ID {
+				t.Errorf("%+v", all[1])
+			}
+			b.queue = append(b.queue, all[1].Enqueue...)
+		}
+	}
+	b.wantQueue("0/1")
+	if all := b.SweepAll(b.ctx(), nil, look); len(all) != 0 {
+		t.Errorf("of no job: %v", all)
+	}
+}

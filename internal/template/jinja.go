@@ -12,6 +12,8 @@ import (
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
+	"github.com/nikolalohinski/gonja/v2/nodes"
+	"github.com/nikolalohinski/gonja/v2/parser"
 )
 
 // JinjaRoot is the name under which a template finds all there is, and so fields whose names have dots in them; ElastAlert's default.
@@ -24,7 +26,14 @@ const jinjaRange = 10_000
 func jinjaEnvironment() *exec.Environment {
 	functions := exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables)
 	functions.Set("range", numbers)
-	return &exec.Environment{Context: functions, Filters: builtins.Filters, Tests: builtins.Tests, ControlStructures: builtins.ControlStructures, Methods: builtins.Methods}
+	// A template is all the files there are: what brings in another one could only bring in itself, without an end. So could a block.
+	statements := exec.NewControlStructureSet(map[string]parser.ControlStructureParser{}).Update(builtins.ControlStructures)
+	for _, name := range []string{"include", "extends", "import", "from", "block", "call"} {
+		_ = statements.Replace(name, func(*parser.Parser, *parser.Parser) (nodes.ControlStructure, error) {
+			return nil, fmt.Errorf("{%% %s %%} is not known here: a template stands alone", name)
+		})
+	}
+	return &exec.Environment{Context: functions, Filters: builtins.Filters, Tests: builtins.Tests, ControlStructures: statements, Methods: builtins.Methods}
 }
 
 func numbers(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
@@ -54,16 +63,64 @@ var (
 	textModulo = regexp.MustCompile(`'\s*%\s*[^}\s]`)
 )
 
+var (
+	macro    = regexp.MustCompile(`^\{%[-+]?\s*macro\s+([A-Za-z_]\w*)`)
+	endMacro = regexp.MustCompile(`^\{%[-+]?\s*endmacro\b`)
+	word     = regexp.MustCompile(`[A-Za-z_]\w*`)
+)
+
+// checkMacros lets macros be called from outside of macros alone, by their names, so that none can come back to itself: the end of a stack
+// is the end of the process.
+func checkMacros(text string) error {
+	tags := tag.FindAllString(text, -1)
+	names := map[string]bool{}
+	for i, t := range tags {
+		tags[i] = literal.ReplaceAllString(t, "''")
+		if m := macro.FindStringSubmatch(tags[i]); m != nil {
+			names[m[1]] = true
+		}
+	}
+	inside := 0
+	for _, t := range tags {
+		switch at := macro.FindStringIndex(t); {
+		case at != nil:
+			inside++
+			t = t[at[1]:]
+		case endMacro.MatchString(t):
+			inside--
+		}
+		for _, at := range word.FindAllStringIndex(t, -1) {
+			if name := t[at[0]:at[1]]; names[name] && (inside > 0 || !strings.HasPrefix(strings.TrimSpace(t[at[1]:]), "(")) {
+				return fmt.Errorf("the macro %s can only be called, and not from within a macro", name)
+			}
+		}
+	}
+	return nil
+}
+
 // Jinja is a template that has been read. The zero value is not for use.
 type Jinja struct{ t *exec.Template }
+
+// maxJinja is how long a template may be, in bytes. The library reads what stands in brackets by calling itself: out of megabytes of
+// brackets it would not come back, and the end of its stack is the end of the process.
+const maxJinja = 32 << 10
+
+// maxReason is how much of an error of the library is shown, in bytes.
+const maxReason = 500
 
 // ParseJinja reads a template. It can include nothing: a loader that has this text alone is all there is.
 func ParseJinja(text string) (j Jinja, err error) {
 	defer recovered(&err)
+	if len(text) > maxJinja {
+		return Jinja{}, fmt.Errorf("the template has %d bytes, and may have %d", len(text), maxJinja)
+	}
 	for _, t := range tag.FindAllString(text, -1) {
 		if textModulo.MatchString(literal.ReplaceAllString(t, "''")) {
 			return Jinja{}, errors.New("a text before % is not filled in here; write '%.1f' | format(took) for '%.1f' % took")
 		}
+	}
+	if err := checkMacros(text); err != nil {
+		return Jinja{}, err
 	}
 	const name = "/text"
 	loader, err := loaders.NewMemoryLoader(map[string]string{name: text})
@@ -72,7 +129,11 @@ func ParseJinja(text string) (j Jinja, err error) {
 	}
 	t, err := exec.NewTemplate(name, config.New(), loader, jinjaEnvironment())
 	if err != nil { // the library quotes the whole of the template
-		return Jinja{}, errors.New("the template cannot be read: " + strings.TrimPrefix(err.Error(), "failed to parse template '"+text+"': "))
+		why := strings.TrimPrefix(err.Error(), "failed to parse template '"+text+"': ")
+		if len(why) > maxReason { // it says for each level that it could not be read
+			why = strings.ToValidUTF8(why[:maxReason], "") + "..."
+		}
+		return Jinja{}, errors.New("the template cannot be read: " + why)
 	}
 	return Jinja{t}, nil
 }

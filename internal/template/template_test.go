@@ -51,3 +51,31 @@ func TestATextThatCannotBeFilledInSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+// A stack that is too deep cannot be recovered from.
+func TestATemplateOfBracketsIsAnErrorAndNotTheEndOfTheProcess(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"{{ " + strings.Repeat("(", 2_000_000), "{{ " + strings.Repeat("(", 32_000) + " }}", strings.Repeat("{% if a %}", 300)} {
+		if _, err := template.ParseJinja(text); err == nil || len(err.Error()) > 1000 {
+			t.Errorf("%.20s...: %v", text, err)
+		}
+	}
+}
+
+func TestATemplateCannotComeBackToItself(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"{% include '/text' %}", "{% extends '/text' %}", "{% import '/text' as x %}", "{% from '/text' import x %}", "{% block b %}{{ self.b() }}{% endblock %}", "{% call m() %}{% endcall %}",
+		"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{%- macro a() -%}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}", "{% macro m(f) %}{{ f(f) }}{% endmacro %}{{ m(m) }}", "{% macro m(x=m()) %}{% endmacro %}{{ m() }}",
+		"{% macro m() %}{{ _data.f() }}{% endmacro %}{% set _data.f = m %}"} {
+		if _, err := template.ParseJinja(text); err == nil {
+			t.Errorf("%s was taken", text)
+		}
+	}
+	j, err := template.ParseJinja("{% macro row(a, m='row') %}[{{ a }} row]{% endmacro %}row {{ row(1) }}{{ row (2) }}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := j.Fill(map[string]any{}, "", 1000); err != nil || got != "row [1 row][2 row]" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -198,6 +198,9 @@ func cargoLock(content []byte, _ func(string) ([]byte, error)) ([]Dependency, er
 			Checksum string `toml:"checksum"`
 		} `toml:"package"`
 	}
+	if err := shallow(content); err != nil {
+		return nil, err
+	}
 	if err := toml.Unmarshal(content, &lock); err != nil {
 		return nil, err
 	}

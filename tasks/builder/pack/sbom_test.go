@@ -147,3 +147,17 @@ func TestTheBillOfMaterialsKeepsToThePublishedSchema(t *testing.T) {
 		t.Errorf("empty: %v, %v\n%s", err, schema(t).Validate(doc), empty)
 	}
 }
+
+func TestALockFileOfTooManyLevelsIsAnErrorAndNotTheEndOfTheProcess(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"a=" + strings.Repeat("[", 5_000_000), "a=" + strings.Repeat("[\n", 5_000_000), "a=" + strings.Repeat("{a=", 2_000_000), "a" + strings.Repeat(".a", 2_000_000) + "=1", "a = [\"]\", '''\n]''', # ]\n" + strings.Repeat("[ \"]\",\n", 1_000_000)} {
+		_, err := pack.FindLocks(t.Context(), fstest.MapFS{"Cargo.lock": {Data: []byte(text)}})
+		if err == nil || !strings.Contains(err.Error(), "Cargo.lock") {
+			t.Errorf("%.20s...: %v", text, err)
+		}
+	}
+	list, err := pack.FindLocks(t.Context(), fstest.MapFS{"Cargo.lock": {Data: []byte("a = \"[\" # [\nb = '[['\nc = \"\"\"\n[[[\\\"\"\"\"\nd = \"\\\"[\"\n[[package]]\nname = \"serde\"\nversion = \"1\"\nsource = \"registry+x\"\ndependencies = [\n \"a\",\n]\n")}})
+	if err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+}

@@ -29,7 +29,7 @@ import (
 	"github.com/stint-run/stint/tasks/builder/pack"
 )
 
-func newKey(t *testing.T) []byte {
+func newKey(t testing.TB) []byte {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {

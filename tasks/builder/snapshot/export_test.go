@@ -31,3 +31,11 @@ func Identify(lines []string) ID {
 	}
 	return identify(entries)
 }
+
+// Reparse reads the text of a manifest and writes it again.
+func (s *Store) Reparse(text string) (again string, m *Manifest, err error) {
+	if m, err = s.parse(text); err != nil {
+		return "", nil, err
+	}
+	return string(m.encode()), m, nil
+}

@@ -118,9 +118,15 @@ func inPackage(text string, v Values) ([]edit, error) {
 	return edits, err
 }
 
+// maxLevels is more than a package.json has: the decoder counts them as little as it is asked for its tokens.
+const maxLevels = 1000
+
 // eachString walks through a JSON value and tells each text in an object: the names that lead to it, and a piece of the file that
 // has it at its end. Arrays have no names, and nothing in them is told.
 func eachString(d *json.Decoder, at []string, tell func(at []string, from, to int)) error {
+	if len(at) > maxLevels {
+		return fmt.Errorf("it has more than %d levels", maxLevels)
+	}
 	from := int(d.InputOffset())
 	token, err := d.Token()
 	if err != nil {

@@ -41,7 +41,7 @@ type file struct {
 
 var hello = []file{{name: "go/", kind: tar.TypeDir, mode: 0o755}, {name: "go/bin/hello", text: "#!/bin/sh\necho hello\n", mode: 0o755}}
 
-func tarred(t *testing.T, files ...file) []byte {
+func tarred(t testing.TB, files ...file) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
@@ -63,7 +63,7 @@ func tarred(t *testing.T, files ...file) []byte {
 	return out.Bytes()
 }
 
-func zipped(t *testing.T, files ...file) []byte {
+func zipped(t testing.TB, files ...file) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
@@ -88,7 +88,7 @@ func zipped(t *testing.T, files ...file) []byte {
 	return out.Bytes()
 }
 
-func packed(t *testing.T, open func(io.Writer) (io.WriteCloser, error), data []byte) []byte {
+func packed(t testing.TB, open func(io.Writer) (io.WriteCloser, error), data []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := open(&out)

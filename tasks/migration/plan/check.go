@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stint-run/stint/tasks"
 )
@@ -16,7 +17,10 @@ var Types = []string{"bool", "bytes", "date", "decimal", "float", "int", "json",
 // MaxStages is how many stages a plan may have.
 const MaxStages = 2_000
 
-var stageName = regexp.MustCompile(`^[\pL\pN_][\pL\pN_.\- ]{0,99}$`)
+var stageName = regexp.MustCompile(`^[\pL\pN_][\pL\pN_.\- ]*$`)
+
+// longestStageName is in characters; within the form it would be a hundred copies of it, and megabytes at the start of every command.
+const longestStageName = 100
 
 // checker collects what is wrong.
 type checker struct{ problems Problems }
@@ -54,7 +58,7 @@ func (p *Plan) Check() Problems {
 		s := &p.Stages[i]
 		path := fmt.Sprintf("stages[%d]", i)
 		switch {
-		case !stageName.MatchString(s.Name):
+		case !stageName.MatchString(s.Name) || utf8.RuneCountInString(s.Name) > longestStageName:
 			c.add(path+".name", "letters, digits, _ - . and spaces; 100 at most", "%q is no name for a stage", s.Name)
 		case names[s.Name]:
 			c.add(path+".name", "give it another name", "two stages are called %s", s.Name)
