@@ -36,7 +36,7 @@ func FuzzASqueezedFileIsBoundedInMemory(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		s, err := src.Schema(context.Background())
 		runtime.ReadMemStats(&after)
-		if made := after.TotalAlloc - before.TotalAlloc; made > 128<<20 {
+		if made := after.TotalAlloc - before.TotalAlloc; made > 320<<20 { // a window of 128 MiB may be asked for, as zstd --long does
 			t.Errorf("%d bytes made %d", len(data), made)
 		}
 		if err != nil || len(s.Tables) == 0 || s.Tables[0].Rows > 100 {
