@@ -39,7 +39,7 @@ type explorer struct {
 }
 
 // Explore visits all reachable states, breadth first, and then looks whether each of them leads to an end when no further fault comes.
-// It stops at the first promise that is broken, and, with Full unset, after most states (0: never). Two states in 2^64 have one sum: of
+// It stops at the first promise that is broken, and after most states (0: never); then Full is not set. Two states in 2^64 have one sum: of
 // a million states, none is passed over but by a chance of one in forty million.
 func (m *Model) Explore(most int) Explored {
 	x := &explorer{m: m, known: map[uint64]int32{}, found: Explored{Moves: map[Move]bool{}, Full: true, last: map[uint64]bool{}}}
