@@ -172,7 +172,7 @@ func renew(ctx context.Context, version string) error {
 		err = json.Unmarshal(text, &m)
 	}
 	if err != nil {
-		return fmt.Errorf("golang.org/x/vulndb cannot be had: %w; try with the exact version, v0.0.0-...", err)
+		return fmt.Errorf("golang.org/x/vulndb cannot be had (try with its exact version, such as v0.0.0-20261105234957-e22db6528018): %w", err)
 	}
 	at, err := module.PseudoVersionTime(m.Version)
 	if err != nil {
