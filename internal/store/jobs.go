@@ -289,40 +289,49 @@ func (s *Store) Deactivate(ctx context.Context, id string) error {
 	return nil
 }
 
-// Forget removes a job and all that is kept of it. Its ledger in the target stays.
+// Forget removes a job that has ended, and all that is kept of it; one that is not there is forgotten already. Its ledger in the target
+// stays. ErrConflict when it has not ended, or was begun anew meanwhile.
 func (s *Store) Forget(ctx context.Context, id string) error {
-	keys := []string{stagesKey(id), laterKey(id), stepsKey(id), outKey(id), savedKey(id), failsKey(id), deadKey(id), findingsKey(id), eventsKey(id), tallyKey(id), aboutKey(id)}
-	n, err := s.rdb.HGet(ctx, jobKey(id), "stages").Int()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("forget job: %w", err)
+	done, err := s.forget(ctx, id, "", 0)
+	if err == nil && !done {
+		err = fmt.Errorf("forget job %s: it has not ended: %w", id, ErrConflict)
 	}
-	for i := range n {
-		keys = append(keys, readyPrefix(id)+strconv.Itoa(i))
-	}
-	job, _, err := s.Job(ctx, id)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	untold, err := s.rdb.HLen(ctx, outboxKey(id)).Result()
-	if err != nil {
-		return fmt.Errorf("forget job: %w", err)
-	}
-	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.Del(ctx, append(keys, jobKey(id))...)
-		p.ZRem(ctx, jobsKey, id)
-		p.ZRem(ctx, tenantJobsKey(job.Tenant), id)
-		if untold > 0 { // the sweep still has to see them
-			p.Expire(ctx, outboxKey(id), untoldKept)
-			p.SAdd(ctx, activeKey, id)
-		} else {
-			p.SRem(ctx, activeKey, id)
-		}
-		return nil
-	})
 	return err
 }
 
-// Retire forgets jobs that have ended, are older than keepFor and are not among the newest keep; the oldest first, at most limit
+// forget removes a job that has ended in that way, "" being any, and so long ago. done is false when it was left alone. A crash in the middle
+// leaves entries in indexes, which the next Retire finds.
+func (s *Store) forget(ctx context.Context, id string, state tasks.State, ago time.Duration) (done bool, err error) {
+	job, _, err := s.Job(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return false, err
+	}
+	v, err := forgetJob.Run(ctx, s.rdb, []string{jobKey(id)}, string(state), ago.Milliseconds(), untoldKept.Milliseconds()).Slice()
+	if err != nil {
+		return false, fmt.Errorf("forget job: %w", err)
+	}
+	switch toInt(v[0]) {
+	case 2:
+		return false, nil
+	case 1: // only its entries are left, if anything is
+		_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.ZRem(ctx, jobsKey, id)
+			return nil
+		})
+	default:
+		for _, index := range []string{jobsKey, tenantJobsKey(job.Tenant)} {
+			if e := unlist.Run(ctx, s.rdb, []string{index}, id, v[1]).Err(); e != nil {
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("forget job: %w", err)
+	}
+	return true, s.Deactivate(ctx, id)
+}
+
+// Retire forgets jobs that have ended longer than keepFor ago and are not among the newest keep; the first created first, at most limit
 // of them. It returns how many; fewer than limit means that no more are left. Their ledgers in the targets stay: the same
 // command would still find that nothing is left to do.
 func (s *Store) Retire(ctx context.Context, keepFor time.Duration, keep, limit int) (removed int, err error) {
@@ -331,7 +340,7 @@ func (s *Store) Retire(ctx context.Context, keepFor time.Duration, keep, limit i
 		return 0, fmt.Errorf("retire jobs: %w", err)
 	}
 	edge := strconv.FormatInt(time.Now().Add(-keepFor).UnixMilli(), 10)
-	// Jobs that still run are passed over, however many and however old.
+	// Jobs that still run, or ended not so long ago, are passed over, however many and however old.
 	for kept := 0; removed < limit; {
 		page := min(int(all)-keep-kept-removed, 100, limit-removed)
 		if page <= 0 {
@@ -345,16 +354,13 @@ func (s *Store) Retire(ctx context.Context, keepFor time.Duration, keep, limit i
 			return removed, nil
 		}
 		for _, id := range old {
-			state, err := s.rdb.HGet(ctx, jobKey(id), "state").Result()
-			if err != nil && !errors.Is(err, redis.Nil) {
+			done, err := s.forget(ctx, id, "", keepFor)
+			if err != nil {
 				return removed, fmt.Errorf("retire jobs: %w", err)
 			}
-			if state != "" && !tasks.State(state).Ended() {
+			if !done {
 				kept++
 				continue
-			}
-			if err := s.Forget(ctx, id); err != nil {
-				return removed, fmt.Errorf("retire jobs: %w", err)
 			}
 			removed++
 		}
@@ -376,8 +382,12 @@ func (s *Store) RetireBrief(ctx context.Context, limit int) (int, error) {
 		case err != nil && !errors.Is(err, redis.Nil):
 			return 0, fmt.Errorf("retire jobs: %w", err)
 		case state == string(tasks.Succeeded):
-			if err := s.Forget(ctx, id); err != nil {
+			done, err := s.forget(ctx, id, tasks.Succeeded, 0)
+			if err != nil {
 				return 0, fmt.Errorf("retire jobs: %w", err)
+			}
+			if !done {
+				continue // begun anew in this moment: it is looked at again
 			}
 		case state != "" && !tasks.State(state).Ended():
 			if err := s.rdb.ZAdd(ctx, briefKey, redis.Z{Score: float64(now.Add(time.Minute).UnixMilli()), Member: id}).Err(); err != nil {

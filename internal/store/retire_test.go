@@ -25,6 +25,7 @@ func TestOldJobsThatHaveEndedAreForgottenButTheNewestStay(t *testing.T) {
 	if _, err := b.Control(b.ctx(), "ended", Cancel, "test", ""); err != nil {
 		t.Fatal(err)
 	}
+	b.endedAt("ended", old)
 	if n, err := b.Retire(b.ctx(), keepFor, keep, 100); n != 0 || err != nil {
 		t.Errorf("%d jobs were forgotten although there are few, %v", n, err)
 	}
@@ -61,6 +62,7 @@ func TestOldJobsAreForgottenAFewAtATimeAndPastThoseThatRun(t *testing.T) {
 		if _, err := b.Control(b.ctx(), job.ID, Cancel, "test", ""); err != nil {
 			t.Fatal(err)
 		}
+		b.endedAt(job.ID, job.CreatedAt)
 	}
 	for i, want := range []int{15, 15, 5, 0} {
 		if n, err := b.Retire(b.ctx(), time.Minute, 5, 15); n != want || err != nil {
@@ -106,5 +108,63 @@ func TestJobsThatAreKeptForAShortTimeAreForgottenWhenTheyHaveSucceeded(t *testin
 	}
 	if left := b.rdb.ZRange(b.ctx(), briefKey, 0, -1).Val(); len(left) != 2 || left[0] != "running" || left[1] != "young" {
 		t.Errorf("to be looked at again are %v", left)
+	}
+}
+
+// endedAt sets when a job ended.
+func (b *bench) endedAt(id string, at time.Time) {
+	b.t.Helper()
+	if err := b.rdb.HSet(b.ctx(), jobKey(id), "ended", at.UnixMilli()).Err(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// A job that was created long ago and ended a moment ago has a report that nobody has read yet; one that was begun anew runs. What
+// somebody has created anew under the same id meanwhile keeps its place in the lists.
+func TestWhatEndedAMomentAgoAndWhatRunsAgainIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	old := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	create := func(at time.Time) {
+		t.Helper()
+		if _, _, err := b.Create(b.ctx(), tasks.Job{ID: "j", Kind: "test", CreatedAt: at}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retired := func(want int) {
+		t.Helper()
+		if n, err := b.Retire(b.ctx(), time.Minute, 0, 100); n != want || err != nil {
+			t.Errorf("%d jobs were forgotten, want %d: %v", n, want, err)
+		}
+	}
+	create(old)
+	if _, err := b.Control(b.ctx(), "j", Cancel, "test", ""); err != nil {
+		t.Fatal(err)
+	}
+	retired(0)
+	b.endedAt("j", old)
+	if _, err := b.Control(b.ctx(), "j", Restart, "test", ""); err != nil {
+		t.Fatal(err)
+	}
+	retired(0)
+	if err := b.Forget(b.ctx(), "j"); !errors.Is(err, ErrConflict) {
+		t.Errorf("a job that runs was forgotten: %v", err)
+	}
+	if _, err := b.Control(b.ctx(), "j", Cancel, "test", ""); err != nil {
+		t.Fatal(err)
+	}
+	b.endedAt("j", old)
+	retired(1)
+	if err := b.Forget(b.ctx(), "j"); err != nil {
+		t.Errorf("what is forgotten already: %v", err)
+	}
+	create(time.Now())
+	for _, index := range []string{jobsKey, tenantJobsKey("")} {
+		if n, err := unlist.Run(b.ctx(), b.rdb, []string{index}, "j", old.UnixMilli()).Int(); n != 0 || err != nil {
+			t.Errorf("the entry of a new job was taken out: %d, %v", n, err)
+		}
+	}
+	if active, err := b.Active(b.ctx()); err != nil || len(active) != 1 {
+		t.Errorf("%v, %v", active, err)
 	}
 }

@@ -55,8 +55,10 @@ var (
 	redeliver  = jobScript("redeliver")
 	revoke     = jobScript("revoke")
 	drainNote  = jobScript("drain")
+	forgetJob  = jobScript("forget")
 	beatScript = fleetScript("beat")
 	living     = fleetScript("living")
+	unlist     = fleetScript("unlist")
 
 	admitTenant = fleetScript("admit")
 	takeRate    = fleetScript("take")
