@@ -148,7 +148,9 @@ func TestAJobThatFailsSaysWhyAndWhatToDo(t *testing.T) {
 	h.runSteps(families, "w")
 	b := h.browser("")
 	at := "/jobs/" + id
-	p := b.await(at, "the failed step", func(p *page) bool { return strings.Contains(p.Body, "Steps that failed for good") })
+	p := b.await(at, "the failed step", func(p *page) bool { // the job's own end may be seen a moment later
+		return strings.Contains(p.Body, "Steps that failed for good") && strings.Contains(p.Body, "Broken")
+	})
 	p.shows(t, "Broken &lt;script&gt;alert(2)&lt;/script&gt;", "Mend &lt;b&gt;it&lt;/b&gt;", "s0 / 0", at+"/retry")
 	for _, tab := range []string{"", "/events", "/report"} {
 		b.get(at+tab).hides(t, "<script>alert", "<b>it</b>")
