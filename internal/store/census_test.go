@@ -38,6 +38,9 @@ func TestACensusCountsJobsByKindAndStateAsTheyMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	count(map[Counted]int64{{"migration", "acme", tasks.Accepted}: 1, {"migration", "acme", tasks.Cancelled}: 1, {"dedupe", "acme", tasks.Accepted}: 1})
+	if _, err := s.Control(ctx, "dedupe2", Cancel, "", ""); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Forget(ctx, "dedupe2"); err != nil {
 		t.Fatal(err)
 	}
