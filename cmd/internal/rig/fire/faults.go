@@ -79,7 +79,7 @@ func Kill(kind string) Fault {
 func Deploy() Fault {
 	return onMember("drain worker", "worker", 0, time.Second, func(t *Town, m *Member, _ *rand.Rand) (string, func() error, error) {
 		// One that has only just begun does not listen to signals yet, and ends by them.
-		t.R.Until(30*time.Second, m.Name()+" is ready", func(context.Context) (bool, error) { return strings.Contains(m.P.Log(), "ready"), nil })
+		t.R.Until(30*time.Second, m.Name()+" is ready", func(context.Context) (bool, error) { return strings.Contains(m.P.Log(), `ready"`), nil })
 		if err := m.P.Signal(syscall.SIGTERM); err != nil {
 			return "", nil, err
 		}

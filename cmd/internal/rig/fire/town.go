@@ -129,6 +129,7 @@ func New(t testing.TB, o Options) *Town {
 	}
 	town.ready()
 	town.R.Until(time.Minute, "the schedule has fired", func(ctx context.Context) (bool, error) {
+		town.Supervise()
 		all, err := town.Client(0).Schedules(ctx)
 		return len(all) > 0 && all[0].LastAt != nil, err
 	})
@@ -154,7 +155,7 @@ func (t *Town) ready() {
 			if !m.P.Running() {
 				t.Start(m)
 			}
-			return strings.Contains(m.P.Log(), "ready"), nil
+			return strings.Contains(m.P.Log(), `ready"`), nil
 		})
 	}
 }
