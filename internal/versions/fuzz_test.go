@@ -14,7 +14,6 @@ func FuzzAnySelectorMeansSomeBuildsOrIsRefused(f *testing.F) {
 		f.Add(s, "1.5.0")
 		f.Add("<2.0.0-0", s)
 	}
-	}
 	f.Fuzz(func(t *testing.T, selector, version string) {
 		meant, err := Matches(selector, version)
 		again, errAgain := Matches(selector, version)
