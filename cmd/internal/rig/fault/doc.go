@@ -9,5 +9,5 @@ package fault
 
 import "errors"
 
-// ErrUnsupported is that a fault cannot be made on this machine: another kernel or processor, a missing program, or missing rights.
+// ErrUnsupported is that a fault cannot be made on this machine: another kernel or processor, or missing rights.
 var ErrUnsupported = errors.New("this machine cannot make that fault")
