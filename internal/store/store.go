@@ -25,9 +25,9 @@ import (
 //go:embed scripts/*.lua
 var scriptFiles embed.FS
 
-// script reads a script of a job, with lib.lua in front.
+// jobScript reads a script of a job, with what it needs of lib.lua in front.
 func jobScript(name string) *redis.Script {
-	return redis.NewScript(mustRead("lib") + "\n" + mustRead(name))
+	return redis.NewScript(assemble(mustRead("lib"), mustRead(name)))
 }
 
 // fleetScript reads a script that is not of one job.

@@ -1,26 +1,38 @@
--- lib.lua: what every script of a job shares. It is put in front of each script, so that a transition stays one call.
+-- lib.lua: what scripts of a job share. What a script uses of it is put in front of the script (assemble.go), so that a transition
+-- stays one call. Each statement begins with "local" at the margin, and uses only what stands above it.
 --
 -- KEYS: 1 the job. Its other keys follow from it and share its hash tag; keys.go says what each of them is. They are put
 -- together here, as parsing eleven keys for each call would cost more than most scripts do.
 -- Times are ms of Redis' own clock.
 local JOB = KEYS[1]
-local STAGES, READY, LATER, STEPS, OUT = JOB .. ':stages', JOB .. ':ready:', JOB .. ':later', JOB .. ':steps', JOB .. ':out'
-local SAVED, FAILS, DEAD, FINDINGS, EVENTS = JOB .. ':saved', JOB .. ':fails', JOB .. ':dead', JOB .. ':findings', JOB .. ':events'
-local TALLY, OUTBOX = JOB .. ':tally', JOB .. ':outbox'
+local STAGES = JOB .. ':stages'
+local READY = JOB .. ':ready:'
+local LATER = JOB .. ':later'
+local STEPS = JOB .. ':steps'
+local OUT = JOB .. ':out'
+local SAVED = JOB .. ':saved'
+local FAILS = JOB .. ':fails'
+local DEAD = JOB .. ':dead'
+local FINDINGS = JOB .. ':findings'
+local EVENTS = JOB .. ':events'
+local TALLY = JOB .. ':tally'
+local OUTBOX = JOB .. ':outbox'
 local call = redis.call
 
+-- now_ms puts the seconds and the first three of six digits of the rest together, as text: most that is kept of a time is text.
 local function now_ms()
   local t = call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  return t[1] .. string.sub('00000' .. t[2], -6, -4)
 end
-local NOW = now_ms()
+local NOW_TEXT = now_ms()
+local NOW = tonumber(NOW_TEXT)
 
 -- int: text of a whole number, without the exponent that Lua would write for large ones.
 local function int(n) return string.format('%.0f', n) end
 
 local function event(what, ...)
   call('HINCRBY', JOB, 'events', 1)
-  call('XADD', EVENTS, 'MAXLEN', '~', 1000, '*', 'type', what, 'at', int(NOW), ...)
+  call('XADD', EVENTS, 'MAXLEN', '~', 1000, '*', 'type', what, 'at', NOW_TEXT, ...)
 end
 
 -- lease: delivery, attempt, worker, since of a step that is out; nil when it is not.
@@ -55,7 +67,7 @@ local function enlist(worker, version)
   if version ~= '' and call('HEXISTS', TALLY, 'v:' .. version) == 0 and room_for('versions') then call('HSET', TALLY, 'v:' .. version, 1) end
   if tonumber(call('HGET', TALLY, 'workers') or '0') < MOST then
     call('HINCRBY', TALLY, 'workers', 1)
-    call('HSET', TALLY, 'w:' .. worker, '0|0|0|0|0|0|0|' .. int(NOW) .. '|' .. int(NOW) .. '|' .. version)
+    call('HSET', TALLY, 'w:' .. worker, '0|0|0|0|0|0|0|' .. NOW_TEXT .. '|' .. NOW_TEXT .. '|' .. version)
   end
 end
 
@@ -75,11 +87,11 @@ local function tally(key, worker, since, fate)
   end
   if not line then
     field = 'w:'
-    line = call('HGET', TALLY, field) or ('0|0|0|0|0|0|0|' .. int(NOW) .. '|' .. int(NOW) .. '|')
+    line = call('HGET', TALLY, field) or ('0|0|0|0|0|0|0|' .. NOW_TEXT .. '|' .. NOW_TEXT .. '|')
   end
   local f = {string.match(line, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(.*)$')}
   local at = FATES[fate]
-  f[at], f[7], f[9] = int(f[at] + 1), int(f[7] + busy), int(NOW)
+  f[at], f[7], f[9] = int(f[at] + 1), int(f[7] + busy), NOW_TEXT
   call('HSET', TALLY, field, table.concat(f, '|'))
 end
 
@@ -91,7 +103,7 @@ local function because(fate, reason)
 end
 
 -- interrupted: marks a step that was taken away in the middle, so that it is told when it runs again.
-local function interrupted(key, why, worker) call('HSET', TALLY, 'a:' .. key, int(NOW) .. '|' .. why .. '|' .. worker) end
+local function interrupted(key, why, worker) call('HSET', TALLY, 'a:' .. key, NOW_TEXT .. '|' .. why .. '|' .. worker) end
 
 -- lose: notes that a worker was given up while it had a step.
 local function lose(worker)
@@ -99,7 +111,7 @@ local function lose(worker)
   local line = call('HGET', TALLY, field)
   if not line then
     if not room_for('losses') then return end
-    line = int(NOW) .. '|0|0|0'
+    line = NOW_TEXT .. '|0|0|0'
   end
   local noticed, steps, again, last = string.match(line, '^(%d+)|(%d+)|(%d+)|(%d+)$')
   call('HSET', TALLY, field, noticed .. '|' .. int(steps + 1) .. '|' .. again .. '|' .. last)
@@ -115,7 +127,7 @@ local function begun_again(key, worker)
   local line = why == 'lost' and call('HGET', TALLY, 'l:' .. from)
   if line then
     local noticed, steps, again = string.match(line, '^(%d+)|(%d+)|(%d+)|')
-    call('HSET', TALLY, 'l:' .. from, noticed .. '|' .. steps .. '|' .. int(again + 1) .. '|' .. int(NOW))
+    call('HSET', TALLY, 'l:' .. from, noticed .. '|' .. steps .. '|' .. int(again + 1) .. '|' .. NOW_TEXT)
   end
 end
 
@@ -161,7 +173,7 @@ end
 
 local function hand_out(list, entry)
   local key, n = string.match(entry, '^(.*)|(%d+)$')
-  call('HSET', OUT, key, n .. '|||' .. int(NOW))
+  call('HSET', OUT, key, n .. '|||' .. NOW_TEXT)
   list[#list + 1] = key
   list[#list + 1] = n
 end
@@ -179,18 +191,18 @@ local function note(what)
   for name, n in pairs(sum) do sum[name] = int(n) end
   local seq = int(call('HINCRBY', JOB, 'notes', 1))
   call('HSET', OUTBOX, seq, cjson.encode({event = what, epoch = j[1] or '0', state = j[2] or '', error = j[3] or '', hint = j[4] or '',
-    started = j[5] or '', ended = j[6] or '', about = j[7] or '', born = j[8] or '', at = int(NOW), sums = sum}))
+    started = j[5] or '', ended = j[6] or '', about = j[7] or '', born = j[8] or '', at = NOW_TEXT, sums = sum}))
 end
 
 local function finish(state)
-  call('HSET', JOB, 'state', state, 'ended', int(NOW))
+  call('HSET', JOB, 'state', state, 'ended', NOW_TEXT)
   event(state)
   note(state)
 end
 
 -- open: lets a stage be split and run; the next dispatch hands out its first split.
 local function open(i)
-  call('HSET', STAGES, i .. ':state', 'open', i .. ':started', int(NOW))
+  call('HSET', STAGES, i .. ':state', 'open', i .. ':started', NOW_TEXT)
   local list = call('HGET', JOB, 'open')
   call('HSET', JOB, 'open', (list and list ~= '') and (list .. ',' .. i) or i)
   event('stage_started', 'stage', call('HGET', STAGES, i .. ':name'))
@@ -200,7 +212,7 @@ end
 local function close_if_done(i)
   local f = call('HMGET', STAGES, i .. ':state', i .. ':split_done', i .. ':live', i .. ':next', i .. ':name', i .. ':closed', i .. ':splitting')
   if f[1] ~= 'open' or f[2] ~= '1' or tonumber(f[3] or '0') > 0 then return end
-  call('HSET', STAGES, i .. ':state', 'done', i .. ':ended', int(NOW), i .. ':closed', 1)
+  call('HSET', STAGES, i .. ':state', 'done', i .. ':ended', NOW_TEXT, i .. ':closed', 1)
   event('stage_ended', 'stage', f[5])
   local rest = {}
   for s in string.gmatch(call('HGET', JOB, 'open') or '', '[^,]+') do
@@ -229,7 +241,7 @@ local function dispatch()
   if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' or j[6] then return list end
   local room = window - call('HLEN', OUT)
   if room > 0 then
-    local due = call('ZRANGEBYSCORE', LATER, '-inf', int(NOW), 'LIMIT', 0, room)
+    local due = call('ZRANGEBYSCORE', LATER, '-inf', NOW_TEXT, 'LIMIT', 0, room)
     for _, entry in ipairs(due) do
       call('ZREM', LATER, entry)
       hand_out(list, entry)
