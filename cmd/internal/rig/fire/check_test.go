@@ -132,3 +132,22 @@ func (q *quitter) Fatalf(format string, args ...any) {
 	q.Errorf(format, args...)
 	panic("the test ends here")
 }
+
+func TestKeysAreToldByKind(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"stint:{a1b2}":              "job",
+		"stint:{a1b2}:ready:0":      "job ready",
+		"stint:{webhooks}:d:17":     "webhooks d",
+		"stint:{fleet}:worker:x":    "fleet worker",
+		"stint:audit":               "stint audit",
+		"stint:idem:00ff":           "stint idem",
+		"asynq:{default.p2}:t:a:1":  "asynq t",
+		"asynq:{default.p2}:active": "asynq active",
+		"asynq:queues":              "asynq queues",
+	} {
+		if got := kindOfKey(key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+}

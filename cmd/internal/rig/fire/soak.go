@@ -57,14 +57,17 @@ func (t *Town) Soak(seed uint64, faults []Fault, lasts, interval time.Duration) 
 	var watch sync.WaitGroup
 	stop := make(chan struct{})
 	watch.Go(func() {
-		tick := time.NewTicker(5 * time.Second)
+		tick, each := time.NewTicker(5*time.Second), time.NewTicker(time.Minute)
 		defer tick.Stop()
+		defer each.Stop()
 		for {
 			select {
 			case <-stop:
 				return
 			case <-tick.C:
 				t.sample(out.Series)
+			case <-each.C:
+				t.hoard(out.Series)
 			}
 		}
 	})
