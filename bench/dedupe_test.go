@@ -162,10 +162,7 @@ func BenchmarkDedupe(b *testing.B) {
 	join("primary key only")
 	m.exec(whole, "CREATE INDEX bench_covering ON entity_row (customer_id, guid, database_id)", "VACUUM ANALYZE entity_row")
 	join("with a covering index")
-	if _, err := exec.LookPath("duckdb"); err != nil {
-		r.add("DuckDB: not installed, not measured")
-		r.take("dedupe-duckdb", taken{Missing: "not installed: DuckDB"})
-	}
+	bars = append(bars, m.besideDuckDB(r, whole, ours, pairs, size)...)
 	for i := range bars {
 		bars[i].Text = fmt.Sprintf("%.1f s", bars[i].Value)
 	}
