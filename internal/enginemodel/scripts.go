@@ -371,6 +371,9 @@ func (t *turn) control(verb string) {
 	case "pause":
 		t.setJob(Paused)
 	case "resume":
+		if resumed == Accepted && r.steps[0].place == leased {
+			resumed = Planning
+		}
 		t.setJob(resumed)
 	case "cancel":
 		t.wipe(true)

@@ -244,6 +244,21 @@ func TestARestartedJobBeginsAnew(t *testing.T) {
 	}
 }
 
+func TestAJobThatIsPausedAndResumedWhileItIsPlannedIsStillPlanned(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.create()
+	p := b.take("p")
+	attempt := b.lease(p, "w")
+	b.control(Pause)
+	b.control(Resume)
+	b.wantState(tasks.Planning)
+	b.control(Pause)
+	b.must(b.GiveBack(b.ctx(), p, attempt, "w", tasks.Counters{}, 0, "paused"))
+	b.control(Resume)
+	b.wantState(tasks.Accepted) // nobody plans it
+}
+
 func TestWhatHappenedToAJobIsInItsEvents(t *testing.T) {
 	t.Parallel()
 	b := running(t, nil, "1")

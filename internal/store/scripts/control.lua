@@ -17,7 +17,8 @@ if verb == 'pause' then
   note('paused')
 elseif verb == 'resume' then
   if state ~= 'paused' then return reply(2) end
-  call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
+  local _, planner = lease('p') -- who was planning goes on: a pause takes nothing away
+  call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or (planner and planner ~= '') and 'planning' or 'accepted')
   note('resumed')
 elseif verb == 'admit' then
   if call('HDEL', JOB, 'held') == 0 then return reply(2) end
