@@ -183,6 +183,13 @@ func SavedChunks(ctx context.Context, db *DB, job, stage string, after int64, li
 	return chunks, nil
 }
 
+// HasChunk says whether a chunk is as it was decided. One that is not there any more was forgotten by the target with everything that
+// was committed after it.
+func HasChunk(ctx context.Context, db *DB, job, stage string, c Chunk) (bool, error) {
+	kept, err := SavedChunks(ctx, db, job, stage, c.Seq-1, 1)
+	return err == nil && len(kept) == 1 && kept[0].Seq == c.Seq && kept[0].From.Equal(c.From) && kept[0].To.Equal(c.To), err
+}
+
 func readChunks(ctx context.Context, q querier, job, stage string, after int64, limit int) ([]Chunk, error) {
 	var chunks []Chunk
 	err := q.queryAll(ctx, "SELECT seq, from_key, to_key FROM stint_chunks WHERE job = $1 AND stage = $2 AND seq > $3 ORDER BY seq LIMIT $4",

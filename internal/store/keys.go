@@ -14,7 +14,8 @@ import (
 
 const prefix = "stint:"
 
-// jobKey: hash. The job as accepted (json), its state, epoch, times, error and totals. Lives until the job is removed.
+// jobKey: hash. The job as accepted (json), its state, epoch, times, error and totals; clock, ms, is the latest at which a step began to
+// wait for a time. Lives until the job is removed.
 func jobKey(id string) string { return prefix + "{" + id + "}" }
 
 // stagesKey: hash, "<i>:<field>". Name, order, state, split cursor and counters of stage i. Written by plan_done.
@@ -23,8 +24,8 @@ func stagesKey(id string) string { return prefix + "{" + id + "}:stages" }
 // readyPrefix: lists, one per stage (suffix i). Ready steps as "<key>|<delivery>", oldest first; at most about one page.
 func readyPrefix(id string) string { return prefix + "{" + id + "}:ready:" }
 
-// laterKey: sorted set. Steps "<key>|<delivery>" that wait for a time, by that time in ms of Redis' clock. Steps that were
-// given back are here with the time at which they were.
+// laterKey: sorted set. Steps "<key>|<delivery>" that wait for a time, by that time in ms of Redis' clock. Those that are
+// ready without waiting have 0.
 func laterKey(id string) string { return prefix + "{" + id + "}:later" }
 
 // stepsKey: hash, step key -> body. Every step that is known and has not ended.
@@ -174,8 +175,8 @@ func webhookDueKey(name string) string { return prefix + "{webhooks}:due:" + nam
 // webhookListKey: sorted set, delivery id -> created in ms; at most keptDeliveries, the newest.
 func webhookListKey(name string) string { return prefix + "{webhooks}:list:" + name }
 
-// webhookStatsKey: hash. What came of the deliveries of a webhook: delivered, gave_up, the last answer, since when it fails, and
-// the sum of the address that answered 410.
+// webhookStatsKey: hash. What came of the deliveries of a webhook: delivered, gave_up, the last answer, since when it fails, the
+// sum of the address that answered 410; clock, ms, is the latest at which a delivery began to wait.
 func webhookStatsKey(name string) string { return prefix + "{webhooks}:stats:" + name }
 
 // webhookRowPrefix: hashes, one per delivery (suffix id). What is sent, its state, and what came of the last attempt.

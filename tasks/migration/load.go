@@ -225,6 +225,12 @@ func (f *Family) asThere(ctx context.Context, dst *sqldb.DB, job tasks.Job, stag
 	return target, nil
 }
 
+// chunkIsGone is the error of a target that has forgotten what it had confirmed.
+func chunkIsGone(seq int64, stage string) error {
+	return tasks.Permanent(tasks.WithHint(nil, "did the server crash with synchronous_commit=off, or a replica take over? Start the migration again with the same command: the target's ledger says what is left",
+		"chunk %d of stage %s is not in the target's ledger any more", seq, stage))
+}
+
 // decide finds the borders of the chunks behind number last and keeps them in the target.
 func (l *load) decide(ctx context.Context, job tasks.Job, stage tasks.Stage, last int64, limit int) ([]sqldb.Chunk, error) {
 	var from sqldb.RowKey
@@ -234,8 +240,7 @@ func (l *load) decide(ctx context.Context, job tasks.Job, stage tasks.Stage, las
 			return nil, err
 		}
 		if len(before) == 0 {
-			return nil, tasks.Permanent(tasks.WithHint(nil, "start the migration again with the same command: the target's ledger says what is left",
-				"chunk %d of stage %s is not in the target's ledger any more", last, stage.Name))
+			return nil, chunkIsGone(last, stage.Name)
 		}
 		from = before[0].To
 	}
@@ -344,6 +349,13 @@ func (f *Family) runChunk(ctx, reading context.Context, a *tasks.Attempt, l *loa
 			"the ledger says that step %s of stage %s is done and ends at %q, but its chunk ends at %q", a.Step.ID, a.Stage.Name, from, chunk.To))
 	case ended:
 		return nil
+	}
+	// Rows of a chunk that the target has forgotten could not be told from those of others when the migration is started again.
+	if kept, err := sqldb.HasChunk(reading, l.dst, a.Job.ID, a.Stage.Name, chunk); err != nil || !kept {
+		if err == nil {
+			err = chunkIsGone(chunk.Seq, a.Stage.Name)
+		}
+		return unlessDraining(a, err)
 	}
 	if a.IsDraining() {
 		return tasks.ErrDrained

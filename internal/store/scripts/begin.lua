@@ -10,7 +10,7 @@ if n == nil or n ~= delivery then return {1} end
 if holder ~= '' and holder ~= attempt then return {3} end
 local state = j[1]
 if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' then
-  again(key, n, NOW)
+  again(key, n, 0)
   return {2}
 end
 call('HSET', OUT, key, int(n) .. '|' .. attempt .. '|' .. worker .. '|' .. int(NOW))

@@ -34,7 +34,7 @@ elseif verb == 'retry' then
   for k = 1, #dead, 2 do
     local key, d = dead[k], cjson.decode(dead[k + 1])
     call('HDEL', FAILS, key)
-    call('ZADD', LATER, int(NOW), key .. '|' .. int(d.delivery + 1))
+    call('ZADD', LATER, 0, key .. '|' .. int(d.delivery + 1))
     local i = stage_of(key)
     if string.find(key, '/', 1, true) then
       call('HINCRBY', STAGES, i .. ':failed', -1)
@@ -55,7 +55,7 @@ elseif verb == 'restart' then
   call('HDEL', JOB, 'error', 'hint', 'ended', 'started', 'stages', 'stages_left', 'open', 'findings', 'pace')
   call('HSET', JOB, 'state', 'accepted')
   call('HINCRBY', JOB, 'epoch', 1)
-  call('ZADD', LATER, int(NOW), 'p|1')
+  call('ZADD', LATER, 0, 'p|1')
   if ARGV[4] ~= '' then call('HSET', JOB, 'held', ARGV[4]) end
 else
   return redis.error_reply('control: unknown verb ' .. verb)

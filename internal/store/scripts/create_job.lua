@@ -13,6 +13,6 @@ call('HSET', JOB, 'json', ARGV[1], 'state', 'accepted', 'window', ARGV[2], 'sum'
 if ARGV[9] ~= '' then call('HSET', JOB, 'held', ARGV[9]) end
 if ARGV[10] ~= '' then call('HSET', JOB, 'by', ARGV[10]) end
 call('HSET', TALLY, 'whole', 1)
-call('ZADD', LATER, int(NOW), 'p|1')
+call('ZADD', LATER, 0, 'p|1')
 event('accepted', 'held', ARGV[9], 'by', ARGV[10])
 return reply(1, dispatch())

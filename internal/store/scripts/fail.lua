@@ -9,7 +9,7 @@ because('failed', reason)
 local failed = call('HINCRBY', FAILS, key, 1)
 local j = call('HMGET', JOB, 'retries', 'on_failure', 'state')
 if ARGV[5] ~= '1' and failed <= tonumber(j[1]) then
-  again(key, n, NOW + tonumber(ARGV[6]))
+  again(key, n, tonumber(ARGV[6]))
   event('attempt_failed', 'step', key, 'reason', reason, 'worker', ARGV[7], 'failed', failed, 'again_ms', ARGV[6])
   return reply(0, dispatch())
 end

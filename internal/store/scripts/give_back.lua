@@ -9,7 +9,7 @@ if ARGV[3] ~= '' then
   local saved = call('HGET', SAVED, key)
   call('HSET', SAVED, key, ARGV[3] .. '|' .. (saved and string.match(saved, '^%d+|%d+|%d+|%d+|(.*)$') or ''))
 end
-again(key, n, NOW + tonumber(ARGV[4]))
+again(key, n, tonumber(ARGV[4]))
 if ARGV[5] ~= '' then
   tally(key, worker, since, 'given_back')
   because('given_back', ARGV[5])

@@ -165,10 +165,13 @@ local function forget(key)
   end
 end
 
--- again: the step is ready at a time, under the next delivery number, so that a task of the old one finds itself superseded.
-local function again(key, n, at)
+-- again: the step is ready after so many ms, under the next delivery number, so that a task of the old one finds itself superseded. One
+-- that need not wait has no time: when Redis' clock is set back it would wait for what has been already. For the same reason the job
+-- knows by which clock others wait; the sweep looks at it.
+local function again(key, n, wait)
   call('HDEL', OUT, key)
-  call('ZADD', LATER, int(at), key .. '|' .. int(n + 1))
+  if wait > 0 and NOW > tonumber(call('HGET', JOB, 'clock') or '0') then call('HSET', JOB, 'clock', NOW_TEXT) end
+  call('ZADD', LATER, wait > 0 and int(NOW + wait) or 0, key .. '|' .. int(n + 1))
 end
 
 local function hand_out(list, entry)

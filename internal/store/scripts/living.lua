@@ -4,6 +4,10 @@
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local edge = string.format('%.0f', now - tonumber(ARGV[1]))
+-- A heartbeat that is still to come was sent before the clock was set back: its worker would live for as long, whatever became of it.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf')) do
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now), id)
+end
 local lost = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. edge)) do
   local key = ARGV[2] .. id

@@ -3,6 +3,6 @@
 -- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 it has been begun or is gone
 local n, attempt = lease(ARGV[1])
 if n ~= tonumber(ARGV[2]) or attempt ~= '' or call('HGET', JOB, 'epoch') ~= ARGV[3] then return reply(1) end
-again(ARGV[1], n, NOW)
+again(ARGV[1], n, 0)
 event('redelivered', 'step', ARGV[1])
 return reply(0, dispatch())

@@ -5,6 +5,6 @@ local mine, n, worker, since = holds(ARGV[1], ARGV[2])
 if not mine then return reply(1) end
 tally(ARGV[1], worker, since, 'revoked')
 interrupted(ARGV[1], 'revoked', worker)
-again(ARGV[1], n, NOW)
+again(ARGV[1], n, 0)
 event('revoked', 'step', ARGV[1], 'worker', worker)
 return reply(0, dispatch())

@@ -5,7 +5,7 @@
 -- Returns {code, state, epoch, to enqueue, queue, lost, unbegun, old, how many notes are in its outbox}: 0 done · 1 no such job · 2 a job of a newer protocol: left alone
 --   lost: flat list key, worker · unbegun: flat list key, delivery of steps that nobody has begun for that long
 --   old: flat list key, attempt, worker, since of leases of living workers
-local j = call('HMGET', JOB, 'state', 'protocol')
+local j = call('HMGET', JOB, 'state', 'protocol', 'clock')
 local state = j[1]
 local function nothing(code)
   local r = reply(code)
@@ -18,14 +18,25 @@ local living = {}
 for k = 6, #ARGV do living[ARGV[k]] = true end
 local as_of, old_after = tonumber(ARGV[2]), tonumber(ARGV[4])
 local lost, unbegun, old = {}, {}, {}
+-- A clock that was set back: what waits by it waits on for as long as it would have, and what is out has just been handed out.
+local clock = tonumber(j[3] or '0')
+if clock > NOW then
+  call('HSET', JOB, 'clock', NOW_TEXT)
+  local wait = call('ZRANGEBYSCORE', LATER, '(' .. NOW_TEXT, '+inf', 'WITHSCORES')
+  for k = 1, #wait, 2 do call('ZADD', LATER, int(math.max(NOW, tonumber(wait[k + 1]) - clock + NOW)), wait[k]) end
+end
 if not ended(state) then
   local out = call('HGETALL', OUT)
   for k = 1, #out, 2 do
     local key = out[k]
     local n, attempt, worker, since = string.match(out[k + 1], '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
+    if tonumber(since) > NOW then
+      since = NOW_TEXT
+      call('HSET', OUT, key, n .. '|' .. attempt .. '|' .. worker .. '|' .. since)
+    end
     if attempt ~= '' then
       if ARGV[1] == '1' and not living[worker] and (as_of == 0 or tonumber(since) <= as_of) then
-        again(key, tonumber(n), NOW)
+        again(key, tonumber(n), 0)
         lost[#lost + 1] = key
         lost[#lost + 1] = worker
         tally(key, worker, tonumber(since), 'lost')
@@ -71,7 +82,8 @@ end
 -- The time in which nothing may move is left out. "<i>:sample" is "read|ms|rows a second|ms seen".
 local function sample()
   local job = call('HMGET', JOB, 'sampled', 'open', 'held')
-  if NOW - tonumber(job[1] or '0') < 2000 then return end
+  local ago = NOW - tonumber(job[1] or '0')
+  if ago >= 0 and ago < 2000 then return end
   call('HSET', JOB, 'sampled', int(NOW))
   local moving = state == 'running' and not job[3]
   if moving then trail() end

@@ -10,6 +10,7 @@ local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 call('HSET', KEYS[1], 'state', 'pending', 'created', now, 'attempts', 0, 'tries', 0, unpack(ARGV, 5))
 call('ZADD', KEYS[2], now, ARGV[1])
 call('ZADD', KEYS[3], now, ARGV[1])
+if tonumber(now) > tonumber(call('HGET', KEYS[4], 'clock') or '0') then call('HSET', KEYS[4], 'clock', now) end
 local dropped = 0
 local over = call('ZCARD', KEYS[3]) - tonumber(ARGV[2])
 if over > 0 then

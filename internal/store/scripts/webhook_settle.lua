@@ -16,6 +16,7 @@ end
 call('HSET', KEYS[1], 'state', ARGV[3], 'status', ARGV[4], 'error', ARGV[5], 'took', ARGV[6], 'lease', '')
 if ARGV[3] == 'pending' then
   call('ZADD', KEYS[2], int(now + tonumber(ARGV[7])), ARGV[1])
+  if now > tonumber(call('HGET', KEYS[3], 'clock') or '0') then call('HSET', KEYS[3], 'clock', int(now)) end -- by which it waits
 else
   call('HSET', KEYS[1], 'ended', int(now))
   call('ZREM', KEYS[2], ARGV[1])
