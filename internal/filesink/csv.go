@@ -60,7 +60,7 @@ func (e *Encoder) needsQuotes(text []byte, header bool) bool {
 	if first == ' ' || first == '\t' || last == ' ' || last == '\t' {
 		return true
 	}
-	if first == 0xEF && bytes.HasPrefix(text, []byte("\ufeff")) { // a mark, where it begins the file
+	if beginsOtherwise(text) {
 		return true
 	}
 	delimiter := e.f.delimiter()[0]
@@ -72,6 +72,20 @@ func (e *Encoder) needsQuotes(text []byte, header bool) bool {
 	// Readers skip spaces of every kind before a field.
 	r, _ := utf8.DecodeRune(text)
 	return r == '\u00a0' || r == '\u0085' || r == '\v' || r == '\f' || r >= '\u1680' && isWideSpace(r)
+}
+
+// beginsOtherwise reports whether a file that begins with a text would be taken for one of another encoding or kind: the marks of UTF-8
+// and UTF-16, as they are and as windows-1252 has them, and what ZIP, Parquet, gzip, Zstandard and old documents of Office begin with.
+func beginsOtherwise(text []byte) bool {
+	switch text[0] { // most texts begin with something else
+	case 0xEF, 0xC3, 'P', 0x1f, '(':
+		for _, mark := range []string{"\ufeff", "ÿþ", "þÿ", "ï»¿", "PK\x03\x04", "PAR1", "\x1f‹", "(µ/ý", "ÐÏ\x11à"} {
+			if bytes.HasPrefix(text, []byte(mark)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func isWideSpace(r rune) bool {

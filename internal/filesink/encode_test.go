@@ -177,6 +177,7 @@ func TestAFormatThatCannotBeReadBackIsRefused(t *testing.T) {
 		`{"type": "csv", "columns":["a","b"], "delimiter": "a"}`:                 "no delimiter",
 		`{"type": "csv", "columns":["a","b"], "null": "a,b"}`:                    "take apart",
 		`{"type": "csv", "columns":["a","b"], "null": " "}`:                      "take apart",
+		`{"type": "csv", "columns":["a","b"], "null": "ÿþ"}`:                     "another kind",
 		`{"type": "csv", "columns":["a","b"], "terminator": "cr"}`:               `terminator is "cr"`,
 		`{"type": "csv", "columns":["a","b"], "compress": "bzip2"}`:              `compress is "bzip2"`,
 		`{"type": "csv", "columns":["a","b"], "quote": "none"}`:                  `quote is "none"`,

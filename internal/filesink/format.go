@@ -119,6 +119,9 @@ func (f Format) checkCSV() error {
 	if strings.ContainsAny(f.Null, "\"\r\n"+f.delimiter()) || strings.TrimSpace(f.Null) != f.Null {
 		return wrong(`write \N or NULL`, "null is %q, which a reader would take apart", f.Null)
 	}
+	if f.Null != "" && beginsOtherwise([]byte(f.Null)) {
+		return wrong(`write \N or NULL`, "null is %q, by which a file would be taken for one of another kind", f.Null)
+	}
 	if len(f.Columns) == 1 && f.Null == "" {
 		return wrong(`set null to \N or NULL`, "with one column, NULL would be an empty line, which readers skip")
 	}

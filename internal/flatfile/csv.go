@@ -136,7 +136,9 @@ func (r *csvReader) cell(row []byte, f field, kind sqldb.Kind, ascii bool) (sqld
 		if r.spare, ok = r.text.charset.decode(r.spare, b); !ok {
 			return sqldb.Cell{}, false
 		}
-		b = r.spare[start:]
+		if b = r.spare[start:]; !f.quoted && !f.escaped && string(b) == r.d.null {
+			return sqldb.Cell{}, true
+		}
 	}
 	if kind != sqldb.KindText {
 		return typedCell(b, kind), true

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -159,6 +160,9 @@ func (e *inProcess) load(now time.Time) error {
 		return fmt.Errorf("read the saved queue: %w", err)
 	}
 	snap, err := decodeSnapshot(content)
+	if err == nil {
+		err = e.restore(snap, now)
+	}
 	if err != nil {
 		aside := path + ".damaged"
 		e.log.Error("the saved queue is damaged and was set aside; the queue begins empty", "file", aside, "error", err)
@@ -167,9 +171,15 @@ func (e *inProcess) load(now time.Time) error {
 		}
 		return nil
 	}
+	return nil
+}
+
+// restore puts all keys back, or none of them.
+func (e *inProcess) restore(snap snapshot, now time.Time) error {
 	for _, k := range snap.Keys {
 		if err := restoreKey(e.redis, k, now); err != nil {
-			return fmt.Errorf("restore the key %q of the saved queue: %w", k.Name, err)
+			e.redis.FlushAll()
+			return fmt.Errorf("its key %q is not as keys are written: %w", k.Name, err)
 		}
 	}
 	return nil
@@ -189,6 +199,30 @@ func decodeSnapshot(content []byte) (snapshot, error) {
 	return s, nil
 }
 
+// check says what is wrong with a key that save has not written.
+func (k savedKey) check() error {
+	n := len(k.Values)
+	ok := n > 0
+	switch k.Type {
+	case "string":
+		ok = n == 1
+	case "hash", "zset":
+		ok = ok && n%2 == 0
+	case "list", "set":
+	case "stream":
+		ok = n == 0
+		for _, entry := range k.Entries {
+			ok = ok && len(entry.Values)%2 == 0
+		}
+	default:
+		return fmt.Errorf("its type is %q", k.Type)
+	}
+	if !ok {
+		return fmt.Errorf("a %s of %d values", k.Type, n)
+	}
+	return nil
+}
+
 // restoreKey puts one key back, before anybody can connect. A key whose time has come in the meantime is left out.
 func restoreKey(m *miniredis.Miniredis, k savedKey, now time.Time) error {
 	var left time.Duration
@@ -198,6 +232,12 @@ func restoreKey(m *miniredis.Miniredis, k savedKey, now time.Time) error {
 		}
 	}
 	db := m.DB(0)
+	if err := k.check(); err != nil {
+		return err
+	}
+	if db.Exists(k.Name) {
+		return errors.New("it is there twice")
+	}
 	switch k.Type {
 	case "string":
 		if err := db.Set(k.Name, k.Values[0]); err != nil {
@@ -219,14 +259,21 @@ func restoreKey(m *miniredis.Miniredis, k savedKey, now time.Time) error {
 			if err != nil {
 				return err
 			}
+			if math.IsNaN(score) {
+				return errors.New("a score is no number")
+			}
 			if _, err := db.ZAdd(k.Name, score, pair[0]); err != nil {
 				return err
 			}
 		}
 	case "stream":
 		for _, entry := range k.Entries {
-			if _, err := db.XAdd(k.Name, entry.ID, entry.Values); err != nil {
+			id, err := db.XAdd(k.Name, entry.ID, entry.Values)
+			if err != nil {
 				return err
+			}
+			if id != entry.ID { // as of *, which means the next one
+				return fmt.Errorf("%q is no id of an entry", entry.ID)
 			}
 		}
 	}

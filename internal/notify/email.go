@@ -209,6 +209,7 @@ func (s *session) open() (*smtp.Client, error) {
 			if err != nil {
 				return nil, err
 			}
+			conn = &bounded{conn, mostOfDialogue}
 			s.conn = conn
 			s.stop = context.AfterFunc(s.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 			if !m.encrypted {
@@ -223,10 +224,6 @@ func (s *session) open() (*smtp.Client, error) {
 	if m.hello != "" {
 		options = append(options, mail.WithHELO(m.hello))
 	}
-	if m.spec.User != "" {
-		options = append(options, mail.WithUsername(m.spec.User), mail.WithPassword(m.spec.Password),
-			mail.WithOpportunisticSMTPAuth(mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthPlain, mail.SMTPAuthLogin, mail.SMTPAuthCramMD5))
-	}
 	client, err := mail.NewClient(m.host, options...)
 	if err != nil {
 		return nil, err
@@ -234,6 +231,11 @@ func (s *session) open() (*smtp.Client, error) {
 	c, err := client.DialToSMTPClientWithContext(s.ctx)
 	if err != nil {
 		return nil, err
+	}
+	if m.spec.User != "" {
+		if err := m.showPassword(c); err != nil {
+			return nil, fmt.Errorf("show the password: %w", err)
+		}
 	}
 	if s.ctx.Err() != nil { // the library has set a deadline of its own since
 		return nil, s.ctx.Err()
@@ -294,9 +296,12 @@ func (s *session) transact(c *smtp.Client, id string, to []string, body *mail.Ms
 
 // failed is what an error means. ended says that the whole mail had been written.
 func (m *mailer) failed(err error, ended bool) *Error {
-	e := &Error{Err: &hidden{hide(err.Error(), m.spec.secrets()), err}}
+	plain := func(text string) *hidden {
+		return &hidden{cut(printable(hide(strings.ToValidUTF8(text, "?"), m.secrets())), quoteOfAnswer), err}
+	}
+	e := &Error{Err: plain(err.Error())}
 	if answer, ok := errors.AsType[*textproto.Error](err); ok {
-		e.Err = &hidden{cut(hide(fmt.Sprintf("the server answered %d %s", answer.Code, strings.Join(strings.Fields(answer.Msg), " ")), m.spec.secrets()), quoteOfAnswer), err}
+		e.Err = plain(fmt.Sprintf("the server answered %d %s", answer.Code, answer.Msg))
 		e.Permanent = answer.Code >= 500
 		return e
 	}

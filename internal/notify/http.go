@@ -150,13 +150,16 @@ func retryAfter(h http.Header) time.Duration {
 
 // quote is the beginning of an answer, on one line and without secrets.
 func (p *poster) quote(body []byte) string {
-	text := strings.Join(strings.FieldsFunc(hide(strings.ToValidUTF8(string(body), "?"), p.secrets), func(r rune) bool {
-		return unicode.IsSpace(r) || !unicode.IsPrint(r)
-	}), " ")
+	text := printable(hide(strings.ToValidUTF8(string(body), "?"), p.secrets))
 	if text == "" {
 		return ""
 	}
 	return ": " + cut(text, quoteOfAnswer)
+}
+
+// printable is a text on one line, without what moves anything.
+func printable(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 }
 
 // plain is an error without the address: that may be a secret, and the error is shown.

@@ -175,6 +175,9 @@ func (c *Catalogue) List(ctx context.Context, product string, visit func(Release
 		if err := read(ctx, c.store, key, &r); err != nil {
 			return err
 		}
+		if key != recordKey(releases, r.Product, r.Version) || r.Product != product {
+			return tasks.WithHint(ErrUnknown, "it was written by something else: look at it", "the record %s is of %q %q", key, r.Product, r.Version)
+		}
 		return visit(r)
 	})
 }

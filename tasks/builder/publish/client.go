@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/internal/outbound"
@@ -192,7 +193,7 @@ func (k *client) digest(ctx context.Context, address string) (d artifact.Digest,
 	case http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusUnauthorized:
 		return "", false, nil
 	}
-	return "", false, refusal(res)
+	return "", false, k.refusal(res)
 }
 
 // drain lets the connection be used again, if little is left.
@@ -201,12 +202,11 @@ func drain(res *http.Response) {
 	_ = res.Body.Close()
 }
 
-// refusal makes an error of an answer that is none of success.
-func refusal(res *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(res.Body, 500)) // a part says enough
-	said := strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "?")), " ")
-	err := fmt.Errorf("%s %s: %s", res.Request.Method, place(res.Request.URL), res.Status)
-	if said != "" {
+// refusal makes an error of an answer that is none of success. What the server says may have in it what it was told.
+func (k *client) refusal(res *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 4096)) // a part says enough
+	err := fmt.Errorf("%s %s: %s", res.Request.Method, place(res.Request.URL), k.plain(res.Status))
+	if said := k.plain(string(text)); said != "" {
 		err = fmt.Errorf("%w: %s", err, said)
 	}
 	hint := func(h string) error { return tasks.WithHint(err, h, "the server does not take it") }
@@ -224,6 +224,27 @@ func refusal(res *http.Response) error {
 		return tasks.Permanent(hint("the server sends elsewhere: configure the address that it names"))
 	}
 	return tasks.Permanent(hint("is it the right address for this kind of target?"))
+}
+
+// plain is the beginning of what a server says, on one line, without the credentials.
+func (k *client) plain(text string) string {
+	for _, values := range k.header {
+		for _, secret := range values {
+			if kind, value, found := strings.Cut(secret, " "); found && value != "" {
+				secret = value
+				if pair, err := base64.StdEncoding.DecodeString(value); err == nil && kind == "Basic" {
+					if _, password, _ := strings.Cut(string(pair), ":"); password != "" {
+						text = strings.ReplaceAll(text, password, "[redacted]")
+					}
+				}
+			}
+			if secret != "" {
+				text = strings.ReplaceAll(text, secret, "[redacted]")
+			}
+		}
+	}
+	said := []rune(strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " "))
+	return string(said[:min(len(said), 500)])
 }
 
 // retryAfter reads a header: seconds or a date. asked is false where there is none.

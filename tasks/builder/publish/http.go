@@ -95,11 +95,11 @@ func (t *httpTarget) put(ctx context.Context, to, at string, a Artifact, readabl
 			return at, false, err
 		}
 		if known && there == "" { // a conflict about something else, such as a folder that is missing
-			return at, false, refusal(res)
+			return at, false, t.client.refusal(res)
 		}
 		return same(at, there, a.Digest)
 	default:
-		return at, false, refusal(res)
+		return at, false, t.client.refusal(res)
 	}
 	if !readable || res.StatusCode == http.StatusAccepted { // it will be there later
 		return at, false, nil
@@ -140,7 +140,7 @@ func (k *client) check(ctx context.Context, address string) error {
 	}
 	defer drain(res)
 	if c := res.StatusCode; c >= 500 && c != http.StatusNotImplemented || c == http.StatusUnauthorized || c == http.StatusForbidden || c == http.StatusProxyAuthRequired {
-		return refusal(res)
+		return k.refusal(res)
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func (n *nuget) find(ctx context.Context) (resources, error) {
 	}
 	defer drain(res)
 	if res.StatusCode != http.StatusOK {
-		return resources{}, refusal(res)
+		return resources{}, n.client.refusal(res)
 	}
 	var index struct {
 		Resources []struct {
@@ -197,7 +197,7 @@ func (n *nuget) Publish(ctx context.Context, a Artifact) (at string, already boo
 		}
 		return same(at, there, a.Digest)
 	}
-	return at, false, refusal(res)
+	return at, false, r.pusher.refusal(res)
 }
 
 // there returns the digest of the package that the feed has; "" where it has none, or shows none. A feed that signs what it takes has

@@ -30,7 +30,7 @@ func (n *nuget) sameContent(ctx context.Context, address string, a Artifact) (sa
 		}
 		if res.StatusCode != http.StatusOK {
 			defer drain(res)
-			return nil, refusal(res)
+			return nil, n.client.refusal(res)
 		}
 		return res.Body, nil
 	})

@@ -266,7 +266,7 @@ func TestWhatIsNoFeedOrNoPackageIsSaid(t *testing.T) {
 	if _, _, err := f.target(t, "/v3/index.json").Publish(t.Context(), art("Acme.Widgets.1.5.57.nupkg", "no zip")); !tasks.IsPermanent(err) || strings.Contains(err.Error(), apiKey) {
 		t.Errorf("what the feed refuses: %v", err)
 	}
-	n, err := publish.NewNuGet(publish.NuGetOptions{Source: f.URL + "/v3/index.json", APIKey: "wrong", Reach: publish.Reach{Private: true}})
+	n, err := publish.NewNuGet(publish.NuGetOptions{Source: f.URL + "/v3/index.json", APIKey: "another-key", Reach: publish.Reach{Private: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
