@@ -92,7 +92,7 @@ func Compose(r *wire.Report) *Document {
 		d.Parts = append(d.Parts, Part{ID: "gaps", Title: "What this report lacks", List: r.Gaps})
 	}
 	made := fmt.Sprintf("Made on %s by stint %s.", moment(&r.Made.At), r.Made.Version)
-	d.Parts = append(d.Parts, Part{ID: "digest", Title: "Digest", Code: r.Digest, Text: []string{
+	d.Parts = append(d.Parts, Part{ID: "digest", Title: "Digest", Code: Plain(r.Digest), Text: []string{
 		"Two copies of this report with the same digest say the same. It is the SHA-256 of the report's JSON without its fields digest and made, in the canonical form of RFC 8785.",
 		"The report is not signed: the digest tells what it says, not who made it.", made}})
 	return d

@@ -167,7 +167,7 @@ func (t *Town) events(ctx context.Context, j *Job) {
 	wrong := func(format string, args ...any) {
 		t.T.Errorf("job %s: %s, in %v", j.Name, fmt.Sprintf(format, args...), story)
 	}
-	state := ""
+	state, end := "", ""
 	for _, e := range list {
 		stage := e.Fields["stage"]
 		story = append(story, strings.TrimSpace(e.Type+" "+stage))
@@ -201,7 +201,12 @@ func (t *Town) events(ctx context.Context, j *Job) {
 			if state != "running" && state != "planning" {
 				wrong("%s while it is %s", e.Type, state)
 			}
-			state = "ended"
+			state, end = "ended", e.Type
+		case "step_failed":
+			// One step's failure ends the job; those that were at work beside it may fail after that.
+			if state != "running" && state != "planning" && (state != "ended" || end != "failed") {
+				wrong("%s while it is %q", e.Type, state)
+			}
 		default:
 			if state == "" || state == "ended" && e.Type != "worker_drained" && e.Type != "worker_undrained" && e.Type != "worker_draining" {
 				wrong("%s while it is %q", e.Type, state)
