@@ -143,8 +143,10 @@ func (f *dbfForm) scan(ctx context.Context, parts []*part, at int, from int64) (
 	if err != nil {
 		return nil, err
 	}
+	// Records that the header does not know of are rows as long as one follows the other: they are read in one go, with the last that it
+	// knows, since whoever began in the midst of what lies behind them could not tell.
 	n, _ := l.dbf.count(parts[at].size)
-	return &recordSkipper{record: max(from, 1), records: n}, nil
+	return &recordSkipper{record: max(from, 1), records: min(n, l.dbf.records)}, nil
 }
 
 // recordSkipper is a partScanner over records.
