@@ -9,7 +9,8 @@ import (
 )
 
 // FuzzATimeThatIsReadIsReadAgainAsItIsWritten holds that a time which was read by a format is written by it as a text that is read as the
-// same time. A format that has a part of a time in two ways can be given two that differ: such are left out.
+// same time. A format that has a part of a time in two ways can be given two that differ, and one with
+// half of the hours alone says little: such are left out.
 func FuzzATimeThatIsReadIsReadAgainAsItIsWritten(f *testing.F) {
 	for _, format := range []string{"%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d %H:%M:%S%z", "%d/%b/%Y:%I:%M %p", "%j %Y", "%s", "%%", "%", "%q", "%y%U", "%A %B", "%Y%m%d%H%M%S", "%f", "%Z"} {
 		for _, text := range []string{"2026-03-01T00:00:00.123456Z", "2026-03-01 00:00:00+1000", "01/Mar/2026:12:00 AM", "060 2026", "1700000000", "%", "", "99999999999999999999", "20260229000000"} {
@@ -18,7 +19,7 @@ func FuzzATimeThatIsReadIsReadAgainAsItIsWritten(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, format string) {
 		at, err := strftime.Parse(text, format)
-		if err != nil || strings.Contains(format, "%y") && strings.Contains(format, "%Y") || strings.Contains(format, "%I") && strings.Contains(format, "%H") {
+		if err != nil || strings.Contains(format, "%y") && strings.Contains(format, "%Y") || strings.Contains(format, "%I") && (strings.Contains(format, "%H") || !strings.Contains(format, "%p")) {
 			return
 		}
 		if strftime.Check(format) != nil {

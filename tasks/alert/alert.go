@@ -11,7 +11,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -112,7 +114,11 @@ func specOf(job tasks.Job) (Spec, error) {
 	}
 	d := json.NewDecoder(bytesReader(job.Spec))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	err := d.Decode(&s)
+	if _, more := d.Token(); err == nil && more != io.EOF {
+		err = errors.New("something follows the object")
+	}
+	if err != nil {
 		return s, tasks.Permanent(tasks.WithHint(err, `write {"at": "2026-03-01T00:00:00Z", "rules": ["name"]}, or {}`, "the spec of a tick of alerts cannot be read"))
 	}
 	return s, nil

@@ -117,6 +117,7 @@ func (k *client) request(ctx context.Context, method, address string, size int64
 	if err != nil {
 		return nil, err
 	}
+	r.URL.User = nil // a server that names another one gives nobody a name
 	if k.sameServer(r.URL) {
 		for name, values := range k.header {
 			r.Header[name] = slices.Clone(values)
