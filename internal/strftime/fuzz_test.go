@@ -19,7 +19,7 @@ func FuzzATimeThatIsReadIsReadAgainAsItIsWritten(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, format string) {
 		at, err := strftime.Parse(text, format)
-		if err != nil || strings.Contains(format, "%y") && strings.Contains(format, "%Y") || strings.Contains(format, "%I") && (strings.Contains(format, "%H") || !strings.Contains(format, "%p")) {
+		if err != nil || strings.Contains(format, "%y") && strings.Contains(format, "%Y") || strings.Contains(format, "%e") && strings.Contains(format, "%d") || strings.Contains(format, "%I") && (strings.Contains(format, "%H") || !strings.Contains(format, "%p")) {
 			return
 		}
 		if strftime.Check(format) != nil {

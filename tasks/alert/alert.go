@@ -11,9 +11,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -112,13 +110,7 @@ func specOf(job tasks.Job) (Spec, error) {
 	if len(job.Spec) == 0 {
 		return s, nil
 	}
-	d := json.NewDecoder(bytesReader(job.Spec))
-	d.DisallowUnknownFields()
-	err := d.Decode(&s)
-	if _, more := d.Token(); err == nil && more != io.EOF {
-		err = errors.New("something follows the object")
-	}
-	if err != nil {
+	if err := tasks.DecodeStrictly(job.Spec, &s); err != nil {
 		return s, tasks.Permanent(tasks.WithHint(err, `write {"at": "2026-03-01T00:00:00Z", "rules": ["name"]}, or {}`, "the spec of a tick of alerts cannot be read"))
 	}
 	return s, nil

@@ -1,14 +1,12 @@
 package alert
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -26,8 +24,6 @@ import (
 
 // maxKeptMatches is how many matches an alert keeps, and shows.
 const maxKeptMatches = 5
-
-func bytesReader(b []byte) io.Reader { return bytes.NewReader(b) }
 
 func decode(b []byte, into any) error { return document.Decode(b, into) }
 

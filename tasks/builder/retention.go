@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -60,9 +59,7 @@ func (*Retention) Check(spec json.RawMessage) error {
 func retentionOf(text json.RawMessage) (pipeline.Keep, error) {
 	keep := pipeline.Keep{Builds: DefaultKeepBuilds, For: DefaultKeepFor}
 	var s RetentionSpec
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	if err := tasks.DecodeStrictly(text, &s); err != nil {
 		return keep, tasks.WithHint(err, `write {"keep_for": "720h", "keep_builds": 20}`, "the spec cannot be read")
 	}
 	if s.KeepBuilds != nil {

@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"bytes"
 	"encoding/json"
 	"path"
 	"regexp"
@@ -44,9 +43,7 @@ var fullCommit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 func parseSpec(text json.RawMessage) (Spec, error) {
 	var s Spec
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	if err := tasks.DecodeStrictly(text, &s); err != nil {
 		return s, tasks.WithHint(err, `write {"repository": "https://HOST/PATH", "ref": "BRANCH"}; docs/builds.md has the fields`, "the spec of the build cannot be read")
 	}
 	return s, nil

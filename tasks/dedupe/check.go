@@ -1,7 +1,6 @@
 package dedupe
 
 import (
-	"bytes"
 	"encoding/json"
 	"time"
 
@@ -13,9 +12,7 @@ const specHint = "docs/dedupe.md has the form of a spec"
 
 // strictly reads a spec and refuses what it does not know.
 func strictly(spec json.RawMessage, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(spec))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
+	if err := tasks.DecodeStrictly(spec, into); err != nil {
 		return tasks.Permanent(tasks.WithHint(err, specHint, "the spec cannot be read"))
 	}
 	return nil

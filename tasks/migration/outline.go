@@ -1,7 +1,6 @@
 package migration
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -165,9 +164,7 @@ func twoDatabases(source, target string) error {
 
 // strictly reads a spec, and does not pass over a key that it does not know.
 func strictly(spec json.RawMessage, into any) error {
-	d := json.NewDecoder(bytes.NewReader(spec))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+	if err := tasks.DecodeStrictly(spec, into); err != nil {
 		return tasks.WithHint(err, "docs/cli-json.md has the form of a spec", "the spec cannot be read")
 	}
 	return nil

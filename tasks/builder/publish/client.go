@@ -102,6 +102,7 @@ func (k *client) redirect(next *http.Request, before []*http.Request) error {
 	case next.URL.Scheme != "https" && (next.URL.Scheme != "http" || first.URL.Scheme == "https"):
 		return errors.New("redirected to an address without https")
 	}
+	next.URL.User = nil
 	if !k.sameServer(next.URL) {
 		for name := range k.header {
 			next.Header.Del(name)
