@@ -4,9 +4,13 @@ package redistest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -151,6 +155,55 @@ func (s *Server) Restart() {
 		s.t.Fatalf("end redis-server: %v", err)
 	}
 	s.start()
+}
+
+// Revive starts a killed server again, as an operator would whose server refuses its append-only file: the file is cut where it can no
+// longer be read. What was done to it is returned, in the words of redis-check-aof and with what stands there; "" is nothing. Redis up to
+// 8.2 writes such files when its disk becomes full while it rewrites one: https://github.com/redis/redis/pull/14372.
+func (s *Server) Revive() (cut string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*startTimeout)
+	defer cancel()
+	proc, err := redisproc.Start(ctx, s.config)
+	if err != nil && strings.Contains(err.Error(), "Bad file format") {
+		if cut, err = cutAOF(ctx, filepath.Join(s.config.Dir, "appendonlydir")); err == nil {
+			proc, err = redisproc.Start(ctx, s.config)
+		}
+	}
+	if err != nil {
+		s.t.Fatalf("start redis-server: %v %s", err, cut)
+	}
+	s.proc = proc
+	return cut
+}
+
+// cutAOF cuts the append-only file in a folder at the first byte that cannot be read.
+func cutAOF(ctx context.Context, dir string) (string, error) {
+	cmd := exec.CommandContext(ctx, "redis-check-aof", "--fix", "appendonly.aof.manifest")
+	cmd.Dir = dir
+	cmd.Stdin = strings.NewReader("y\n")
+	files := map[string][]byte{}
+	list, err := filepath.Glob(filepath.Join(dir, "*.incr.aof"))
+	for _, f := range list {
+		b, failed := os.ReadFile(f)
+		err = errors.Join(err, failed)
+		files[f] = b
+	}
+	if err != nil {
+		return "", err
+	}
+	out, err := cmd.CombinedOutput()
+	said := string(out)
+	for f, b := range files {
+		if left, err := os.Stat(f); err == nil && left.Size() < int64(len(b)) {
+			at := int(left.Size())
+			said += fmt.Sprintf("\n%s, %d bytes, was cut at %d: %q before and %q after", filepath.Base(f), len(b), at, b[max(0, at-400):at], b[at:min(len(b), at+800)])
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("redis-check-aof: %w: %s", err, said)
+	}
+	return said, err
 }
 
 // Wipe removes what a killed server has kept: after Restart it is empty, as when its disk was lost.

@@ -3,11 +3,15 @@ package redistest_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stint-run/stint/internal/localredis/redisproc"
 	"github.com/stint-run/stint/internal/redistest"
 )
 
@@ -134,5 +138,34 @@ func TestAWipedServerIsEmpty(t *testing.T) {
 		if n := s.Client().Exists(t.Context(), "kept").Val(); (n == 1) == wipe {
 			t.Errorf("wiped %v, %d keys were kept", wipe, n)
 		}
+	}
+}
+
+// Half of a command stands before whole ones, as Redis up to 8.2 leaves it when the disk is full while it rewrites its file.
+func TestAServerThatRefusesItsFileIsRevivedWithWhatCanBeRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := redistest.New(t, redistest.FsyncAlways(), func(c *redisproc.Config) { c.Dir = dir })
+	if err := s.Client().Set(t.Context(), "kept", 1, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	if cut := s.Revive(); cut != "" {
+		t.Errorf("of a whole file was cut: %s", cut)
+	}
+	s.Kill()
+	f, err := os.OpenFile(filepath.Join(dir, "appendonlydir", "appendonly.aof.1.incr.aof"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("*3\r\n$3\r\nSET\r\n$4\r\nha*3\r\n$3\r\nSET\r\n$4\r\nlost\r\n$1\r\n1\r\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if cut := s.Revive(); !strings.Contains(cut, "was cut at") {
+		t.Errorf("%q", cut)
+	}
+	if v := s.Client().MGet(t.Context(), "kept", "lost").Val(); len(v) != 2 || v[0] != "1" || v[1] != nil {
+		t.Errorf("there is %v", v)
 	}
 }

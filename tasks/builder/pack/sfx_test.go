@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stint-run/stint/tasks/builder/pack"
@@ -26,7 +27,11 @@ func onUnix(t *testing.T, name string, content []byte) string {
 		t.Skip("needs Unix")
 	}
 	file := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(file, content, 0o755); err != nil {
+	// Nobody forks meanwhile: a child that holds it, open for writing, on its way to another program would make it busy.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(file, content, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return file

@@ -158,7 +158,13 @@ func once(name string, least, most time.Duration, begin func(t *Town, random *ra
 func RedisKilled() Fault {
 	return once("Redis killed, with its file", 0, 5*time.Second, func(t *Town, _ *rand.Rand) (string, func() error, error) {
 		t.Redis.Kill()
-		return "Redis is killed", func() error { t.Redis.Restart(); return nil }, nil
+		return "Redis is killed", func() error {
+			if cut := t.Redis.Revive(); cut != "" {
+				t.lost["redis"] = true // with the rest of the file
+				t.T.Logf("after %v Redis refuses its file: %s", time.Since(t.began).Round(time.Second), cut)
+			}
+			return nil
+		}, nil
 	})
 }
 
