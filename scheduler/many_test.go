@@ -48,3 +48,39 @@ func TestALostWorkersStepIsFoundHoweverManyJobsThereAre(t *testing.T) {
 		return err == nil && len(v.Out) == 1 && v.Out[0].Worker == ""
 	})
 }
+
+func TestALookThroughAllJobsIsFollowedByARestThatALostWorkerEnds(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	s := New(r.rdb, r.st, Options{Log: r.log.Logger(), LostAfter: 300 * time.Millisecond})
+	turn := func() {
+		t.Helper()
+		if err := s.turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ref := r.plan("lost")
+	dies := r.alive("worker")
+	attempt := r.lease(ref, "worker")
+	enginetest.Eventually(t, "missing heartbeats mean something", func() bool {
+		turn()
+		return time.Now().After(s.trustFrom)
+	})
+	if s.restsUntil.IsZero() {
+		t.Error("no rest follows a look")
+	}
+	night := time.Now().Add(time.Hour)
+	s.restsUntil = night
+	turn()
+	if s.restsUntil != night {
+		t.Error("it did not rest")
+	}
+	dies()
+	enginetest.Eventually(t, "the step of the lost worker is handed out again", func() bool {
+		turn()
+		return !r.holds(ref, attempt)
+	})
+	if s.bereft || s.restsUntil == night {
+		t.Errorf("after all jobs have been looked at: bereft %v, rests until %v", s.bereft, s.restsUntil)
+	}
+}

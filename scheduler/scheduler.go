@@ -73,6 +73,8 @@ type Scheduler struct {
 	trustFrom   time.Time      // heartbeats that are missing mean something from here on
 	looked      time.Time      // when the queue was last asked for tasks that went astray
 	look        bool           // this turn asks it
+	restsUntil  time.Time      // jobs are not looked at before, unless bereft
+	bereft      bool           // a worker was lost that not all jobs have been asked for
 	retired     time.Time      // when jobs were last forgotten that are kept for a short time
 	recovered   map[string]int // by lost worker: how many of its leases this turn gave to others
 

@@ -18,6 +18,13 @@ import (
 // unbegunAfter is how long a step may be out without anybody having begun it before the queue is asked where its task is.
 const unbegunAfter = 2 * time.Second
 
+// A look through all jobs is followed by a rest of so many times as long as it took, but by no longer one than longestRest: with
+// thousands of jobs, of which most wait, it would else keep Redis busy for nothing. A worker that is lost ends it.
+const (
+	restTimes   = 3
+	longestRest = 5 * time.Second
+)
+
 // turnTakes bounds a turn, without its batches of jobs, and each of those.
 const turnTakes = 10 * time.Second
 
@@ -49,34 +56,52 @@ func (s *Scheduler) turn(ctx context.Context) (err error) {
 		s.away = err != nil
 		return err
 	}
-	began := time.Now()
-	defer func() { s.o.Telemetry.Metrics.SweepEnded(ctx, time.Since(began)) }()
-	jobs, err := s.store.Active(ctx)
-	if err != nil {
-		return fmt.Errorf("list active jobs: %w", err)
-	}
 	look := store.Look{Trusted: trusted, Unbegun: unbegunAfter}
 	if err := s.see(ctx, &look); err != nil {
 		return err
 	}
-	s.look = time.Since(s.looked) >= unbegunAfter
-	if s.look {
-		s.looked, look.Old = time.Now(), 2*s.o.LostAfter
-	}
 	errs := []error{s.letIn(ctx)}
-	s.hooks = nil
-	s.recovered = map[string]int{}
-	mine, err = s.sweepAll(whole, jobs, look)
-	errs = append(errs, err)
+	if s.bereft || !time.Now().Before(s.restsUntil) {
+		mine, err = s.lookThrough(ctx, whole, look)
+		errs = append(errs, err)
+	}
 	ctx, cancel = context.WithTimeout(whole, turnTakes)
 	defer cancel()
-	s.countRecovered(ctx)
 	if mine && time.Since(s.retired) >= retireEach {
 		s.retired = time.Now()
 		_, err := s.store.RetireBrief(ctx, retireAtOnce)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// lookThrough sweeps all active jobs. What it begins with has ctx, what may take longer whole; mine as sweepAll says.
+func (s *Scheduler) lookThrough(ctx, whole context.Context, look store.Look) (mine bool, err error) {
+	began := time.Now()
+	defer func() { s.o.Telemetry.Metrics.SweepEnded(whole, time.Since(began)) }()
+	jobs, err := s.store.Active(ctx)
+	if err != nil {
+		return false, fmt.Errorf("list active jobs: %w", err)
+	}
+	s.look = time.Since(s.looked) >= unbegunAfter
+	if s.look {
+		s.looked, look.Old = time.Now(), 2*s.o.LostAfter
+	}
+	s.hooks = nil
+	s.recovered = map[string]int{}
+	bereft := s.bereft
+	s.bereft = false
+	mine, err = s.sweepAll(whole, jobs, look)
+	ctx, cancel := context.WithTimeout(whole, turnTakes)
+	defer cancel()
+	s.countRecovered(ctx)
+	if mine {
+		now := time.Now()
+		s.restsUntil = now.Add(min(restTimes*now.Sub(began), longestRest))
+	} else {
+		s.bereft = s.bereft || bereft // not all jobs have been looked at
+	}
+	return mine, err
 }
 
 // see reads who is alive, when it may be trusted.
@@ -90,6 +115,7 @@ func (s *Scheduler) see(ctx context.Context, look *store.Look) error {
 		return err
 	}
 	look.Living, look.AsOf = fleet.Alive, fleet.AsOf
+	s.bereft = s.bereft || len(fleet.Lost) > 0
 	for _, id := range fleet.Lost {
 		s.o.Log.Warn("worker is lost: no heartbeat", "worker", id, "for", s.o.LostAfter.String())
 	}
