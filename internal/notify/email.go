@@ -296,8 +296,8 @@ func (s *session) transact(c *smtp.Client, id string, to []string, body *mail.Ms
 
 // failed is what an error means. ended says that the whole mail had been written.
 func (m *mailer) failed(err error, ended bool) *Error {
-	plain := func(text string) *hidden {
-		return &hidden{cut(printable(hide(strings.ToValidUTF8(text, "?"), m.secrets())), quoteOfAnswer), err}
+	plain := func(text string) error {
+		return outbound.Reworded(err, cut(printable(hide(strings.ToValidUTF8(text, "?"), m.secrets())), quoteOfAnswer))
 	}
 	e := &Error{Err: plain(err.Error())}
 	if answer, ok := errors.AsType[*textproto.Error](err); ok {
@@ -306,7 +306,7 @@ func (m *mailer) failed(err error, ended bool) *Error {
 		return e
 	}
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		e.Err = &hidden{"the server did not answer in time", err}
+		e.Err = outbound.Reworded(err, "the server did not answer in time")
 	}
 	e.Permanent = errors.Is(err, outbound.ErrPrivate)
 	e.Unknown = ended

@@ -170,14 +170,5 @@ func (p *poster) plain(err error) error {
 		}
 		err = ue.Err
 	}
-	return &hidden{hide(err.Error(), p.secrets), err}
+	return outbound.Reworded(err, hide(err.Error(), p.secrets))
 }
-
-// hidden is an error whose text has no secrets.
-type hidden struct {
-	text string
-	err  error
-}
-
-func (h *hidden) Error() string { return h.text }
-func (h *hidden) Unwrap() error { return h.err }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stint-run/stint/internal/outbound"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -79,7 +80,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // without the URL
 	}
-	err = &readable{shown(strings.ToValidUTF8(err.Error(), "?")), err} // it may quote the line of the answer that it could not read
+	err = outbound.Reworded(err, shown(strings.ToValidUTF8(err.Error(), "?"))) // it may quote the line of the answer that it could not read
 	var unknown x509.UnknownAuthorityError
 	var wrongHost x509.HostnameError
 	var invalid x509.CertificateInvalidError
@@ -101,12 +102,3 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	}
 	return tasks.RetryAfter(tasks.WithHint(err, hint, "no answer from %s", c.shown), time.Second)
 }
-
-// readable is an error that is shown as a text of its own.
-type readable struct {
-	text string
-	error
-}
-
-func (r *readable) Error() string { return r.text }
-func (r *readable) Unwrap() error { return r.error }

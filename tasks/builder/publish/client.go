@@ -158,18 +158,9 @@ func (k *client) do(r *http.Request) (*http.Response, error) {
 	case errors.Is(err, outbound.ErrPrivate):
 		return nil, tasks.Permanent(tasks.WithHint(err, "set private: true for this target if it is meant", "%s %s", r.Method, place(r.URL)))
 	}
-	err = &readable{k.plain(err.Error()), err} // it may quote what the server has said
+	err = outbound.Reworded(err, k.plain(err.Error())) // it may quote what the server has said
 	return nil, tasks.WithHint(err, "is the server up, and the address right?", "%s %s", r.Method, place(r.URL))
 }
-
-// readable is an error that is shown as a text of its own.
-type readable struct {
-	text string
-	error
-}
-
-func (r *readable) Error() string { return r.text }
-func (r *readable) Unwrap() error { return r.error }
 
 // place is an address for people: no password, no query.
 func place(u *url.URL) string {
