@@ -158,8 +158,8 @@ func (s *Server) Restart() {
 }
 
 // Revive starts a killed server again, as an operator would whose server refuses its append-only file: the file is cut where it can no
-// longer be read. What was done to it is returned, in the words of redis-check-aof and with what stands there; "" is nothing. Redis up to
-// 8.2 writes such files when its disk becomes full while it rewrites one: https://github.com/redis/redis/pull/14372.
+// longer be read. What was done to it is returned, in the words of redis-check-aof and with what stands there; "" is nothing. Redis 7.0
+// writes such a file when its disk becomes full in the middle of a write, if a rewrite has begun the file: Rewritten says more.
 func (s *Server) Revive() (cut string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*startTimeout)
@@ -175,6 +175,29 @@ func (s *Server) Revive() (cut string) {
 	}
 	s.proc = proc
 	return cut
+}
+
+// Rewritten has the server write its append-only file anew and returns when it has. That is what to do when its disk has been full:
+// Redis 7.0 takes back a write that was cut short, but goes on where that had ended, unless the file was there when the server started.
+// What it leaves there are zeros, at which it refuses the file the next time it starts.
+func (s *Server) Rewritten(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for asked := false; ; {
+		info, err := s.Client().Info(ctx, "persistence").Result()
+		if err == nil && strings.Contains(info, "aof_rewrite_in_progress:0") && strings.Contains(info, "aof_rewrite_scheduled:0") {
+			if asked && strings.Contains(info, "aof_last_bgrewrite_status:ok") {
+				return nil
+			}
+			err = s.Client().BgRewriteAOF(ctx).Err()
+			asked = err == nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("have redis-server write its file anew: %w; last: %v", context.Cause(ctx), err)
+		}
+	}
 }
 
 // cutAOF cuts the append-only file in a folder at the first byte that cannot be read.

@@ -38,18 +38,52 @@ type Begin struct {
 
 // Begin leases a step to a worker under a new attempt id. A crash afterwards is found by the sweep through the worker's
 // heartbeats. The worker's version is for the job's report; "" when it has none. The same attempt may ask again, as go-redis does when a reply was lost.
+// Steps of a job that are begun at the same time by the same worker are begun by one call of Redis.
 func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker, version string) (Begin, error) {
 	if strings.Contains(worker, "|") {
 		return Begin{}, tasks.Permanent(fmt.Errorf("begin step: worker id %q contains a |", worker))
 	}
-	v, err := beginStep.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, r.Delivery, r.Epoch, attempt, worker, version).Slice()
-	if err != nil {
-		return Begin{}, fmt.Errorf("begin step: %w", err)
+	return s.begins.do(ctx, beginner{r.Job, worker, version}, claim{r, attempt})
+}
+
+// beginner is a worker that begins steps of a job.
+type beginner struct{ job, worker, version string }
+
+// claim is a step that is to be begun.
+type claim struct {
+	r       Ref
+	attempt string
+}
+
+func (s *Store) beginAll(ctx context.Context, by beginner, list []claim) ([]Begin, error) {
+	args := make([]any, 0, 2+4*len(list))
+	args = append(args, by.worker, by.version)
+	for _, c := range list {
+		args = append(args, c.r.Key, c.r.Delivery, c.r.Epoch, c.attempt)
 	}
+	v, err := beginStep.Run(ctx, s.rdb, []string{jobKey(by.job)}, args...).Slice()
+	if err == nil && len(v) != len(list) {
+		err = fmt.Errorf("unexpected reply of a script: %v", v)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("begin step: %w", err)
+	}
+	all := make([]Begin, len(list))
+	for i, answer := range v {
+		v, _ := answer.([]any)
+		if len(v) == 0 {
+			return nil, fmt.Errorf("begin step: unexpected reply of a script: %v", answer)
+		}
+		all[i] = parseBegin(v)
+	}
+	return all, nil
+}
+
+func parseBegin(v []any) Begin {
 	code, _ := v[0].(int64)
 	b := Begin{Code: BeginCode(code)}
 	if b.Code != Begun {
-		return b, nil
+		return b
 	}
 	if body, _ := v[1].(string); body != "" {
 		b.Body = json.RawMessage(body)
@@ -63,7 +97,7 @@ func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker, version strin
 	if extra, _ := v[4].(string); extra != "" {
 		b.Cursor = tasks.Cursor(extra)
 	}
-	return b, nil
+	return b
 }
 
 func parseSaved(s string) (tasks.Counters, tasks.Cursor) {
@@ -114,7 +148,8 @@ func (s *Store) Save(ctx context.Context, r Ref, attempt string, cursor tasks.Cu
 	return code == 2, nil
 }
 
-// End says that a step's effect is complete. tasks.ErrStale when a later attempt holds it, or when it has ended before.
+// End says that a step's effect is complete. tasks.ErrStale when a later attempt holds it, or when it has ended before. Steps of a job
+// that end at the same time are ended by one call of Redis; what it hands out is in the answer of the first of them.
 func (s *Store) End(ctx context.Context, r Ref, attempt string, c tasks.Counters, findings []tasks.Finding) (Handout, error) {
 	list := ""
 	if len(findings) > 0 {
@@ -124,8 +159,52 @@ func (s *Store) End(ctx context.Context, r Ref, attempt string, c tasks.Counters
 		}
 		list = string(b)
 	}
-	v, err := endStep.Run(ctx, s.rdb, []string{jobKey(r.Job)}, r.Key, attempt, formatCounters(c), list, len(findings), KeptFindings).Result()
-	return fenced(r.Job, "end step", v, err)
+	e, err := s.ends.do(ctx, r.Job, ending{r.Key, attempt, formatCounters(c), list, len(findings)})
+	if err == nil && e.stale {
+		err = tasks.ErrStale
+	}
+	return e.Handout, err
+}
+
+// ending is a step that is over.
+type ending struct {
+	key, attempt, counters string
+	findings               string // a list in JSON; "" is none
+	found                  int
+}
+
+// ended is what came of that.
+type ended struct {
+	Handout
+	stale bool
+}
+
+func (s *Store) endAll(ctx context.Context, job string, list []ending) ([]ended, error) {
+	args := make([]any, 0, 1+5*len(list))
+	args = append(args, KeptFindings)
+	for _, e := range list {
+		args = append(args, e.key, e.attempt, e.counters, e.findings, e.found)
+	}
+	v, err := endStep.Run(ctx, s.rdb, []string{jobKey(job)}, args...).Result()
+	_, h, raw, err := parseReply(job, v, err)
+	var codes []any
+	if err == nil && len(raw) > 5 {
+		codes, _ = raw[5].([]any)
+	}
+	if err == nil && len(codes) != len(list) {
+		err = fmt.Errorf("unexpected reply of a script: %v", v)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("end step: %w", err)
+	}
+	all := make([]ended, len(list))
+	for i := range all {
+		all[i] = ended{Handout{State: h.State, Queue: h.Queue}, toInt(codes[i]) != 0}
+		if !all[i].stale {
+			all[i].Enqueue, h.Enqueue = h.Enqueue, nil
+		}
+	}
+	return all, nil
 }
 
 // GiveBack returns a step to be handed out again after d, without spending its retry budget.

@@ -372,3 +372,27 @@ func TestATaskOfAnEarlierRunOfTheJobIsNotHandedOutAgain(t *testing.T) {
 	b.unchanged("an old task", func() { b.must(b.Redeliver(b.ctx(), old)) })
 	b.lease(b.take("p"), "w")
 }
+
+// More than Lua can give a command at once.
+func TestALargeWindowIsHandedOutInOneGo(t *testing.T) {
+	t.Parallel()
+	var steps []string
+	for i := range 3_000 {
+		steps = append(steps, fmt.Sprint(i))
+	}
+	b := running(t, func(j *tasks.Job) { j.Window = 2_500 }, steps...)
+	if n := len(b.queue); n != 2_500 {
+		t.Errorf("%d steps are out", n)
+	}
+	list := b.queue
+	b.queue = nil
+	for i := range list {
+		h, err := b.GiveBack(b.ctx(), list[i], b.lease(list[i], "w"), "w", tasks.Counters{}, time.Hour, "drained")
+		if b.queue = append(b.queue, h.Enqueue...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(b.queue) != 500 {
+		t.Errorf("%d steps were handed out for those that wait", len(b.queue))
+	}
+}

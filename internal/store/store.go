@@ -84,12 +84,16 @@ func (noSuch) Is(target error) bool { return target == ErrNotFound }
 
 // Store is a connection to the truth. It may be used by any number of goroutines.
 type Store struct {
-	rdb redis.UniversalClient
+	rdb    redis.UniversalClient
+	begins together[beginner, claim, Begin]
+	ends   together[string, ending, ended]
 }
 
 // New makes a store on a Redis. The client stays the caller's.
 func New(rdb redis.UniversalClient) *Store {
-	return &Store{rdb: rdb}
+	s := &Store{rdb: rdb}
+	s.begins.call, s.ends.call = s.beginAll, s.endAll
+	return s
 }
 
 // Ping asks Redis whether it is there.

@@ -35,12 +35,24 @@ local function event(what, ...)
   call('XADD', EVENTS, 'MAXLEN', '~', 1000, '*', 'type', what, 'at', NOW_TEXT, ...)
 end
 
--- lease: delivery, attempt, worker, since of a step that is out; nil when it is not.
-local function lease(key)
-  local v = call('HGET', OUT, key)
+-- leased: delivery, attempt, worker, since of a step by what stands of it in OUT; nil when it is not out.
+local function leased(v)
   if not v then return nil end
   local n, attempt, worker, since = string.match(v, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
   return tonumber(n), attempt, worker, tonumber(since)
+end
+
+-- lease: the same of a step by its key.
+local function lease(key) return leased(call('HGET', OUT, key)) end
+
+-- keys_of: the keys of the steps that a script is called for, and what stands of them in OUT, by key. The arguments of the steps begin
+-- with the one of that number; each step has so many, its key first.
+local function keys_of(first, each)
+  local keys = {}
+  for k = first, #ARGV, each do keys[#keys + 1] = ARGV[k] end
+  local out = {}
+  for i, v in ipairs(call('HMGET', OUT, unpack(keys))) do out[keys[i]] = v end
+  return keys, out
 end
 
 -- holds: whether this attempt has the step; the fence of every write that an attempt makes. Then its delivery, worker and since.
@@ -71,14 +83,9 @@ local function enlist(worker, version)
   end
 end
 
--- tally: notes what came of an attempt, for its worker and its stage.
+-- credit: notes for a worker what came of so many of its attempts, and how long they took together.
 local FATES = {done = 1, planned = 2, given_back = 3, failed = 4, lost = 5, revoked = 6}
-local function tally(key, worker, since, fate)
-  local i, busy = stage_of(key), math.max(NOW - since, 0)
-  if i then
-    call('HINCRBY', STAGES, i .. ':busy', int(busy))
-    if fate ~= 'done' then call('HINCRBY', STAGES, i .. ':' .. 'n_' .. fate, 1) end
-  end
+local function credit(worker, fate, attempts, busy)
   local field = 'w:' .. worker
   local line = call('HGET', TALLY, field)
   if not line then
@@ -91,8 +98,18 @@ local function tally(key, worker, since, fate)
   end
   local f = {string.match(line, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(.*)$')}
   local at = FATES[fate]
-  f[at], f[7], f[9] = int(f[at] + 1), int(f[7] + busy), NOW_TEXT
+  f[at], f[7], f[9] = int(f[at] + attempts), int(f[7] + busy), NOW_TEXT
   call('HSET', TALLY, field, table.concat(f, '|'))
+end
+
+-- tally: notes what came of an attempt that has not ended its step, for its worker and its stage. end.lua does it for those that have.
+local function tally(key, worker, since, fate)
+  local i, busy = stage_of(key), math.max(NOW - since, 0)
+  if i then
+    call('HINCRBY', STAGES, i .. ':busy', int(busy))
+    call('HINCRBY', STAGES, i .. ':n_' .. fate, 1)
+  end
+  credit(worker, fate, 1, busy)
 end
 
 -- because: counts why attempts did not end well.
@@ -155,13 +172,13 @@ local function count(key, total)
   end
 end
 
--- forget: nothing is kept of a step that has ended but the counters.
-local function forget(key)
-  call('HDEL', OUT, key)
-  call('HDEL', STEPS, key)
+-- forget: nothing is kept of steps that have ended but the counters.
+local function forget(...)
+  call('HDEL', OUT, ...)
+  call('HDEL', STEPS, ...)
   if kept() then
-    call('HDEL', SAVED, key)
-    call('HDEL', FAILS, key)
+    call('HDEL', SAVED, ...)
+    call('HDEL', FAILS, ...)
   end
 end
 
@@ -174,11 +191,29 @@ local function again(key, n, wait)
   call('ZADD', LATER, wait > 0 and int(NOW + wait) or 0, key .. '|' .. int(n + 1))
 end
 
-local function hand_out(list, entry)
-  local key, n = string.match(entry, '^(.*)|(%d+)$')
-  call('HSET', OUT, key, n .. '|||' .. NOW_TEXT)
-  list[#list + 1] = key
-  list[#list + 1] = n
+-- MANY is how many entries a command is given at most: Lua puts its arguments on a stack of some thousands.
+local MANY = 1000
+
+-- hand_out: appends entries "key|delivery" to a flat list key, delivery, and writes them to OUT.
+local function hand_out(list, entries)
+  local fields = {}
+  for _, entry in ipairs(entries) do
+    local key, n = string.match(entry, '^(.*)|(%d+)$')
+    fields[#fields + 1] = key
+    fields[#fields + 1] = n .. '|||' .. NOW_TEXT
+    list[#list + 1] = key
+    list[#list + 1] = n
+  end
+  if #fields > 0 then call('HSET', OUT, unpack(fields)) end
+  return #entries
+end
+
+-- pop: takes so many entries from the head of a list, as many as there are.
+local function pop(list, n)
+  if n == 1 then return {call('LPOP', list) or nil} end
+  local entries = call('LRANGE', list, 0, n - 1)
+  if #entries > 0 then call('LTRIM', list, #entries, -1) end
+  return entries
 end
 
 -- note: puts what has just become of the job into its outbox, by the very call that moves it, so that no crash can come between.
@@ -243,13 +278,11 @@ local function dispatch()
   local state, window = j[1], tonumber(j[2])
   if state ~= 'running' and state ~= 'accepted' and state ~= 'planning' or j[6] then return list end
   local room = window - call('HLEN', OUT)
-  if room > 0 then
-    local due = call('ZRANGEBYSCORE', LATER, '-inf', NOW_TEXT, 'LIMIT', 0, room)
-    for _, entry in ipairs(due) do
-      call('ZREM', LATER, entry)
-      hand_out(list, entry)
-      room = room - 1
-    end
+  while room > 0 do
+    local due = call('ZRANGEBYSCORE', LATER, '-inf', NOW_TEXT, 'LIMIT', 0, math.min(room, MANY))
+    if #due == 0 then break end
+    call('ZREM', LATER, unpack(due))
+    room = room - hand_out(list, due)
   end
   if room <= 0 or not j[3] or j[3] == '' then return list end
   for i in string.gmatch(j[3], '[^,]+') do
@@ -258,14 +291,12 @@ local function dispatch()
     local f = call('HMGET', STAGES, i .. ':split_done', i .. ':splitting', i .. ':page')
     if f[1] ~= '1' and f[2] ~= '1' and call('LLEN', ready) < window and call('ZCARD', LATER) < 4 * window then
       call('HSET', STAGES, i .. ':splitting', 1)
-      hand_out(list, 'x' .. i .. '.' .. (f[3] or '0') .. '|1')
-      room = room - 1
+      room = room - hand_out(list, {'x' .. i .. '.' .. (f[3] or '0') .. '|1'})
     end
     while room > 0 do
-      local entry = call('LPOP', ready)
-      if not entry then break end
-      hand_out(list, entry)
-      room = room - 1
+      local handed = hand_out(list, pop(ready, math.min(room, MANY)))
+      if handed == 0 then break end
+      room = room - handed
     end
   end
   return list

@@ -194,10 +194,17 @@ func RedisClock() Fault {
 	})
 }
 
-// RedisFull fills the disk of Redis.
+// RedisFull fills the disk of Redis. When it has room again the file of Redis is written anew, as docs/deploying.md tells operators.
 func RedisFull() Fault {
 	return once("disk of Redis full", time.Second, 6*time.Second, func(t *Town, _ *rand.Rand) (string, func() error, error) {
-		return "the disk of Redis is full", t.redisDisk.Free, t.redisDisk.Fill()
+		return "the disk of Redis is full", func() error {
+			if err := t.redisDisk.Free(); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			return t.Redis.Rewritten(ctx)
+		}, t.redisDisk.Fill()
 	})
 }
 

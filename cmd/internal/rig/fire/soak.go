@@ -98,6 +98,7 @@ func (t *Town) hit(ctx context.Context, seed uint64, faults []Fault, interval ti
 			} else if err != nil {
 				t.T.Errorf("end of %q: %v", e.effect.What, err)
 			}
+			t.T.Logf("after %v is over: %s", time.Since(t.began).Round(100*time.Millisecond), e.effect.What)
 			return true
 		})
 		t.Supervise()
@@ -114,6 +115,7 @@ func (t *Town) hit(ctx context.Context, seed uint64, faults []Fault, interval ti
 			t.T.Errorf("%s: %v", f.Name, err)
 			continue
 		}
+		t.T.Logf("after %v: %s", time.Since(t.began).Round(100*time.Millisecond), effect.What)
 		story = append(story, f.Name)
 		open = append(open, ending{time.Now().Add(effect.For), effect})
 	}
