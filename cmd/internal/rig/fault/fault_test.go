@@ -90,6 +90,60 @@ func TestADiskIsFullUntilItIsFreed(t *testing.T) {
 	}
 }
 
+// await asks until it is so.
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for over := time.After(30 * time.Second); !so(); {
+		select {
+		case <-tick.C:
+		case <-over:
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}
+
+// What docs/deploy.md tells people whose Redis had a full disk.
+func TestARedisWhoseDiskWasFullStartsAgainWithAFileThatItWroteAnew(t *testing.T) {
+	t.Parallel()
+	d, err := fault.NewDisk(t, 4<<20)
+	possible(t, err)
+	s := redistest.New(t, redistest.TCP(), redistest.AOF(), func(c *redisproc.Config) { c.Dir = d.Dir })
+	for _, mend := range []bool{false, true} {
+		// A file that a rewrite has begun, with a page that has room for a part of what is written next.
+		if err := s.Rewritten(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Client().Set(t.Context(), "before", 1, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Fill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Client().Set(t.Context(), "cut", strings.Repeat("v", 10_000), 0).Err() // refused, or not, by when the file is written
+		await(t, "redis refuses writes", func() bool { return s.Client().Set(t.Context(), "cut", 1, 0).Err() != nil })
+		if err := d.Free(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "redis takes writes again", func() bool { return s.Client().Set(t.Context(), "after", 1, 0).Err() == nil })
+		if mend {
+			if err := s.Rewritten(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Kill()
+		cut := s.Revive()
+		if mend && cut != "" {
+			t.Errorf("what was written anew was cut: %s", cut)
+		}
+		t.Logf("written anew %v, cut %v", mend, cut != "") // a later Redis needs no mending
+		if n := s.Client().Exists(t.Context(), "before", "after").Val(); mend && n != 2 {
+			t.Errorf("of two keys there are %d", n)
+		}
+	}
+}
+
 func TestSyncsAreSlowUntilTheyAreLetGo(t *testing.T) {
 	t.Parallel()
 	s := redistest.New(t, redistest.FsyncAlways())
