@@ -43,19 +43,19 @@ func (s *Store) Begin(ctx context.Context, r Ref, attempt, worker, version strin
 	if strings.Contains(worker, "|") {
 		return Begin{}, tasks.Permanent(fmt.Errorf("begin step: worker id %q contains a |", worker))
 	}
-	return s.begins.do(ctx, beginner{r.Job, worker, version}, claim{r, attempt})
+	return s.begins.do(ctx, beginner{r.Job, worker, version}, beginning{r, attempt})
 }
 
 // beginner is a worker that begins steps of a job.
 type beginner struct{ job, worker, version string }
 
-// claim is a step that is to be begun.
-type claim struct {
+// beginning is a step that is to be begun.
+type beginning struct {
 	r       Ref
 	attempt string
 }
 
-func (s *Store) beginAll(ctx context.Context, by beginner, list []claim) ([]Begin, error) {
+func (s *Store) beginAll(ctx context.Context, by beginner, list []beginning) ([]Begin, error) {
 	args := make([]any, 0, 2+4*len(list))
 	args = append(args, by.worker, by.version)
 	for _, c := range list {

@@ -85,7 +85,7 @@ func (noSuch) Is(target error) bool { return target == ErrNotFound }
 // Store is a connection to the truth. It may be used by any number of goroutines.
 type Store struct {
 	rdb    redis.UniversalClient
-	begins together[beginner, claim, Begin]
+	begins together[beginner, beginning, Begin]
 	ends   together[string, ending, ended]
 }
 

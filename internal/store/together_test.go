@@ -249,13 +249,13 @@ func TestStepsThatGoTogetherAreAsThoseThatGoOneAfterAnother(t *testing.T) {
 
 // bothWays begins and ends steps, on w one after another and on crowd together, and returns those that are over.
 func (w *twin) bothWays(rt *rapid.T, crowd *twin, worker string, list []Ref, attempt string) (over []Ref) {
-	var claims []claim
+	var claims []beginning
 	var ends []ending
 	for i, r := range list {
 		name := fmt.Sprint(attempt, "-", i)
 		crowds := r
 		crowds.Job = crowd.job
-		claims = append(claims, claim{crowds, name})
+		claims = append(claims, beginning{crowds, name})
 		e := ending{key: r.Key, attempt: name, counters: formatCounters(tasks.Counters{Read: int64(rapid.IntRange(0, 2).Draw(rt, "rows"))})}
 		if rapid.IntRange(0, 3).Draw(rt, "found") == 0 {
 			e.findings, e.found = `[{"at":"x"}]`, 1
