@@ -38,6 +38,9 @@ type claimer struct {
 	completing sync.WaitGroup
 }
 
+// completionGap is between two rounds of completions: nobody waits for them, and the longer they gather the fewer calls they take.
+const completionGap = 2 * time.Millisecond
+
 // completionTries is how long the completion of a task is tried again.
 const completionTries = 10 * time.Second
 
@@ -254,6 +257,7 @@ func (c *claimer) sendCompletions(ctx context.Context) {
 		for g, args := range groups {
 			c.sendCompletion(ctx, g, args)
 		}
+		time.Sleep(completionGap)
 	}
 }
 

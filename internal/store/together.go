@@ -21,7 +21,8 @@ type together[K comparable, Q, A any] struct {
 type waiter[Q, A any] struct {
 	ctx    context.Context // for what it carries
 	q      Q
-	back   chan struct{} // closed when answer and err are there
+	back   chan struct{}   // closed when answer and err are there, or when crew is
+	crew   []*waiter[Q, A] // who goes next, this one first: it is to ask for all of them
 	answer A
 	err    error
 }
@@ -56,55 +57,61 @@ func (t *together[K, Q, A]) do(ctx context.Context, about K, q Q) (answer A, err
 	t.mu.Unlock()
 	select {
 	case <-w.back:
-		return w.answer, w.err
 	case <-ctx.Done():
+		if t.leave(about, w) {
+			return answer, context.Cause(ctx)
+		}
 	}
-	t.mu.Lock()
-	t.lines[about] = slices.DeleteFunc(t.lines[about], func(o *waiter[Q, A]) bool { return o == w })
-	t.mu.Unlock()
-	return answer, context.Cause(ctx)
+	if w.crew != nil { // even one that has given up: the others of its crew wait for it
+		t.ask(about, w.crew)
+		t.next(about)
+	}
+	return w.answer, w.err
 }
 
-// next lets those go that have waited, if any have.
+// leave takes somebody out of the line, or leaves alone the call that it is on; false when it has an answer, or is to ask itself.
+func (t *together[K, Q, A]) leave(about K, w *waiter[Q, A]) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-w.back:
+		return false
+	default:
+	}
+	t.lines[about] = slices.DeleteFunc(t.lines[about], func(o *waiter[Q, A]) bool { return o == w })
+	return true
+}
+
+// next lets those go that have waited, if any have. The first of them asks: it has nothing else to do.
 func (t *together[K, Q, A]) next(about K) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.lines[about]) > 0 {
-		go t.run(about)
-	} else {
+	line := t.lines[about]
+	if len(line) == 0 {
 		delete(t.lines, about)
+		return
 	}
+	n := min(len(line), atOnce)
+	t.lines[about] = slices.Clone(line[n:])
+	line[0].crew = line[:n:n]
+	close(line[0].back)
 }
 
-// run asks for those that wait, until nobody does.
-func (t *together[K, Q, A]) run(about K) {
-	for {
-		t.mu.Lock()
-		line := t.lines[about]
-		if len(line) == 0 {
-			delete(t.lines, about)
-			t.mu.Unlock()
-			return
-		}
-		n := min(len(line), atOnce)
-		t.lines[about] = slices.Clone(line[n:])
-		t.mu.Unlock()
-		t.ask(about, line[:n:n])
-	}
-}
-
-func (t *together[K, Q, A]) ask(about K, line []*waiter[Q, A]) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(line[0].ctx), togetherTakes)
+// ask asks for all of a crew.
+func (t *together[K, Q, A]) ask(about K, crew []*waiter[Q, A]) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(crew[0].ctx), togetherTakes)
 	defer cancel()
-	list := make([]Q, len(line))
-	for i, w := range line {
+	list := make([]Q, len(crew))
+	for i, w := range crew {
 		list[i] = w.q
 	}
 	answers, err := t.call(ctx, about, list)
-	for i, w := range line {
+	for i, w := range crew {
 		if w.err = err; err == nil {
 			w.answer = answers[i]
 		}
-		close(w.back)
+		if i > 0 {
+			close(w.back)
+		}
 	}
 }

@@ -109,9 +109,9 @@ func TestWhoLeavesACallThatIsOnItsWayTakesNobodyAlong(t *testing.T) {
 	answers := make(chan error, 3)
 	go func() { _, err := g.do(t.Context(), "job", 1); answers <- err }()
 	<-g.asked
-	go func() { _, err := g.do(ctx, "job", 2); answers <- err }()
+	go func() { _, err := g.do(t.Context(), "job", 2); answers <- err }()
 	g.waits(1)
-	go func() { _, err := g.do(t.Context(), "job", 3); answers <- err }()
+	go func() { _, err := g.do(ctx, "job", 3); answers <- err }()
 	g.waits(2)
 	g.open <- nil
 	if err := <-answers; err != nil {

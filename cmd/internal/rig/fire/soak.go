@@ -345,9 +345,6 @@ func (t *Town) sample(series map[string][]float64) {
 				}
 			}
 		}
-		if n, err := t.Redis.Client().DBSize(ctx).Result(); err == nil {
-			add("Redis keys", float64(n))
-		}
 	}
 	if db, err := rig.Look(ctx, t.Post.URL("postgres")); err == nil {
 		if n, err := db.Number(ctx, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"); err == nil {
