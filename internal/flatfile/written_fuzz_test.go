@@ -131,7 +131,7 @@ func FuzzRowsThatAreWrittenAreTheRowsThatAreRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, form uint64, text, name string, number int64, real float64, raw []byte, alone bool) {
 		var half string
 		if json.Unmarshal(raw, &half) == nil && strings.Contains(half, "\ufffd") {
-			t.Skip() // half a pair of surrogates is no text: it is read as it is, for the target to set aside
+			return // half a pair of surrogates is no text: it is read as it is, for the target to set aside
 		}
 		format, query := writtenFormat(form)
 		format.Columns = []string{"text", "x" + name, "number", "real", "flag", "bytes", "json", "decimal", "mixed"}

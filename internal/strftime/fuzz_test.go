@@ -45,7 +45,7 @@ func FuzzATimeThatIsReadIsReadAgainAsItIsWritten(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, format string) {
 		at, err := strftime.Parse(text, format)
-		half := strings.ContainsAny(format, "Il") && !strings.Contains(format, "%p")
+		half := (strings.Contains(format, "%I") || strings.Contains(format, "%l")) && !strings.Contains(format, "%p")
 		if err != nil || half || !once(format) || at.Year() < 1000 || at.Year() > 9999 { // C writes other numbers of digits than it reads
 			return
 		}

@@ -194,7 +194,7 @@ func RedisClock() Fault {
 	})
 }
 
-// RedisFull fills the disk of Redis. When it has room again the file of Redis is written anew, as docs/deploying.md tells operators.
+// RedisFull fills the disk of Redis. When it has room again the file of Redis is written anew, as docs/deploy.md tells operators.
 func RedisFull() Fault {
 	return once("disk of Redis full", time.Second, 6*time.Second, func(t *Town, _ *rand.Rand) (string, func() error, error) {
 		return "the disk of Redis is full", func() error {
