@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stint-run/stint/cmd/internal/rig"
+	"github.com/stint-run/stint/internal/freeport"
 	"github.com/stint-run/stint/internal/redistest"
 )
 
@@ -158,12 +158,11 @@ var loopback = regexp.MustCompile(`127\.0\.0\.1:[1-9]\d+`)
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // varying is what no two runs have in common.

@@ -135,7 +135,7 @@ func newGate(t *testing.T, to string) *gate {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(u)
 	proxy.ErrorLog = log.New(io.Discard, "", 0) // its clients are killed
-	g := &gate{t: t, address: "127.0.0.1:0", handler: proxy}
+	g := &gate{t: t, address: freeAddress(t), handler: proxy}
 	g.open()
 	t.Cleanup(g.close)
 	return g

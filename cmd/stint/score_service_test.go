@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,12 +55,7 @@ func newService(t *testing.T) *service {
 	r.Configure(b.String())
 	s := &service{t: t, r: r, procs: map[string]*rig.Process{}}
 	for i := range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.ports = append(s.ports, l.Addr().String())
-		_ = l.Close()
+		s.ports = append(s.ports, freeAddress(t))
 		c, err := client.New(client.Options{Server: "http://" + s.ports[i]})
 		if err != nil {
 			t.Fatal(err)

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	_ "github.com/nakagami/firebirdsql" // asks the server for a sign of life
+
+	"github.com/stint-run/stint/internal/freeport"
 )
 
 // startTimeout is how long a server may take until it lets clients in.
@@ -211,7 +213,7 @@ func (g guardian) Close() error {
 func (s *Server) launch() error {
 	var err error
 	for range 5 { // another process may take the port between our look and the server's
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = freeport.Find(); err != nil {
 			return err
 		}
 		if err = s.configure(s.port); err != nil {
@@ -366,13 +368,4 @@ func (s *Server) end(sig syscall.Signal) error {
 	}
 	s.exited = nil
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

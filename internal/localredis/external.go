@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stint-run/stint/internal/freeport"
 	"github.com/stint-run/stint/internal/localredis/redisproc"
 )
 
@@ -72,7 +73,7 @@ func startOnPort(ctx context.Context, config *redisproc.Config, rec *record, pre
 		}
 	}
 	for !fixed && len(ports) < portAttempts {
-		port, err := freePort()
+		port, err := freeport.Find()
 		if err != nil {
 			return nil, err
 		}
@@ -93,16 +94,6 @@ func startOnPort(ctx context.Context, config *redisproc.Config, rec *record, pre
 		}
 	}
 	return nil, errors.Join(errs[min(1, len(errs)-1):]...)
-}
-
-// freePort returns a loopback port that is free at this moment.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
 }
 
 func (e *external) record() record { return e.rec }

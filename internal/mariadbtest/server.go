@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/stint-run/stint/internal/freeport"
 )
 
 // startTimeout is how long a server may take until it lets clients in.
@@ -168,7 +169,7 @@ func (s *Server) launch() error {
 	}
 	for try := 0; ; try++ {
 		if s.port == 0 {
-			port, err := freePort()
+			port, err := freeport.Find()
 			if err != nil {
 				return err
 			}
@@ -370,13 +371,4 @@ func (l *logTail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Join(l.lines, "")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

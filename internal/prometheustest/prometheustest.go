@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stint-run/stint/internal/freeport"
 )
 
 // startTimeout is how long a server may take until it answers.
@@ -187,12 +189,8 @@ func (s *server) command(path string, args ...string) *exec.Cmd {
 
 // launch starts the server on a free port and waits until it answers.
 func (s *server) launch(binary string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("find a free port: %w", err)
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
+	var err error
+	if s.port, err = freeport.Find(); err != nil {
 		return err
 	}
 	args := []string{"--config.file=prometheus.yml", "--storage.tsdb.path=data", "--storage.tsdb.retention.time=100y", "--web.listen-address=" + s.address()}

@@ -24,6 +24,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stint-run/stint/internal/freeport"
 )
 
 // The keys of the user who may do everything, and the region.
@@ -206,12 +208,11 @@ func (s *Server) stop(t testing.TB) {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // certificate makes a certificate for 127.0.0.1 that signs itself, and returns it.

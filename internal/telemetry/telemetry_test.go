@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/stint-run/stint/internal/freeport"
 	"github.com/stint-run/stint/internal/spans"
 	"github.com/stint-run/stint/internal/telemetry"
 	"github.com/stint-run/stint/internal/telemetry/telemetrytest"
@@ -213,12 +214,11 @@ func TestANilOrZeroTelemetryDoesNothing(t *testing.T) {
 // nobody returns an address at which nothing listens, at the moment.
 func nobody(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // silent returns an address that takes connections and never answers.

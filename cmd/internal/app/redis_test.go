@@ -13,10 +13,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +26,7 @@ import (
 	"github.com/stint-run/stint/cmd/internal/app"
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/enginetest"
+	"github.com/stint-run/stint/internal/freeport"
 	"github.com/stint-run/stint/internal/redistest"
 	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
@@ -220,12 +221,11 @@ func TestARedisWithTLSIsReachedByTheNameOfItsCertificateOnly(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := freeport.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := strconv.Itoa(free)
 	if err := plain.Client().ConfigSet(t.Context(), "tls-port", port).Err(); err != nil {
 		t.Fatal(err)
 	}

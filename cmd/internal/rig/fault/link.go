@@ -10,6 +10,8 @@ import (
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"github.com/stint-run/stint/internal/freeport"
 )
 
 // links is the house of all links; it listens nowhere itself.
@@ -30,7 +32,11 @@ type Link struct {
 // NewLink opens a way to a server, and closes it with the test.
 func NewLink(t testing.TB, server string) *Link {
 	t.Helper()
-	l := &Link{proxy: toxiproxy.NewProxy(links(), t.Name()+" to "+server, "127.0.0.1:0", server)}
+	address, err := freeport.Address() // a link that was cut comes back where it was
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Link{proxy: toxiproxy.NewProxy(links(), t.Name()+" to "+server, address, server)}
 	if err := l.proxy.Start(); err != nil {
 		t.Fatalf("open a link to %s: %v", server, err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/stint-run/stint/client"
 	"github.com/stint-run/stint/cmd/internal/rig"
 	"github.com/stint-run/stint/cmd/internal/rig/fault"
+	"github.com/stint-run/stint/internal/freeport"
 	"github.com/stint-run/stint/internal/httpsink/apitest"
 	"github.com/stint-run/stint/internal/localredis/redisproc"
 	"github.com/stint-run/stint/internal/mariadbtest"
@@ -384,12 +385,11 @@ func addressOf(address string) string {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // family are a process and those that it has started.
