@@ -24,6 +24,9 @@ import (
 // MaxEvents is how many events a file may have: they are held in memory.
 const MaxEvents = maxHeld
 
+// maxWindow bounds the memory that the head of a zstd frame may ask for, in bytes: what `zstd --long` asks for, and no more.
+const maxWindow = 128 << 20
+
 // ReadEvents reads events from a file, or from stdin when the path is "-": a JSON object on each line, objects one after another, lists
 // of them, or answers of Elasticsearch, {"hits": {"hits": [...]}}, such as a saved search; plain, or compressed with gzip or zstd.
 // Numbers are json.Number. An event of an answer, or one with _source, is what is in _source, with its _id and _index.
@@ -181,7 +184,7 @@ func decompress(r io.Reader) (plain io.Reader, end func(), err error) {
 		z, err := gzip.NewReader(b)
 		return z, func() {}, err
 	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, nil, err
 		}
