@@ -209,66 +209,120 @@ func (p *peers) list() []*peer {
 	return all
 }
 
-// BenchmarkPeers runs as many tasks that do nothing by stint and by each of its peers, in turn.
+// own is stint with so many slots, beside which peers are put.
+type own struct {
+	name    string
+	slots   int
+	crew    *crew
+	took    []price
+	rates   []float64 // steps a second, of each run
+	us      float64   // CPU of a step, workers and scheduler
+	redisUS float64
+}
+
+func newOwn(b *testing.B, name string, slots int) *own {
+	o := &own{name: name, slots: slots, crew: newCrew(b, 1, slots)}
+	o.run("warm")
+	o.took = nil
+	return o
+}
+
+// run runs a job, of which four times as many steps are out as there are slots.
+func (o *own) run(id string) {
+	o.took = append(o.took, o.crew.within(4*o.slots, id, peerTasks))
+}
+
+// sum makes figures of what was run.
+func (o *own) sum() {
+	n := float64(peerTasks)
+	var us, redisUS []float64
+	for _, t := range o.took {
+		o.rates, us, redisUS = append(o.rates, n/t.wall), append(us, secs(t.workers+t.planner)/n*1e6), append(redisUS, secs(t.redis)/n*1e6)
+	}
+	o.us, o.redisUS = median(us), median(redisUS)
+}
+
+// BenchmarkPeers runs as many tasks that do nothing by stint and by each of its peers, in turn: by stint with eight slots, and with a hundred, which is
+// what stands beside peers that have as many or more.
 func BenchmarkPeers(b *testing.B) {
 	r := &results{name: "peers"}
 	p := newPeers(b)
 	all := p.list()
-	c := newCrew(b, 1, 8)
-	c.one("warm", peerTasks)
-	var ours []price
+	few, many := newOwn(b, "stint", 8), newOwn(b, "stint, 100 slots", 100)
 	for i := range often() {
-		ours = append(ours, c.one(fmt.Sprint("peers-", i), peerTasks))
+		for _, o := range []*own{few, many} {
+			o.run(fmt.Sprint("peers-", i))
+		}
 		for _, x := range all {
 			if x.missing == "" {
 				p.run(x, peerTasks)
 			}
 		}
 	}
-	var rates, us []float64
-	var redisUS []float64
-	n := float64(peerTasks)
-	for _, o := range ours {
-		rates, us, redisUS = append(rates, n/o.wall), append(us, secs(o.workers+o.planner)/n*1e6), append(redisUS, secs(o.redis)/n*1e6)
+	r.add("%d tasks, one process, medians of %d runs in turn", peerTasks, len(few.took))
+	var bars []bar
+	for _, o := range []*own{few, many} {
+		o.sum()
+		r.add("%-26s %8.0f a second in all            CPU of one: client %4.0f µs, server %4.0f µs", o.name, median(o.rates), o.us, o.redisUS)
+		bars = append(bars, bar{Name: o.name, Value: median(o.rates), Ours: true})
 	}
-	r.add("%d tasks, one process, medians of %d runs in turn", peerTasks, len(ours))
-	r.add("%-26s %8.0f a second in all            CPU of one: client %4.0f µs, server %4.0f µs", "stint", median(rates), median(us), median(redisUS))
-	bars := []bar{{Name: "stint, durable steps", Value: median(rates), Ours: true}}
-	ids := []string{"engine-asynq", "", "engine-river", "engine-bullmq", "engine-sidekiq", "engine-celery"}
-	for i, x := range all {
+	beside := map[string]struct {
+		id string
+		o  *own
+	}{"asynq": {"engine-asynq", few}, "River": {"engine-river", many}, "BullMQ": {"engine-bullmq", many}, "Sidekiq": {"engine-sidekiq", few}, "Celery": {"engine-celery", few}}
+	for _, x := range all {
+		word, _, _ := strings.Cut(x.name, " ")
+		of := beside[word]
+		if strings.HasSuffix(x.name, "as it comes") { // the other River is the one that counts
+			of.id = ""
+		}
 		if x.missing != "" {
 			r.add("%-26s %s", x.name, x.missing)
-			if ids[i] != "" {
-				r.take(ids[i], taken{Missing: x.missing})
+			if of.id != "" {
+				r.take(of.id, taken{Missing: x.missing})
 			}
 			continue
 		}
-		of := func(f func(peerRun) float64) (list []float64) {
-			for _, t := range x.took {
-				list = append(list, f(t))
-			}
-			return list
-		}
-		working, whole := of(peerRun.working), of(peerRun.whole)
-		bars = append(bars, bar{Name: x.name, Value: median(whole)})
-		for id, theirs := range map[string][]float64{ids[i]: whole, ids[i] + "-alone": working} {
-			if id == "" || strings.HasSuffix(id, "-alone") && i > 0 {
-				continue
-			}
-			t := ratioOf(rates, theirs, "a second")
-			t.Size = thousands(n) + " tasks"
-			t.Note = fmt.Sprintf("CPU of one, client and server: stint %.0f and %.0f µs, %s %.0f and %.0f µs", median(us), median(redisUS), x.name, median(of(peerRun.clientUS)), median(of(peerRun.serverUS)))
-			r.take(id, t)
-		}
-		r.add("%-26s %8.0f a second in all, %7.0f run alone  CPU of one: client %4.0f µs, server %4.0f µs   stint has %.2f (%.2f-%.2f) of the one, %.2f of the other", x.name, median(whole), median(working),
-			median(of(peerRun.clientUS)), median(of(peerRun.serverUS)),
-			median(pairs(rates, whole)), slices.Min(pairs(rates, whole)), slices.Max(pairs(rates, whole)), median(pairs(rates, working)))
+		bars = append(bars, bar{Name: x.name, Value: median(x.of(peerRun.whole))})
+		x.beside(r, of.id, of.o, few, many)
 	}
 	for i := range bars {
 		bars[i].Text = thousands(bars[i].Value)
 	}
-	r.draw("throughput", bars[1].Value/2, bars...)
+	r.draw("throughput", bars[2].Value/2, bars...)
 	r.write(b)
+}
+
+func (x *peer) of(f func(peerRun) float64) (list []float64) {
+	for _, t := range x.took {
+		list = append(list, f(t))
+	}
+	return list
+}
+
+// beside writes a peer's line, and keeps under an id, unless it is "", what it is beside one of ours.
+func (x *peer) beside(r *results, id string, counts, few, many *own) {
+	working, whole := x.of(peerRun.working), x.of(peerRun.whole)
+	client, server := median(x.of(peerRun.clientUS)), median(x.of(peerRun.serverUS))
+	ids := map[string][]float64{id: whole}
+	if id == "engine-asynq" {
+		ids[id+"-alone"] = working
+	}
+	for id, theirs := range ids {
+		if id == "" {
+			continue
+		}
+		t := ratioOf(counts.rates, theirs, "a second")
+		t.Size = thousands(float64(peerTasks)) + " tasks"
+		t.Note = fmt.Sprintf("CPU of one, client and server: %s %.0f and %.0f µs, %s %.0f and %.0f µs", counts.name, counts.us, counts.redisUS, x.name, client, server)
+		r.take(id, t)
+	}
+	line := fmt.Sprintf("%-26s %8.0f a second in all, %7.0f run alone  CPU of one: client %4.0f µs, server %4.0f µs", x.name, median(whole), median(working), client, server)
+	for _, o := range []*own{few, many} {
+		ratios := pairs(o.rates, whole)
+		line += fmt.Sprintf("   %s has %.2f (%.2f-%.2f) of the one, %.2f of the other", o.name, median(ratios), slices.Min(ratios), slices.Max(ratios), median(pairs(o.rates, working)))
+	}
+	r.add("%s", line)
 }
 
 // pairs are the ratios of what was run in turn.
