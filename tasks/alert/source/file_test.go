@@ -72,7 +72,9 @@ func TestEventsOfACompressedFileAreReadWhateverItIsCalled(t *testing.T) {
 func TestAFewBytesOfZstdDoNotAskForMuchMemory(t *testing.T) {
 	t.Parallel()
 	// RFC 8878, 3.1.1: magic number, a descriptor without a size, the window (ten and its upper five bits as a power of two), one raw block.
-	frame := func(window byte) io.Reader { return strings.NewReader("\x28\xb5\x2f\xfd\x00" + string([]byte{window}) + "\x11\x00\x00[]") }
+	frame := func(window byte) io.Reader {
+		return strings.NewReader("\x28\xb5\x2f\xfd\x00" + string([]byte{window}) + "\x11\x00\x00[]")
+	}
 	if got, err := source.ReadEvents("-", frame(17<<3)); err != nil || len(got) != 0 {
 		t.Errorf("a window of 128 MiB, as zstd --long has it: %v, %v", got, err)
 	}
