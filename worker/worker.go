@@ -63,6 +63,8 @@ type Worker struct {
 
 	turning sync.Mutex // held for a whole drain or undrain, so that the consumer and the state never disagree; before mu
 
+	left atomic.Bool // hangUp left what speaks to Redis where it was
+
 	mu       sync.Mutex
 	state    string
 	since    time.Time    // when the drain began
@@ -204,10 +206,15 @@ func (w *Worker) hangUp(ctx context.Context, settled bool) error {
 	case err := <-left:
 		return err
 	case <-ctx.Done():
+		w.left.Store(true)
 		w.o.Log.Warn("redis does not answer: leaving without a word; the sweep finds what is left on the queue")
 		return nil
 	}
 }
+
+// LeftRedis reports whether Stop ended without a word from Redis. Then asynq's goroutines still use the client, and one of them takes its end
+// for a message and panics: leave it open, and end the process.
+func (w *Worker) LeftRedis() bool { return w.left.Load() }
 
 // Cut ends the contexts of all attempts. Their leases make it safe.
 func (w *Worker) Cut() { w.cut(errCut) }

@@ -49,7 +49,12 @@ func (a *App) connect(ctx context.Context) error {
 
 func (a *App) use(c redis.UniversalClient) {
 	a.Redis = c
-	a.onStop("redis", func(context.Context) error { return c.Close() })
+	a.onStop("redis", func(context.Context) error {
+		if a.Worker != nil && a.Worker.LeftRedis() {
+			return nil
+		}
+		return c.Close()
+	})
 }
 
 // client makes the client of a topology, with as many connections as the worker needs unless the configuration says how
