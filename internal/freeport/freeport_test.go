@@ -12,13 +12,11 @@ import (
 
 func TestAPortIsFreeAndNoneOfThoseOfOutgoingConnections(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	if err != nil {
-		t.Skip("this kernel does not say which ports it gives to outgoing connections")
-	}
-	low, err := strconv.Atoi(strings.Fields(string(text))[0])
-	if err != nil {
-		t.Fatal(err)
+	low := 49152 // RFC 6335, for a kernel that does not say
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if low, err = strconv.Atoi(strings.Fields(string(text))[0]); err != nil {
+			t.Fatal(err)
+		}
 	}
 	seen := map[string]bool{}
 	for range 100 {
