@@ -102,6 +102,9 @@ func (w *Worker) logFences(standing []wire.Fence) {
 	}
 }
 
+// giveBackWithin is how long a worker that drains tries to give back what it has claimed and not begun.
+const giveBackWithin = 5 * time.Second
+
 func (w *Worker) drain(local bool) {
 	asked := time.Now()
 	w.turning.Lock()
@@ -117,7 +120,9 @@ func (w *Worker) drain(local bool) {
 	w.changed()
 	w.mu.Unlock()
 	w.beatSoon()
-	if err := w.consumer.Pause(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), giveBackWithin)
+	defer cancel()
+	if err := w.consumer.Pause(ctx); err != nil {
 		w.o.Log.Warn("draining; some claimed tasks were not given back, the sweep will hand them out again", "err", err)
 	}
 	w.mu.Lock()

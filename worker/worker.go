@@ -141,7 +141,9 @@ func (w *Worker) Start(ctx context.Context) error {
 		return err
 	}
 	if err := w.consumer.Start(ctx); err != nil {
-		_ = w.store.Remove(ctx, w.o.ID) // it never was one
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+		defer cancel()
+		_ = w.store.Remove(last, w.o.ID) // it never was one
 		return err
 	}
 	bctx, cancel := context.WithCancel(context.Background())

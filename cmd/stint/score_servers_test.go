@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -108,19 +109,39 @@ func committed(t *testing.T, r *rig.Rig, target string, want int64) {
 	})
 }
 
-// Redis is frozen while a worker is told to end: it ends in order before Kubernetes, which waits for 30 s, would kill it.
+// Redis is frozen while a worker is told to end: it ends in order before Kubernetes, which waits for 30 s, would kill it. So does one
+// that is not ready yet.
 func TestAWorkerWhoseRedisIsFrozenEndsBeforeItsPlatformKillsIt(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t)
-	r := rig.New(t, server)
-	w := r.Worker()
-	r.Ready(w)
-	server.Pause()
-	defer server.Resume()
-	if err := w.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	said := func(text string) func(r *rig.Rig, w *rig.Process) {
+		return func(r *rig.Rig, w *rig.Process) {
+			r.Until(time.Minute, "it says "+text, func(context.Context) (bool, error) { return strings.Contains(w.Log(), text), nil })
+		}
 	}
-	if code := w.Wait(30 * time.Second); code != 0 {
-		t.Errorf("it ended with %d (-2: not yet)\n%s", code, w.Log())
+	for name, when := range map[string]struct {
+		freeze, end func(r *rig.Rig, w *rig.Process)
+	}{
+		"while it starts":     {freeze: func(r *rig.Rig, w *rig.Process) { r.Ready(w) }},
+		"once it is ready":    {freeze: said("worker is ready")},
+		"when it has noticed": {freeze: said("worker is ready"), end: said("redis cannot be reached")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.New(t)
+			r := rig.New(t, server)
+			w := r.Worker()
+			when.freeze(r, w)
+			server.Pause()
+			defer server.Resume()
+			if when.end != nil {
+				when.end(r, w)
+			}
+			if err := w.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if code := w.Wait(30 * time.Second); code != 0 {
+				t.Errorf("it ended with %d (-2: not yet)\n%s", code, w.Log())
+			}
+		})
 	}
 }

@@ -28,7 +28,8 @@ type claimer struct {
 	sources  []*source  // the queues that it claims from
 	round    int        // counts the claims that left something in the buffer
 	paused   bool
-	stopping bool // dequeue returns at once, so that asynq can leave its loop
+	stopping bool               // dequeue returns at once, so that asynq can leave its loop
+	endClaim context.CancelFunc // of the claim that is on its way
 	buffer   []claimed
 	started  int                  // handed to asynq, and their handler has not returned
 	takes    time.Duration        // how long a handler takes, a moving average; 0 when nothing is known
@@ -103,9 +104,14 @@ func (c *claimer) next(ctx context.Context, expires any) (string, bool, error) {
 	if ok || want == 0 {
 		return msg, ok, nil
 	}
+	ctx, cancel := c.beginClaim(ctx)
+	defer cancel()
 	for _, src := range c.order(time.Now()) {
 		woken := c.wakeUps(src)
 		list, err := claimScript.Run(ctx, c.rdb, append(src.keys[:4:4], idleKey(src.queue)), expires, taskPrefix(src.queue), want).StringSlice()
+		if ctx.Err() != nil && len(list) == 0 {
+			return "", false, nil // paused meanwhile
+		}
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return "", false, err
 		}
@@ -117,6 +123,19 @@ func (c *claimer) next(ctx context.Context, expires any) (string, bool, error) {
 	}
 	msg, ok, _ = c.take()
 	return msg, ok, nil
+}
+
+// beginClaim gives a context for a claim. It ends when the claimer is paused: then the client, which repeats calls that Redis does not
+// answer, repeats the claim no more.
+func (c *claimer) beginClaim(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused {
+		cancel()
+	}
+	c.endClaim = cancel
+	return ctx, cancel
 }
 
 // keep puts what was claimed into the buffer.
@@ -184,6 +203,9 @@ func (c *claimer) returnAhead(round int) {
 func (c *claimer) pause(ctx context.Context) error {
 	c.mu.Lock()
 	c.paused = true
+	if c.endClaim != nil {
+		c.endClaim()
+	}
 	c.mu.Unlock()
 	c.claiming.Lock()
 	defer c.claiming.Unlock()

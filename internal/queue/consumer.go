@@ -64,7 +64,20 @@ func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
 	return c
 }
 
-// Start begins to claim. It returns once the wake-ups are subscribed to.
+// subscribeWithin bounds the wait for a Redis that has taken the subscription and says nothing.
+const subscribeWithin = 10 * time.Second
+
+// subscribed waits for the answer to a subscription. ctx ends the wait too: the client by itself does not look at it while it reads.
+func subscribed(ctx context.Context, sub *redis.PubSub) error {
+	defer context.AfterFunc(ctx, func() { _ = sub.Close() })()
+	_, err := sub.ReceiveTimeout(ctx, subscribeWithin)
+	if e := context.Cause(ctx); e != nil {
+		return e
+	}
+	return err
+}
+
+// Start begins to claim. It returns once the wake-ups are subscribed to, or with an error when ctx ends before.
 func (c *Consumer) Start(ctx context.Context) error {
 	sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.stopSub = cancel
@@ -73,7 +86,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 		channels[i] = wakeChannel(q.Name)
 	}
 	sub := c.rdb.Subscribe(sctx, channels...)
-	if _, err := sub.Receive(ctx); err != nil {
+	if err := subscribed(ctx, sub); err != nil {
 		cancel()
 		_ = sub.Close()
 		return fmt.Errorf("subscribe to wake-ups: %w", err)

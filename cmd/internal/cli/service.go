@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -112,29 +114,58 @@ func (c *command) up() *cobra.Command {
 	return cmd
 }
 
-// service runs until the first signal, then stops in order; a second signal cuts.
+// service runs until the first signal, then stops in order; a second signal cuts. A signal that comes before all is started, as when
+// a platform takes back what it has just begun or a server does not answer, ends the start.
 func (c *command) service(start func(ctx context.Context, a *app.App) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) (err error) {
-		a, err := c.open(cmd)
+		ctx, cancel := context.WithCancel(cmd.Context())
+		defer cancel()
+		cmd.SetContext(ctx)
+		var a *app.App
+		started := make(chan error, 1)
+		go func() {
+			var err error
+			if a, err = c.open(cmd); err == nil {
+				err = c.refuseEvicting(ctx, a)
+			}
+			if err == nil {
+				err = start(ctx, a)
+			}
+			started <- err
+		}()
+		var sig os.Signal
+		select {
+		case err = <-started:
+		case sig = <-c.Signals:
+			cancel()
+			if err = <-started; err != nil && !errors.As(err, new(*usageError)) {
+				c.log.Warn("stopped before it was ready", "err", err)
+				err = nil
+			}
+		}
+		if a != nil {
+			defer c.close(a, &err)
+		}
 		if err != nil {
 			return err
 		}
-		defer c.close(a, &err)
-		if err := c.refuseEvicting(cmd.Context(), a); err != nil {
-			return err
+		if sig == nil {
+			c.ready(a)
+			sig = <-c.Signals
 		}
-		if err := start(cmd.Context(), a); err != nil {
-			return err
-		}
-		if a.Worker != nil {
-			c.log.Info("worker is ready", "id", a.Worker.ID(), "version", Version())
-		} else {
-			c.log.Info("ready", "version", Version())
-		}
-		sig := <-c.Signals
 		c.log.Info("stopping", "signal", sig.String())
-		go c.secondSignal(a)
+		if a != nil {
+			go c.secondSignal(a)
+		}
 		return nil
+	}
+}
+
+func (c *command) ready(a *app.App) {
+	if a.Worker != nil {
+		c.log.Info("worker is ready", "id", a.Worker.ID(), "version", Version())
+	} else {
+		c.log.Info("ready", "version", Version())
 	}
 }
 
