@@ -39,7 +39,7 @@ func (w *Worker) pace(ctx context.Context, a *tasks.Attempt) error {
 		}
 	}()
 	for until := time.Now().Add(paceInPlace); ; {
-		wait, err := w.store.Take(ctx, tenant, limits.StepsPerSecond)
+		wait, err := w.store.Take(ctx, tenant, a.Job.ID, limits.StepsPerSecond)
 		if err != nil {
 			return away(err)
 		}

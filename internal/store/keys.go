@@ -127,6 +127,13 @@ func tenantWaitingKey(tenant string) string { return prefix + "{t:" + tenant + "
 // tenantRateKey: string with a time to live, the theoretical arrival time of a tenant's next step, us of Redis' clock (GCRA).
 func tenantRateKey(tenant string) string { return prefix + "{t:" + tenant + "}:rate" }
 
+// tenantRateKeys: what a tenant's rate is kept in, all with a time to live: tenantRateKey, and two sorted sets, job id -> since when its steps
+// wait for the rate, and until when they are waited for, us of Redis' clock.
+func tenantRateKeys(tenant string) []string {
+	key := tenantRateKey(tenant)
+	return []string{key, key + ":line", key + ":back"}
+}
+
 // endpointRateKey: string with a time to live, the theoretical arrival time of the next request to an endpoint of an API, us of Redis'
 // clock (GCRA).
 func endpointRateKey(endpoint string) string {

@@ -253,11 +253,15 @@ func (s *Store) passOver(ctx context.Context, tenant string) error {
 	return nil
 }
 
-// Take takes a step from a tenant's rate of so many a second, with a burst of one second's worth. It returns how long to wait
-// before asking again; 0 means that the step may run. The algorithm is GCRA: ITU-T I.371, as Redis users know it from
-// redis-cell.
-func (s *Store) Take(ctx context.Context, tenant string, perSecond int) (time.Duration, error) {
-	us, err := takeRate.Run(ctx, s.rdb, []string{tenantRateKey(tenant)}, perSecond).Int64()
+// comesBack is how much later than it was told a step may ask again before its job loses its place in line: it goes back to the queue
+// meanwhile, and the sweep hands it out.
+const comesBack = 2 * time.Second
+
+// Take takes a step of a job from its tenant's rate of so many a second, with a burst of one second's worth. It returns how long to wait
+// before asking again; 0 means that the step may run. Jobs that wait are served in turn, however many steps each has. The algorithm
+// is GCRA: ITU-T I.371, as Redis users know it from redis-cell.
+func (s *Store) Take(ctx context.Context, tenant, job string, perSecond int) (time.Duration, error) {
+	us, err := takeRate.Run(ctx, s.rdb, tenantRateKeys(tenant), perSecond, job, comesBack.Microseconds()).Int64()
 	if err != nil {
 		return 0, fmt.Errorf("take from the rate of %q: %w", tenant, err)
 	}

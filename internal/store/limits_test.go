@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,7 +130,7 @@ func TestARateLetsASecondsWorthThroughAtOnceAndThenOneAtATime(t *testing.T) {
 	s := New(redistest.Client(t))
 	ran, start := 0, time.Now()
 	for time.Since(start) < 1500*time.Millisecond {
-		wait, err := s.Take(t.Context(), "x", 20)
+		wait, err := s.Take(t.Context(), "x", "j", 20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,6 +146,69 @@ func TestARateLetsASecondsWorthThroughAtOnceAndThenOneAtATime(t *testing.T) {
 	// 20 at once, and 20 for each second.
 	if most := 20 + int(20*time.Since(start).Seconds()) + 1; ran < 30 || ran > most {
 		t.Errorf("%d steps in %v, at most %d may", ran, time.Since(start), most)
+	}
+}
+
+// A job that asks all the time leaves to each that waits a step of its own: whoever comes back when it was told to, or a little later, is
+// served. What those do not use in time is not lost to the others.
+func TestJobsTakeTurnsWithinTheRateOfTheirTenant(t *testing.T) {
+	t.Parallel()
+	for _, perSecond := range []int{1, 4, 50} {
+		t.Run(fmt.Sprint(perSecond, " a second"), func(t *testing.T) {
+			t.Parallel()
+			s, ctx := New(redistest.Client(t)), t.Context()
+			take := func(job string) time.Duration {
+				wait, err := s.Take(ctx, "x", job, perSecond)
+				if err != nil {
+					t.Error(err)
+				}
+				return wait
+			}
+			var greedy sync.WaitGroup
+			var done atomic.Bool
+			end := func() {
+				done.Store(true)
+				greedy.Wait()
+			}
+			defer end()
+			n, start := 0, time.Now()
+			greedy.Go(func() {
+				for !done.Load() {
+					if take("greedy") == 0 {
+						n++
+					}
+				}
+			})
+			others := 0
+			for time.Since(start) < 5*time.Second {
+				for _, job := range []string{"a", "b"} {
+					asked := 1
+					for waited := take(job); waited > 0; asked++ {
+						if asked > 4 {
+							t.Fatalf("%s waited %d times for as long as it was told, and is told to wait for another %v", job, asked-1, waited)
+						}
+						<-time.After(waited + 20*time.Millisecond)
+						waited = take(job)
+					}
+					others++
+				}
+			}
+			took := time.Since(start)
+			take("gone") // and never comes back
+			if perSecond == 1 {
+				before := time.Now()
+				for take("patient") > 0 {
+					if waited := time.Since(before); waited > 2*time.Second+comesBack+time.Second {
+						t.Fatalf("one that is gone is still waited for after %v", waited)
+					}
+					<-time.After(10 * time.Millisecond)
+				}
+			}
+			end()
+			if share := float64(n+others) / (float64(perSecond) * (took.Seconds() + 1)); others < 2 || n == 0 || share < 0.5 {
+				t.Errorf("in %v %d steps of one that asks all the time and %d of two that ask when they were told: %.2f of the rate", took, n, others, share)
+			}
+		})
 	}
 }
 

@@ -44,7 +44,7 @@ func TestWhatIsLetThroughKeepsToItsRate(t *testing.T) {
 			if turns {
 				wait, given, err = s.Turn(ctx, fmt.Sprint("e", n), float64(perSecond))
 			} else {
-				wait, err = s.Take(ctx, fmt.Sprint("t", n), perSecond)
+				wait, err = s.Take(ctx, fmt.Sprint("t", n), "j", perSecond)
 				given = wait == 0
 			}
 			after := now()
