@@ -32,8 +32,8 @@ func numberFrom(name string, otherwise int) int {
 	return otherwise
 }
 
-// storeOf makes a store of data sets and returns its address.
-func (m *migrationBench) storeOf(rows int) string {
+// storeOf makes a store of data sets of about so many rows, and returns its address and how many rows it has.
+func (m *migrationBench) storeOf(rows int) (string, int64) {
 	url := m.fresh(false)
 	at, err := sqldb.ParseURL(url)
 	if err != nil {
@@ -49,7 +49,7 @@ func (m *migrationBench) storeOf(rows int) string {
 		m.Fatal(err)
 	}
 	fmt.Printf("  a store of %d rows, made in %v\n", truth.Rows(), time.Since(began).Round(time.Second))
-	return url
+	return url, truth.Rows()
 }
 
 // analyses runs an analysis as a process of its own and returns what it took, and its pairs.
@@ -128,7 +128,8 @@ func BenchmarkDedupe(b *testing.B) {
 	m := newDedupeBench(b)
 	defer m.server.Stop()
 	rows := numberFrom("STINT_BENCH_DEDUPE_ROWS", dedupeRows)
-	whole, half := m.storeOf(rows), m.storeOf(rows/2)
+	whole, made := m.storeOf(rows)
+	half, _ := m.storeOf(rows / 2)
 	r := &results{name: "dedupe"}
 	var ours, read, smaller, memory, cpus []float64
 	var pairs []datasetstest.Pair
@@ -140,10 +141,10 @@ func BenchmarkDedupe(b *testing.B) {
 		s, _ := m.analyses(half)
 		smaller = append(smaller, s.seconds)
 	}
-	r.add("analysis of %d rows: %.1f s, CPU of the process %.1f s, peak RSS %.0f MiB, %d pairs", rows, median(ours), median(cpus), median(memory), len(pairs))
+	r.add("analysis of %d rows: %.1f s, CPU of the process %.1f s, peak RSS %.0f MiB, %d pairs", made, median(ours), median(cpus), median(memory), len(pairs))
 	r.add("three columns by COPY: %.1f s; the analysis takes %.2f of it", median(read), median(ours)/median(read))
 	r.add("half the rows: %.1f s; twice the rows take %.2f times as long", median(smaller), median(ours)/median(smaller))
-	size := thousands(float64(rows)) + " GUIDs"
+	size := thousands(float64(made)) + " GUIDs"
 	words := fmt.Sprintf("%.1f s", median(ours))
 	r.take("dedupe-copy", taken{Figure: median(ours) / median(read), Runs: len(ours), Measured: words, Peer: fmt.Sprintf("%.1f s", median(read)), Size: size})
 	r.take("dedupe-memory", taken{Figure: median(memory), Runs: len(memory), Measured: fmt.Sprintf("%.0f MiB", median(memory)), Size: size})
@@ -225,7 +226,7 @@ func BenchmarkDedupeSkewed(b *testing.B) {
 func BenchmarkDedupeReader(b *testing.B) {
 	m := newDedupeBench(b)
 	defer m.server.Stop()
-	store := m.storeOf(numberFrom("STINT_BENCH_DEDUPE_ROWS", dedupeRows))
+	store, _ := m.storeOf(numberFrom("STINT_BENCH_DEDUPE_ROWS", dedupeRows))
 	_, _ = m.analyses(store)
 	file := filepath.Join(m.dir, fmt.Sprintf("analysis%d.jsonl", m.n))
 	alone := func() []time.Duration { return m.readsRows(store, func() { <-time.NewTimer(30 * time.Second).C }) }
