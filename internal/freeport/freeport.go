@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -17,7 +18,7 @@ const (
 	lowest = 10240
 	// enough ports below those of the kernel make it worth looking there.
 	enough = 1000
-	// attempts bounds the search: on a machine where half of the ports are taken all of them fail once in a million times.
+	// attempts bounds the search: where half of the ports are taken, or were given before, all of them fail once in a million times.
 	attempts = 20
 	// elsewhere is where IANA has ports of outgoing connections begin (RFC 6335), for a kernel that does not say.
 	elsewhere = 49152
@@ -31,20 +32,28 @@ const (
 // those may find a client there: whoever calls the server while it is down may get the very port that he calls as his own and be
 // connected to himself, and after any connection of such a port was closed nobody listens there for a minute (TIME_WAIT).
 //
-// Two who look at once may find the same, which is as rare as one in ten thousand; take another when the server cannot listen.
+// A process is not given the same port twice: whoever was given it may not have listened yet, or listen again later. Two processes that
+// look at once may find the same, which is as rare as one in ten thousand; take another when the server cannot listen.
 func Find() (int, error) {
 	high := ephemeral()
 	if high-lowest < enough {
 		return listen(0)
 	}
 	for range attempts {
-		port, err := listen(lowest + rand.IntN(high-lowest)) // #nosec G404 -- no secret
+		port := lowest + rand.IntN(high-lowest) // #nosec G404 -- no secret
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		port, err := listen(port)
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
 			return port, err
 		}
 	}
 	return listen(0)
 }
+
+// given are the ports that Find has tried in this process.
+var given sync.Map
 
 // Address is Find as an address, such as 127.0.0.1:12345.
 func Address() (string, error) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stint-run/stint/internal/freeport"
@@ -36,5 +37,33 @@ func TestAPortIsFreeAndNoneOfThoseOfOutgoingConnections(t *testing.T) {
 			t.Errorf("%s was given twice, while somebody listened there", address)
 		}
 		seen[address] = true
+	}
+}
+
+// Towns of servers start at the same time, and a server that is away for a moment finds nobody at its port when it comes back.
+func TestAPortIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	const askers, each = 8, 250 // of 22,000 ports two would be the same in nearly a hundred cases
+	all := make(chan int, askers*each)
+	var group sync.WaitGroup
+	for range askers {
+		group.Go(func() {
+			for range each {
+				port, err := freeport.Find()
+				if err != nil {
+					t.Error(err)
+				}
+				all <- port
+			}
+		})
+	}
+	group.Wait()
+	close(all)
+	seen := map[int]bool{}
+	for port := range all {
+		if seen[port] {
+			t.Errorf("port %d was given twice", port)
+		}
+		seen[port] = true
 	}
 }

@@ -32,15 +32,22 @@ type Link struct {
 // NewLink opens a way to a server, and closes it with the test.
 func NewLink(t testing.TB, server string) *Link {
 	t.Helper()
-	address, err := freeport.Address() // a link that was cut comes back where it was
-	if err != nil {
-		t.Fatal(err)
+	l := &Link{}
+	for range 3 { // another process may have found the same port
+		address, err := freeport.Address() // a link that was cut comes back where it was
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.proxy = toxiproxy.NewProxy(links(), t.Name()+" to "+server, address, server)
+		if err = l.proxy.Start(); err == nil {
+			l.Addr = l.proxy.Listen
+			break
+		}
+		t.Logf("open a link to %s: %v", server, err)
 	}
-	l := &Link{proxy: toxiproxy.NewProxy(links(), t.Name()+" to "+server, address, server)}
-	if err := l.proxy.Start(); err != nil {
-		t.Fatalf("open a link to %s: %v", server, err)
+	if l.Addr == "" {
+		t.Fatalf("no link to %s could be opened", server)
 	}
-	l.Addr = l.proxy.Listen
 	t.Cleanup(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()

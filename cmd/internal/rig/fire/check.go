@@ -202,8 +202,8 @@ func (t *Town) events(ctx context.Context, j *Job) {
 				wrong("%s while it is %s", e.Type, state)
 			}
 			state, end = "ended", e.Type
-		case "step_failed":
-			// One step's failure ends the job; those that were at work beside it may fail after that.
+		case "step_failed", "attempt_failed", "given_back", "lost", "revoked":
+			// One step's failure ends the job; what becomes of those that were at work beside it may be told after that.
 			if state != "running" && state != "planning" && (state != "ended" || end != "failed") {
 				wrong("%s while it is %q", e.Type, state)
 			}
