@@ -77,7 +77,6 @@ func TestASchedulerMayDieAfterAnyCall(t *testing.T) {
 				m.left.Store(int64(n))
 				rdb.AddHook(m)
 				dying := New(rdb, store.New(rdb), Options{Log: r.log.Logger()})
-				dying.written = true
 				if _, err := dying.tick(t.Context()); err == nil && n == calls-1 {
 					whole.Store(true)
 				}

@@ -27,6 +27,8 @@ type Options struct {
 	// can be meant; one that cannot is logged, and left as it is. Unless one of them is named cleanup, there is one that forgets
 	// old jobs, hourly.
 	Schedules []wire.Schedule
+	// Limits are those of the configuration, of tenants and of store.AnyTenant, written with the schedules.
+	Limits map[string]wire.Limits
 	// RemoveOthers removes at the start what an earlier configuration had and Schedules has not. A command that brings a
 	// scheduler along for a job of its own leaves it false: its configuration need not be that of the fleet.
 	RemoveOthers bool
@@ -78,7 +80,7 @@ type Scheduler struct {
 	retired     time.Time      // when jobs were last forgotten that are kept for a short time
 	recovered   map[string]int // by lost worker: how many of its leases this turn gave to others
 
-	written bool // the schedules of the configuration have been
+	configured int64 // how often the store knows that a configuration was written; 0: this one has yet to be
 
 	hooks  []wire.WebhookDefinition // that there are, as read in this turn; nil until they are needed
 	resend []time.Duration          // the waits between attempts at a message

@@ -53,19 +53,20 @@ func CheckSchedules(list []wire.Schedule) error {
 func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if !s.written {
-		if err := s.writeSchedules(ctx); err != nil {
+	if s.configured == 0 && len(s.o.Schedules)+len(s.o.Limits) > 0 {
+		if err := s.Configure(ctx); err != nil {
 			return lookEach, err
 		}
-		s.written = true
 	}
 	look, err := s.store.LookSchedules(ctx)
 	if err != nil {
 		return lookEach, err
 	}
-	if look.Known == 0 { // there are none, or Redis has lost them: then they are written anew
-		s.written = len(s.o.Schedules) == 0
-		return lookEach, nil
+	lost := look.Configured < s.configured
+	if s.configured = look.Configured; lost {
+		s.o.Log.Warn("redis has lost what the configuration says of schedules and limits; it is written anew")
+		s.configured = 0
+		return 0, nil
 	}
 	// What was decided first: as long as no jobs can be created, nothing more is decided, so the outbox stays small.
 	if err := s.createJobs(ctx, look.Pending); err != nil {
@@ -141,7 +142,26 @@ func (s *Scheduler) count(ctx context.Context, decided []store.PendingTick) {
 	}
 }
 
-// writeSchedules makes the schedules of the configuration those of the store. Any number of schedulers may do it at once.
+// Configure writes the schedules and limits of the configuration into the store. Any number of schedulers may do it at once, and again.
+// Whoever runs does it anew when Redis has lost them, all or the last ones, as a replica that takes over may have: the store counts how
+// often it was done, and a number that falls says so.
+//
+// Start does it, in its own time; calling it before says whether it can be done.
+func (s *Scheduler) Configure(ctx context.Context) error {
+	for tenant, l := range s.o.Limits {
+		if err := s.store.SetLimits(ctx, tenant, l); err != nil {
+			return fmt.Errorf("write the limits of %q: %w", tenant, err)
+		}
+	}
+	if err := s.writeSchedules(ctx); err != nil {
+		return err
+	}
+	n, err := s.store.Configured(ctx)
+	s.configured = n
+	return err
+}
+
+// writeSchedules makes the schedules of the configuration those of the store.
 func (s *Scheduler) writeSchedules(ctx context.Context) error {
 	known, err := s.store.Schedules(ctx)
 	if err != nil {

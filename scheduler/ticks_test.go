@@ -313,13 +313,58 @@ func TestSchedulesFollowTheConfiguration(t *testing.T) {
 
 func TestARedisThatLostEverythingIsToldTheConfigurationAgain(t *testing.T) {
 	t.Parallel()
+	for name, rival := range map[string]bool{"at once": false, "after somebody else has written a schedule": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRoom(t)
+			want := wire.Limits{RunningJobs: 3}
+			o := Options{Schedules: []wire.Schedule{each("a", "1s")}, Limits: map[string]wire.Limits{"acme": want}, RemoveOthers: true}
+			r.scheduler(o)
+			r.scheduler(o)
+			limited := func() bool {
+				l, err := r.st.Limits(t.Context())
+				return err == nil && l["acme"] == want
+			}
+			for range 2 {
+				enginetest.Eventually(t, "it ticks, and the limits are there", func() bool { return len(r.history("a")) > 0 && limited() })
+				// Somebody else is the first to write one, before any scheduler has looked.
+				_, err := r.rdb.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
+					p.FlushAll(t.Context())
+					if rival {
+						p.SAdd(t.Context(), "stint:{schedules}:names", "another")
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			enginetest.Eventually(t, "it ticks again, and the limits are there", func() bool { return len(r.history("a")) > 0 && limited() })
+		})
+	}
+}
+
+func TestARedisThatLostItsLastWritesIsToldTheConfigurationAgain(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t)
-	r.scheduler(Options{Schedules: []wire.Schedule{each("a", "1s")}})
-	enginetest.Eventually(t, "it ticks", func() bool { return len(r.history("a")) > 0 })
-	if err := r.rdb.FlushAll(t.Context()).Err(); err != nil {
+	r.scheduler(Options{Schedules: []wire.Schedule{each("old", "1h")}})
+	enginetest.Eventually(t, "the first is written", func() bool { return r.rdb.Get(t.Context(), "stint:{schedules}:configured").Val() == "1" })
+	s := r.scheduler(Options{Schedules: []wire.Schedule{each("old", "1h"), each("new", "1h")}})
+	enginetest.Eventually(t, "the second is written", func() bool { return r.rdb.Get(t.Context(), "stint:{schedules}:configured").Val() == "2" })
+	if err := r.st.DeleteSchedule(t.Context(), "new", wire.OriginConfig, store.AnyVersion); err != nil {
 		t.Fatal(err)
 	}
-	enginetest.Eventually(t, "it ticks again", func() bool { return len(r.history("a")) > 0 })
+	if err := r.rdb.Set(t.Context(), "stint:{schedules}:configured", 1, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	enginetest.Eventually(t, "it is written again", func() bool {
+		_, err := r.st.Schedule(t.Context(), "new")
+		return err == nil
+	})
+	s.Stop()
+	if n, err := r.rdb.Get(t.Context(), "stint:{schedules}:configured").Int(); err != nil || n > 4 {
+		t.Errorf("written %d times, %v: schedulers take turns in writing", n, err)
+	}
 }
 
 func TestAConfigurationThatCannotBeMeantIsSaidBeforehand(t *testing.T) {

@@ -188,3 +188,44 @@ func TestAWorkerThatStopsTakesNothingFromOthersOnTheSameClient(t *testing.T) {
 	f.submit(enginetest.Job("k", 5))
 	f.ends("k", 5)
 }
+
+// asynq goes on using the client then, and panics when that is closed.
+func TestAWorkerWithAnAttemptThatDoesNotEndLeavesTheClientOpen(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, time.Hour)
+	begun, release := make(chan struct{}), make(chan struct{})
+	f.family.Do = func(context.Context, *tasks.Attempt) error {
+		close(begun)
+		<-release // a call that knows of no context
+		return nil
+	}
+	w := f.worker("a")
+	f.submit(enginetest.Job("j", 1))
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	cut, err := w.Stop(ctx)
+	if cut != 1 || err == nil || !w.LeftRedis() {
+		t.Errorf("%d cut, %v; the client may be closed: %v", cut, err, !w.LeftRedis())
+	}
+	close(release) // the worker is stopped once more, with the test
+}
+
+func TestAWorkerThatIsCutClaimsNothingAnew(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, time.Hour)
+	var begun atomic.Int64
+	f.family.Do = func(ctx context.Context, _ *tasks.Attempt) error {
+		begun.Add(1)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	w := f.worker("a")
+	f.submit(enginetest.Job("j", 8))
+	enginetest.Eventually(t, "all slots are taken", func() bool { return begun.Load() == 4 })
+	w.Cut()
+	enginetest.Eventually(t, "it is drained", func() bool { return w.State() == wire.WorkerDrained })
+	if n := begun.Load(); n > 12 { // a claim may be on its way
+		t.Errorf("%d attempts were begun by a worker with four slots that was cut", n)
+	}
+}

@@ -191,9 +191,12 @@ func (w *Worker) Stop(ctx context.Context) (cut int, err error) {
 // is left on the queue the sweep finds.
 const farewell = 3 * time.Second
 
-// hangUp ends what speaks to Redis. asynq waits for handlers for ever, so with some of them stuck it is left out.
+// hangUp ends what speaks to Redis. asynq waits for handlers for ever, so with some of them stuck it is left out, and goes on using the client.
 func (w *Worker) hangUp(ctx context.Context, settled bool) error {
 	w.stopBeat()
+	if !settled {
+		w.left.Store(true)
+	}
 	left := make(chan error, 1)
 	go func() {
 		w.queued.Flush()
@@ -214,12 +217,15 @@ func (w *Worker) hangUp(ctx context.Context, settled bool) error {
 	}
 }
 
-// LeftRedis reports whether Stop ended without a word from Redis. Then asynq's goroutines still use the client, and one of them takes its end
-// for a message and panics: leave it open, and end the process.
+// LeftRedis reports whether Stop ended without a word from Redis, or with an attempt that did not end when it was cut. Then asynq's goroutines
+// still use the client, and one of them takes its end for a message and panics: leave it open, and end the process.
 func (w *Worker) LeftRedis() bool { return w.left.Load() }
 
-// Cut ends the contexts of all attempts. Their leases make it safe.
-func (w *Worker) Cut() { w.cut(errCut) }
+// Cut ends the contexts of all attempts, and has the worker drain: it would claim anew what it gives back. Their leases make it safe.
+func (w *Worker) Cut() {
+	go w.Drain()
+	w.cut(errCut)
+}
 
 // InFlight returns how many attempts the worker holds.
 func (w *Worker) InFlight() int {

@@ -162,6 +162,9 @@ func scheduleKey(name string) string { return prefix + "{schedules}:s:" + name }
 // scheduleDueKey: sorted set, name -> when its next tick fires, jitter included, in ms. Schedules that are paused are not in it.
 const scheduleDueKey = prefix + "{schedules}:due"
 
+// scheduleConfiguredKey: string. How often schedulers have written the schedules and limits of their configuration.
+const scheduleConfiguredKey = prefix + "{schedules}:configured"
+
 // schedulePendingKey: hash, tick id -> json {tick, job, waits}. The outbox: ticks whose job has yet to be created, or has to wait.
 const schedulePendingKey = prefix + "{schedules}:pending"
 

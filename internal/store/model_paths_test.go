@@ -265,7 +265,7 @@ func (x *mirror) finish(rt *rapid.T, at *node) {
 				mend = append(mend, e)
 			}
 		}
-		if job.Ended() {
+		if job.Ended() && len(mend) > 0 { // who mends may have to put on the queue first what was handed out before Redis fell back
 			fair = mend
 		}
 		at = x.take(rt, at, rapid.SampledFrom(fair).Draw(rt, "action"))

@@ -34,19 +34,20 @@ type DueLook struct {
 	Due     []string      // schedules to be decided: those with a tick that is due, those with one that waits
 	Pending []PendingTick // ticks whose jobs are to be created now, the oldest first
 	Wait    time.Duration // until the next schedule is due; negative when none will be
-	Known   int           // how many schedules there are, paused ones included
+	// Configured is how often a configuration was written, as Configured counts it: less than before is a Redis that has lost some.
+	Configured int64
 }
 
 // LookSchedules says what there is to do, by Redis' clock.
 func (s *Store) LookSchedules(ctx context.Context) (DueLook, error) {
-	v, err := scheduleLook.Run(ctx, s.rdb, []string{scheduleDueKey, schedulePendingKey, scheduleNamesKey}).Slice()
+	v, err := scheduleLook.Run(ctx, s.rdb, []string{scheduleDueKey, schedulePendingKey, scheduleConfiguredKey}).Slice()
 	if err != nil {
 		return DueLook{}, fmt.Errorf("look at schedules: %w", err)
 	}
 	if len(v) != 5 {
 		return DueLook{}, fmt.Errorf("look at schedules: unexpected reply of a script: %v", v)
 	}
-	look := DueLook{Wait: -1, Known: int(toInt(v[4]))}
+	look := DueLook{Wait: -1, Configured: toInt(v[4])}
 	names, _ := v[1].([]any)
 	for _, n := range names {
 		name, _ := n.(string)
@@ -71,6 +72,15 @@ func (s *Store) LookSchedules(ctx context.Context) (DueLook, error) {
 	}
 	slices.SortFunc(look.Pending, func(a, b PendingTick) int { return a.Tick.DueAt.Compare(b.Tick.DueAt) })
 	return look, nil
+}
+
+// Configured notes that a scheduler has written what its configuration says, and returns how often that was done.
+func (s *Store) Configured(ctx context.Context) (int64, error) {
+	n, err := s.rdb.Incr(ctx, scheduleConfiguredKey).Result()
+	if err != nil {
+		return 0, fmt.Errorf("note that the configuration was written: %w", err)
+	}
+	return n, nil
 }
 
 // DecideTicks decides the ticks of a schedule that are due, each of them once, whoever asks and however often: what comes of each

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/config"
 	"github.com/stint-run/stint/internal/redistest"
 )
@@ -109,5 +110,30 @@ func TestAPortThatWasOpenedAndNeverServedIsClosed(t *testing.T) {
 	}
 	if code, _ := get(t, url+"/livez"); code != 0 {
 		t.Errorf("somebody answers: %d", code)
+	}
+}
+
+func TestAWorkerDrainsFromTheBeginningOfTheEnd(t *testing.T) {
+	t.Parallel()
+	a, _ := open(t)
+	if err := a.StartWorker(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	state := ""
+	a.onStop("an API with a request that takes long", func(ctx context.Context) error {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if state = a.Worker.State(); state == wire.WorkerDrained {
+				break
+			}
+			<-tick.C
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := a.Stop(ctx); err != nil || state != wire.WorkerDrained {
+		t.Errorf("the worker is %s while the API waits for its last request; %v", state, err)
 	}
 }

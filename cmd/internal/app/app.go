@@ -61,7 +61,7 @@ type Options struct {
 	BuildEnvironment map[string]string      // what commands of builds get of this process' environment
 	Fleet            bool                   // this process is one of a fleet: a service, and no command with an engine of its own
 	RemoveOthers     bool                   // Schedules and Webhooks are all that the fleet's configuration has
-	Limits           map[string]wire.Limits // of tenants, and of store.AnyTenant; written when a scheduler starts that has RemoveOthers
+	Limits           map[string]wire.Limits // of tenants, and of store.AnyTenant; written by a scheduler, with Schedules
 
 	API               api.ServerOptions
 	MaxBody           int64 // of a request, bytes; 0 is the API's default
@@ -118,13 +118,6 @@ func New(ctx context.Context, o Options) (*App, error) {
 
 // StartScheduler sweeps and ticks until Stop.
 func (a *App) StartScheduler(ctx context.Context) error {
-	if a.o.RemoveOthers { // the scheduler of a fleet, not one that a command brings along
-		for tenant, l := range a.o.Limits {
-			if err := a.Store.SetLimits(ctx, tenant, l); err != nil {
-				return fmt.Errorf("write the limits of %q: %w", tenant, err)
-			}
-		}
-	}
 	hooks, err := webhooks(a.o.Webhooks)
 	if err != nil {
 		return err
@@ -144,7 +137,12 @@ func (a *App) StartScheduler(ctx context.Context) error {
 		ticks, besides = append(ticks, x.firstTicks()), x.besides()
 	}
 	s := scheduler.New(a.Redis, a.Store, scheduler.Options{Interval: a.o.Sweep, LostAfter: a.o.LostAfter, Log: a.o.Log,
-		Schedules: ticks, RemoveOthers: a.o.RemoveOthers, Webhooks: hooks, Besides: besides, Telemetry: a.telemetry})
+		Schedules: ticks, Limits: a.o.Limits, RemoveOthers: a.o.RemoveOthers, Webhooks: hooks, Besides: besides, Telemetry: a.telemetry})
+	if a.o.RemoveOthers {
+		if err := s.Configure(ctx); err != nil {
+			return err
+		}
+	}
 	s.Start()
 	a.scheduler = s
 	a.onStop("scheduler", func(context.Context) error { s.Stop(); return nil })
@@ -177,8 +175,12 @@ func (a *App) StartWorker(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends what was started, last in, first out. ctx bounds the waiting; the worker's drain has its own limit within it.
+// Stop ends what was started, last in, first out. ctx bounds the waiting; the worker's drain has its own limit within it. A worker drains
+// from the beginning, whatever ends before it: it claims nothing while an API waits for its last requests.
 func (a *App) Stop(ctx context.Context) error {
+	if a.Worker != nil {
+		go a.Worker.Drain()
+	}
 	var errs []error
 	for i := len(a.ends) - 1; i >= 0; i-- {
 		if err := a.ends[i].stop(ctx); err != nil {

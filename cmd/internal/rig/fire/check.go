@@ -193,7 +193,8 @@ func (t *Town) events(ctx context.Context, j *Job) {
 			}
 			state = "running"
 		case "stage_started", "stage_ended":
-			if state != "running" || e.Type == "stage_started" && stages[stage] != "" || e.Type == "stage_ended" && stages[stage] != "stage_started" {
+			beside := e.Type == "stage_ended" && end == "failed" && state == "ended" // by a step that was at work when another one failed
+			if state != "running" && !beside || e.Type == "stage_started" && stages[stage] != "" || e.Type == "stage_ended" && stages[stage] != "stage_started" {
 				wrong("%s of %s, which was %q, while the job is %s", e.Type, stage, stages[stage], state)
 			}
 			stages[stage] = e.Type
