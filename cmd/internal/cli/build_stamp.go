@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,8 @@ func stampError(err error) error {
 
 // runStamped stamps files, runs a command, and puts the files back, however the command ends.
 func (c *command) runStamped(v *builtVersion, root, dir string, targets []stamp.Target, command []string) (err error) {
+	signals, release := c.signals() // the files are put back first, whatever comes
+	defer release()
 	s, err := stamp.Files(root, dir, targets, stamp.Values{Version: v.Version, File: v.Numbers})
 	if err != nil {
 		if tasks.HintOf(err) != "" && !errors.Is(err, stamp.ErrBusy) {
@@ -62,7 +65,7 @@ func (c *command) runStamped(v *builtVersion, root, dir string, targets []stamp.
 	}
 	build := stampedBuild{builtVersion: *v, Stamped: s.Files}
 	c.say("stamped %s into %s", v.Version, printable(strings.Join(s.Files, ", ")))
-	code, failure := c.runCommand(command, v)
+	code, failure := c.runCommand(signals, command, v)
 	changed, err := s.Restore()
 	if err != nil {
 		return errors.Join(err, failure)
@@ -84,7 +87,7 @@ const commandGrace = 30 * time.Second
 
 // runCommand runs a command to its end, and gives its exit code. A signal is handed on to it, for files must not be put back under a
 // compiler that still reads them; the second one, or patience that is spent, kills it.
-func (c *command) runCommand(command []string, v *builtVersion) (code int, err error) {
+func (c *command) runCommand(signals <-chan os.Signal, command []string, v *builtVersion) (code int, err error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	if c.output == "json" {
@@ -110,7 +113,7 @@ func (c *command) runCommand(command []string, v *builtVersion) (code int, err e
 				return code, tasks.WithHint(nil, "see what it says above; the files are as they were before", "the command failed: %v", err)
 			}
 			return code, nil
-		case s := <-c.Signals:
+		case s := <-signals:
 			if interrupted || cmd.Process.Signal(s) != nil {
 				_ = cmd.Process.Kill()
 			}

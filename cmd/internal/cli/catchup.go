@@ -151,7 +151,7 @@ func (c *command) interrupted(s *session, err error) error {
 	if errors.Is(err, errInterrupted) {
 		c.say("interrupted: what is there stays; the same command goes on from there")
 		if s.app != nil {
-			go c.secondSignal(s.app)
+			c.cutAtTheNext(s.app)
 		}
 	}
 	return err

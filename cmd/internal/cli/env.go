@@ -2,7 +2,6 @@
 package cli
 
 import (
-	"context"
 	"io"
 	"os"
 	"os/signal"
@@ -22,7 +21,7 @@ type Env struct {
 	Stderr io.Writer  // progress and messages
 	Vars   config.Env // the process environment
 	Now    func() time.Time
-	// Signals yields the process' termination signals.
+	// Signals yields the process' termination signals. Commands hear them by interruptible and signals.
 	Signals <-chan os.Signal
 	// Terminal says whether Stderr is one, so that progress may be drawn.
 	Terminal bool
@@ -40,26 +39,4 @@ func System() Env {
 	}
 	return Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Vars: config.OSEnv(), Now: time.Now,
 		Signals: sig, Terminal: term.IsTerminal(int(os.Stderr.Fd())), Self: self}
-}
-
-// interruptible gives a context that ends, with errInterrupted as its cause, at the first signal. What comes after, a second
-// signal, is the command's to read from Signals.
-func (e Env) interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-e.Signals:
-			cancel(errInterrupted)
-		case <-done:
-		}
-	}()
-	var once bool
-	return ctx, func() {
-		if !once {
-			once = true
-			close(done)
-			cancel(nil)
-		}
-	}
 }

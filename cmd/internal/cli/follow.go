@@ -37,7 +37,7 @@ func (c *command) await(ctx context.Context, s *session, job *asked) (*wire.Job,
 	if errors.Is(err, errInterrupted) {
 		if s.app != nil {
 			c.say("interrupted: giving back what runs; the same command goes on from there")
-			go c.secondSignal(s.app)
+			c.cutAtTheNext(s.app)
 		} else {
 			c.say("interrupted: the job goes on; see it with: stint jobs watch %s", job.id)
 		}
@@ -45,12 +45,15 @@ func (c *command) await(ctx context.Context, s *session, job *asked) (*wire.Job,
 	return v, err
 }
 
-// secondSignal cuts what does not come back by itself.
-func (c *command) secondSignal(a *app.App) {
-	<-c.Signals
-	if a.Worker != nil {
-		a.Worker.Cut()
-	}
+// cutAtTheNext has the next signal cut what does not come back by itself.
+func (c *command) cutAtTheNext(a *app.App) {
+	signals, _ := c.signals() // until the process ends
+	go func() {
+		<-signals
+		if a.Worker != nil {
+			a.Worker.Cut()
+		}
+	}()
 }
 
 // watch shows progress until the job has ended.

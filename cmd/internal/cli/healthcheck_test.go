@@ -50,11 +50,13 @@ func (n *neighbour) Status() wire.WorkerStatus {
 // run runs one command of the command line and returns its exit code and what a person reads.
 func run(t *testing.T, signals chan os.Signal, build func(*command) *cobra.Command, args ...string) (int, string) {
 	t.Helper()
-	c := &command{Env: Env{Stdout: io.Discard, Stderr: io.Discard, Signals: signals}}
+	c := &command{Env: Env{Stdout: io.Discard, Stderr: io.Discard}}
+	ctx, stop := c.interrupts.listen(t.Context(), signals)
+	defer stop()
 	cmd := build(c)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(t.Context())
+	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return exitCode(nil), ""
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,11 +28,16 @@ import (
 func Main(env Env) int {
 	collectEarly()
 	c := &command{Env: env}
+	ctx, stop := c.interrupts.listen(context.Background(), env.Signals)
+	defer stop()
 	root := c.root()
 	root.SetArgs(env.Args)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(context.Background())
+	err := root.ExecuteContext(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
+		err = errInterrupted
+	}
 	if err != nil && c.started.IsZero() {
 		if tasks.HintOf(err) == "" {
 			err = tasks.WithHint(nil, `see "stint --help"`, "%v", err)
@@ -45,6 +51,7 @@ func Main(env Env) int {
 // command is what the commands share: the world, the global flags, and what they lead to.
 type command struct {
 	Env
+	interrupts  interrupts
 	file        string
 	environment string
 	output      string

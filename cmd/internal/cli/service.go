@@ -118,6 +118,7 @@ func (c *command) up() *cobra.Command {
 // a platform takes back what it has just begun or a server does not answer, ends the start.
 func (c *command) service(start func(ctx context.Context, a *app.App) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) (err error) {
+		signals, _ := c.signals()
 		ctx, cancel := context.WithCancel(cmd.Context())
 		defer cancel()
 		cmd.SetContext(ctx)
@@ -136,7 +137,7 @@ func (c *command) service(start func(ctx context.Context, a *app.App) error) fun
 		var sig os.Signal
 		select {
 		case err = <-started:
-		case sig = <-c.Signals:
+		case sig = <-signals:
 			cancel()
 			if err = <-started; err != nil && !errors.As(err, new(*usageError)) {
 				c.log.Warn("stopped before it was ready", "err", err)
@@ -151,11 +152,11 @@ func (c *command) service(start func(ctx context.Context, a *app.App) error) fun
 		}
 		if sig == nil {
 			c.ready(a)
-			sig = <-c.Signals
+			sig = <-signals
 		}
 		c.log.Info("stopping", "signal", sig.String())
 		if a != nil {
-			go c.secondSignal(a)
+			c.cutAtTheNext(a)
 		}
 		return nil
 	}

@@ -163,7 +163,7 @@ func (c *command) runVerify(ctx context.Context, s *session, spec migration.Veri
 		if errors.Is(err, errInterrupted) {
 			c.say("interrupted: the comparison is cancelled")
 			if s.app != nil {
-				go c.secondSignal(s.app)
+				c.cutAtTheNext(s.app)
 			}
 		}
 		return err
