@@ -100,6 +100,14 @@ func TestARateIsNotUsedUpUntilAClockThatWasSetBackHasCaughtUp(t *testing.T) {
 	if us, err := b.Take(b.ctx(), "acme", "j", 10); err != nil || us != 0 {
 		t.Errorf("the next step may run in %v, %v", us, err)
 	}
+	keys := tenantRateKeys("acme")
+	for _, key := range keys[1:] {
+		b.rdb.ZAdd(b.ctx(), key, redis.Z{Member: "gone", Score: float64((b.now() + 3_600_000) * 1000)})
+	}
+	b.rdb.Del(b.ctx(), keys[0])
+	if us, err := b.Take(b.ctx(), "acme", "j", 1); err != nil || us != 0 {
+		t.Errorf("one that was in line before is waited for: the next step may run in %v, %v", us, err)
+	}
 }
 
 func TestAMessageThatWaitsNeedNotWaitForAClockThatWasSetBack(t *testing.T) {

@@ -9,7 +9,9 @@ local t = call('TIME')
 local now = t[1] * 1000000 + t[2]
 local each = 1000000 / tonumber(ARGV[1])
 local due = math.max(tonumber(call('GET', KEYS[1]) or '0'), now)
-if due > now + 1000000 then -- the clock was set back: a second's worth is the most that may be ahead
+local most, late = 10000000, tonumber(ARGV[3]) -- nobody is told to wait for longer
+local ahead = call('ZRANGEBYSCORE', KEYS[3], string.format('(%.0f', now + most + late), '+inf', 'LIMIT', 0, 1)
+if due > now + 1000000 or #ahead > 0 then -- the clock was set back: a second's worth is the most that may be ahead
   due = now
   call('DEL', KEYS[2], KEYS[3])
 end
@@ -25,8 +27,8 @@ if free <= 0 then
   if call('ZREM', KEYS[2], ARGV[2]) == 1 then call('ZREM', KEYS[3], ARGV[2]) end
   return 0
 end
-local wait = math.min(math.ceil(free), 10000000)
+local wait = math.min(math.ceil(free), most)
 call('ZADD', KEYS[2], 'NX', string.format('%.0f', now), ARGV[2])
-call('ZADD', KEYS[3], string.format('%.0f', now + wait + tonumber(ARGV[3])), ARGV[2])
+call('ZADD', KEYS[3], string.format('%.0f', now + wait + late), ARGV[2])
 for k = 2, 3 do call('PEXPIRE', KEYS[k], 60000) end
 return wait
