@@ -81,7 +81,7 @@ func (g GUID) String() string {
 // Row is one row of the entity, as a scan gives it.
 type Row struct {
 	Set  int32 // what the scan's lookup gave for its data set
-	Null bool  // it has no GUID
+	Null bool  // it has no GUID, or one that says so: of nothing, or of zeros
 	GUID GUID
 }
 

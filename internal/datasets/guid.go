@@ -83,6 +83,13 @@ func parseGUID(s []byte) (GUID, writing) {
 	return GUID(sum[:16]), other
 }
 
+// blank is what an empty text, or one of spaces, becomes.
+var blank = ParseGUID(nil)
+
+// none reports whether a GUID says that there is none: an empty text, or only zeros, which is what programs write that have none to write
+// (Guid.Empty of .NET, the nil UUID of RFC 9562). Rows with it have nothing in common.
+func (g GUID) none() bool { return g == GUID{} || g == blank }
+
 // foldsTo reports whether a text is a word of lower-case letters, in any case.
 func foldsTo(s []byte, word string) bool {
 	for i := range s {

@@ -284,15 +284,36 @@ func (s *Store) registered(set ID) (string, error) {
 	return s.whole(&table{Table{Customer: r.Customer, Database: r.Database}, s.registry}, set)
 }
 
-// whole is the condition that rows of a table are of a data set.
+// whole is the condition that rows of a table are of a data set: that their ids are the very same characters, as the scan takes them, also
+// where the collation of a column, or its type, has others be equal. The plain comparison beside that is for the index.
 func (s *Store) whole(t *table, set ID) (string, error) {
-	customer, err := s.id(t.info.Column(t.Customer), set.Customer)
-	if err != nil {
-		return "", err
+	d, where := s.db.Dialect, ""
+	for _, x := range [][2]string{{t.Customer, set.Customer}, {t.Database, set.Database}} {
+		column := t.info.Column(x[0])
+		id, err := s.id(column, x[1])
+		if err != nil {
+			return "", err
+		}
+		if where != "" {
+			where += " AND "
+		}
+		name := d.Quote(column.Name)
+		where += name + " = " + id
+		if idForm(column) != text {
+			continue
+		}
+		switch {
+		case d == sqldb.SQLite:
+			where += " AND " + name + " = " + id + " COLLATE BINARY"
+		case d == sqldb.MySQL:
+			where += " AND CAST(CONVERT(" + name + " USING utf8mb4) AS BINARY) = CAST(" + id + " AS BINARY)"
+		case strings.HasSuffix(strings.ToLower(column.Type), "citext"):
+			where += " AND " + name + "::text = " + id + ` COLLATE "C"`
+		default: // padded ones are equal to others without blanks, as they were read
+			where += " AND " + name + " = " + id + ` COLLATE "C"`
+		}
 	}
-	database, err := s.id(t.info.Column(t.Database), set.Database)
-	d := s.db.Dialect
-	return d.Quote(t.Customer) + " = " + customer + " AND " + d.Quote(t.Database) + " = " + database, err
+	return where, nil
 }
 
 // readSet reads a row of the registry; lock says how it is locked. It is nil when it is not there.

@@ -185,7 +185,7 @@ func (c *collector) expect(s *Store, r Range) error {
 	return nil
 }
 
-// add takes a row; raw bytes are good until it returns, and a GUID that is nil is none. It returns false when the scan is to end.
+// add takes a row; raw bytes are good until it returns, and a GUID that is nil is none, as is one of nothing or of zeros. It returns false when the scan is to end.
 func (c *collector) add(customer, database, guid []byte) bool {
 	c.next = append(binary.LittleEndian.AppendUint32(c.next[:0], uint32(len(customer))), customer...)
 	c.next = append(c.next, database...)
@@ -209,6 +209,7 @@ func (c *collector) add(customer, database, guid []byte) bool {
 			c.stop = ErrMixed
 			return false
 		}
+		row.Null = row.GUID.none()
 	}
 	c.batch = append(c.batch, row)
 	if len(c.batch) == cap(c.batch) {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/stdlib"
+
 	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
@@ -22,6 +24,7 @@ import (
 type lab struct {
 	t     testing.TB
 	db    *sqldb.DB
+	sql   *sql.DB // the same, for statements of the test
 	files *watched
 	kinds map[string]tasks.Family
 	jobs  int
@@ -73,7 +76,12 @@ func newLab(t testing.TB, db *sqldb.DB) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = folder.Close() })
-	l := &lab{t: t, db: db, files: &watched{Store: folder}, kinds: map[string]tasks.Family{}}
+	plain := db.SQL
+	if plain == nil {
+		plain = stdlib.OpenDBFromPool(db.Pool)
+		t.Cleanup(func() { _ = plain.Close() })
+	}
+	l := &lab{t: t, db: db, sql: plain, files: &watched{Store: folder}, kinds: map[string]tasks.Family{}}
 	for _, f := range Families(Options{
 		Open:      func(context.Context, string, bool) (*sqldb.DB, error) { return l.db, nil },
 		Artifacts: func() (artifact.Store, error) { return l.files, nil },
@@ -113,7 +121,7 @@ func (l *lab) flush() {
 	if len(l.late) == 0 {
 		return
 	}
-	tx, err := l.db.SQL.BeginTx(l.t.Context(), nil)
+	tx, err := l.sql.BeginTx(l.t.Context(), nil)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -139,7 +147,7 @@ func (l *lab) flush() {
 func (l *lab) query(query string, each func(scan func(...any) error) error) {
 	l.t.Helper()
 	l.flush()
-	rows, err := l.db.SQL.QueryContext(l.t.Context(), query)
+	rows, err := l.sql.QueryContext(l.t.Context(), query)
 	if err != nil {
 		l.t.Fatalf("%s: %v", query, err)
 	}
@@ -253,7 +261,7 @@ func (l *lab) dump(tables ...string) string {
 	l.flush()
 	var b strings.Builder
 	for _, table := range tables {
-		rows, err := l.db.SQL.QueryContext(l.t.Context(), "SELECT * FROM "+table+" ORDER BY 1, 2, 3")
+		rows, err := l.sql.QueryContext(l.t.Context(), "SELECT * FROM "+table+" ORDER BY 1, 2, 3")
 		if err != nil {
 			l.t.Fatal(err)
 		}
