@@ -252,3 +252,52 @@ func TestAFleetBuildsNoFilesOfAWorkingCopy(t *testing.T) {
 		t.Errorf("their build is %+v", b.start.Version)
 	}
 }
+
+// Steps that begin with what another one has made are merged by what they have made of that.
+func TestStepsThatFollowACommonOneAreMergedByWhatTheyMadeOfIt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		steps string
+		want  map[string]string
+	}{
+		"what only one has changed": {`
+  - {name: prepare, needs: [], script: 'echo 1 > gen.txt'}
+  - {name: b, needs: [prepare], script: 'echo 2 > gen.txt'}
+  - {name: c, needs: [prepare], script: 'echo c > c.txt'}
+  - {name: both, needs: [b, c], script: 'cp gen.txt seen.txt'}`, map[string]string{"gen.txt": "2\n", "c.txt": "c\n", "seen.txt": "2\n"}},
+		"what one takes back": {`
+  - {name: prepare, needs: [], script: 'echo secret > debug.txt; echo patched > f.txt'}
+  - {name: b, needs: [prepare], script: 'rm debug.txt; echo original > f.txt'}
+  - {name: c, needs: [prepare], script: 'echo c > c.txt'}
+  - {name: both, needs: [b, c], script: 'echo *.txt > left.txt'}`, map[string]string{"f.txt": "original\n", "c.txt": "c\n", "left.txt": "c.txt f.txt\n"}},
+		"one that needs the other": {`
+  - {name: a, needs: [], script: 'echo 1 > gen.txt'}
+  - {name: b, needs: [a], script: 'echo 2 > gen.txt'}
+  - {name: both, needs: [a, b], script: 'cp gen.txt seen.txt'}
+  - {name: turned, needs: [b, a], script: 'cp gen.txt turned.txt'}`, map[string]string{"gen.txt": "2\n", "seen.txt": "2\n", "turned.txt": "2\n"}},
+		"two common ones": {`
+  - {name: a, needs: [], script: 'echo 1 > a.txt'}
+  - {name: b, needs: [], script: 'echo 1 > b.txt'}
+  - {name: c, needs: [a, b], script: 'echo 2 > a.txt'}
+  - {name: d, needs: [a, b], script: 'echo 2 > b.txt'}
+  - {name: e, needs: [c], script: 'echo 3 > a.txt'}
+  - {name: all, needs: [e, d, c], script: 'cat a.txt b.txt > seen.txt'}`, map[string]string{"a.txt": "3\n", "b.txt": "2\n", "seen.txt": "3\n2\n"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := "name: wide\nsteps:" + c.steps + "\npackages:\n  - {name: wide, format: zip, files: [{from: '*.txt'}]}\n"
+			l := newLab(t, map[string]string{"VERSION": "1.0\n", "f.txt": "original\n", "stint.build.yaml": text})
+			f := l.agent("a", nil)
+			job := l.job(Spec{})
+			if err := l.carryOut(f, job); err != nil {
+				t.Fatal(err)
+			}
+			zip := l.output(f, job, "wide-1.0.1.zip")
+			for file, want := range c.want {
+				if got := inZip(t, zip, file); got != want {
+					t.Errorf("%s has %q, want %q", file, got, want)
+				}
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package builder
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stint-run/stint/internal/artifact"
@@ -59,27 +60,41 @@ func (b *build) settle(ctx context.Context, r *result) error {
 	return err
 }
 
-// input is what a step begins with: the files of the steps that it needs, together.
+// input is what a step begins with: the files of the steps that it needs, together. They are merged one after the other, each with those
+// before it, by what both have made of the files that both began with: those of the steps that come before both, or the checkout.
 func (b *build) input(ctx context.Context, needs []string) (snapshot.ID, error) {
-	checkout, err := b.passed(ctx, stageCheckout)
-	if err != nil {
-		return "", err
-	}
 	if len(needs) == 0 {
-		return checkout.Out, nil
-	}
-	outs := make([]snapshot.ID, len(needs))
-	for i, n := range needs {
-		r, err := b.passed(ctx, n)
+		checkout, err := b.passed(ctx, stageCheckout)
 		if err != nil {
 			return "", err
 		}
-		outs[i] = r.Out
+		return checkout.Out, nil
 	}
-	if len(outs) == 1 {
-		return outs[0], nil
+	first, err := b.passed(ctx, needs[0])
+	if err != nil {
+		return "", err
 	}
-	return b.trees.Merge(ctx, checkout.Out, outs)
+	got, in := first.Out, append(b.pipeline.Before(needs[0]), needs[0]) // the steps whose files are in got
+	for _, name := range needs[1:] {
+		next, err := b.passed(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		if slices.Contains(in, name) {
+			continue
+		}
+		with := append(b.pipeline.Before(name), name)
+		common := slices.DeleteFunc(slices.Clone(in), func(step string) bool { return !slices.Contains(with, step) })
+		base, err := b.input(ctx, b.pipeline.Ends(common))
+		if err != nil {
+			return "", err
+		}
+		if got, err = b.trees.Merge(ctx, base, []snapshot.ID{got, next.Out}); err != nil {
+			return "", err
+		}
+		in = append(in, with...)
+	}
+	return got, nil
 }
 
 // passed is the result of a step that another one follows.

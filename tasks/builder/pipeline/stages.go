@@ -189,6 +189,18 @@ func (p *Pipeline) Before(steps ...string) []string {
 	return out
 }
 
+// Ends returns those of some steps whose files no other of them gets, in their order.
+func (p *Pipeline) Ends(steps []string) []string {
+	var out []string
+	for _, name := range steps {
+		within := func(other string) bool { return slices.Contains(p.Before(other), name) }
+		if !slices.ContainsFunc(steps, within) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Last returns the names of the steps that no step needs, in the order of the file.
 func (p *Pipeline) Last() []string {
 	needed := map[string]bool{}
