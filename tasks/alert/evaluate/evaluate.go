@@ -126,7 +126,7 @@ func (e *evaluation) run() error {
 	if e.state.Memory, err = c.Save(); err != nil {
 		return fmt.Errorf("write the memory of the rule: %w", err)
 	}
-	e.state.Seen.forget(e.now.Add(-r.BufferTime - r.QueryDelay))
+	e.state.Seen.forget(e.now.Add(-reach(r) - r.QueryDelay))
 	if from := e.state.Seen.From; !from.IsZero() {
 		e.out.Notes = append(e.out.Notes, fmt.Sprintf("there are more than %d events within buffer_time: those that come late are found back to %s only", MaxSeen, from.Format(time.RFC3339)))
 	}

@@ -353,3 +353,31 @@ func TestTheBaselineOfAKeyOfSeveralPartsIsOfThemTogether(t *testing.T) {
 		t.Errorf("the matches are %v", out.Matches)
 	}
 }
+
+// A rule that looks at its whole timeframe each time, longer than buffer_time, knows what it has counted.
+func TestAnEventOfAWholeTimeframeIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	for events, want := range map[int]int{3: 0, 5: 1} {
+		var s stream
+		for i := range events {
+			at := zero.Add(time.Duration(i+1) * 10 * time.Second)
+			s.add(at, at, nil)
+		}
+		r := anyRule(func(r *rule.Rule) {
+			r.Type, r.NumEvents, r.Timeframe, r.ScanEntire, r.BufferTime = rule.Frequency, 5, time.Hour, true, 15*time.Minute
+		})
+		state, alerts := evaluate.State{End: zero, Due: zero}, 0
+		for m := range 120 {
+			s.now = zero.Add(time.Duration(m+1) * time.Minute)
+			out, err := evaluate.Evaluate(t.Context(), r, state, s.source(), s.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alerts += len(out.Alerts)
+			state = through(t, out.State)
+		}
+		if alerts != want {
+			t.Errorf("%d events, of which 5 within an hour are wanted, make %d alerts", events, alerts)
+		}
+	}
+}

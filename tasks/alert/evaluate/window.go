@@ -31,6 +31,14 @@ func (s *State) start(r *rule.Rule, end time.Time) time.Time {
 	return s.align(r, buffer)
 }
 
+// reach is how far back evaluations ask for events that earlier ones have seen.
+func reach(r *rule.Rule) time.Duration {
+	if r.ScanEntire && !r.Aggregates() {
+		return max(r.BufferTime, r.Timeframe)
+	}
+	return r.BufferTime
+}
+
 // align moves the start of a metric's window to the border of a bucket, where the rule wants that.
 func (s *State) align(r *rule.Rule, start time.Time) time.Time {
 	if r.Aggregates() && r.BucketInterval > 0 && r.SyncBuckets {
