@@ -163,14 +163,20 @@ func (h *house) publish(now time.Time, rules ...*rule.Rule) {
 func (h *house) since(now time.Time, rules ...*rule.Rule) {
 	h.t.Helper()
 	for _, r := range rules {
-		body, err := json.Marshal(evaluate.State{Due: now, End: now, MinStart: now})
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		if err := h.store.Commit(h.t.Context(), 0, alertstore.Evaluated{Rule: alertstore.Rule{Name: r.Name}, Body: body, Health: alertstore.Health{At: now, Due: now}, Now: now, Heartbeat: h.watch.HeartbeatOf(r)}); err != nil {
+		if err := h.store.Commit(h.t.Context(), 0, h.evaluated(now, r)); err != nil {
 			h.t.Fatal(err)
 		}
 	}
+}
+
+// evaluated is that a rule was, and found nothing.
+func (h *house) evaluated(now time.Time, r *rule.Rule) alertstore.Evaluated {
+	h.t.Helper()
+	body, err := json.Marshal(evaluate.State{Due: now, End: now, MinStart: now})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return alertstore.Evaluated{Rule: alertstore.Rule{Name: r.Name}, Body: body, Health: alertstore.Health{At: now, Due: now}, Now: now, Heartbeat: h.watch.HeartbeatOf(r)}
 }
 
 type noSaver struct{}

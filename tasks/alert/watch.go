@@ -3,6 +3,7 @@ package alert
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,6 +40,7 @@ const DefaultHeartbeat = 5 * time.Minute
 type Silent struct {
 	Rule string
 	For  time.Duration
+	By   time.Time // when it should have been evaluated by
 }
 
 // Silent lists the rules that have not been evaluated within their heartbeat, those that have been for longest first, and returns how
@@ -61,7 +63,7 @@ func (w *Watcher) Silent(ctx context.Context, now time.Time) (list []Silent, of 
 		if since.IsZero() { // it never was
 			since = o.By
 		}
-		list = append(list, Silent{o.Rule, now.Sub(since)})
+		list = append(list, Silent{o.Rule, now.Sub(since), o.By})
 	}
 	return list, of, nil
 }
@@ -80,13 +82,21 @@ func (w *Watcher) HeartbeatOf(r *rule.Rule) time.Duration {
 	return max(3*r.RunEvery, DefaultHeartbeat)
 }
 
-// Look tells that rules stand still, once until they are evaluated again, and gives the sign of life of the day.
+// tellsAgain is how often it is told, at most, that more rules stand still than before: when all workers are gone they do so one by one.
+const tellsAgain = 10 * time.Minute
+
+// stillSign names the message that rules stand still, of which the last should have been evaluated by then.
+func stillSign(by time.Time) string {
+	return "rules stand still " + by.UTC().Truncate(tellsAgain).Format(time.RFC3339)
+}
+
+// Look tells that rules stand still, and when more of them do, also if one has done so all the time; each once until they are evaluated
+// again. It gives the sign of life of the day.
 func (w *Watcher) Look(ctx context.Context, now time.Time) error {
 	silent, of, err := w.Silent(ctx, now)
 	if err != nil {
 		return err
 	}
-	const sign = "rules stand still"
 	switch {
 	case len(silent) > 0 && len(w.Channels) > 0:
 		subject := fmt.Sprintf("stint: %d alert rules are not evaluated", len(silent))
@@ -102,11 +112,12 @@ func (w *Watcher) Look(ctx context.Context, now time.Time) error {
 			fmt.Fprintf(&text, "and %d more\n", more)
 		}
 		text.WriteString("`stint alert check` says why: no worker runs, a source does not answer, or the rule is wrong.")
-		if _, err := w.Store.Post(ctx, sign, now, w.Channels, notify.Message{Event: notify.Opened, Severity: "critical", Subject: subject, Text: text.String()}); err != nil {
+		last := slices.MaxFunc(silent, func(a, b Silent) int { return a.By.Compare(b.By) })
+		if _, err := w.Store.Post(ctx, stillSign(last.By), now, w.Channels, notify.Message{Event: notify.Opened, Severity: "critical", Subject: subject, Text: text.String()}); err != nil {
 			return err
 		}
 	case len(silent) == 0:
-		if err := w.Store.Withdraw(ctx, sign); err != nil {
+		if err := errors.Join(w.Store.Withdraw(ctx, stillSign(now)), w.Store.Withdraw(ctx, stillSign(now.Add(-tellsAgain)))); err != nil {
 			return err
 		}
 	}

@@ -43,6 +43,31 @@ func TestARuleThatStandsStillIsToldOnceUntilItIsEvaluatedAgain(t *testing.T) {
 	}
 }
 
+// One rule that is broken for good does not hide that all others stand still.
+func TestItIsToldWhenMoreRulesStandStill(t *testing.T) {
+	t.Parallel()
+	broken := disk(func(r *rule.Rule) { r.Name = "broken" })
+	good := disk(func(r *rule.Rule) { r.Name = "good" })
+	h := newHouse(t, nil, broken, good)
+	h.since(at(0), broken, good)
+	for minute := 1; minute <= 60; minute++ {
+		states, err := h.store.States(t.Context(), []string{"good"})
+		if err == nil {
+			err = h.store.Commit(t.Context(), states["good"].Version, h.evaluated(at(minute), good))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.look(at(minute))
+	}
+	const one, two = "stint: the alert rule broken is not evaluated", "stint: 2 alert rules are not evaluated"
+	h.want(h.chat.subjects(), one)
+	for minute := 61; minute <= 24*60; minute += 7 { // all workers are gone
+		h.look(at(minute))
+	}
+	h.want(h.chat.subjects(), one+", "+two)
+}
+
 func TestTheConfigurationsHeartbeatIsNotTooShortForARule(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ own, configured, every, want time.Duration }{
