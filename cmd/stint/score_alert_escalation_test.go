@@ -134,6 +134,10 @@ func (l *ladder) climb(held bool, taken int) wire.Alert {
 			if _, err := l.alerts.Acknowledge(l.T.Context(), l.all()[0].ID, minute(n), "ann", "mine", 0); err != nil {
 				l.T.Fatal(err)
 			}
+			now = "chat 2, mail 2, sms 0" // those who were told hear of it
+			l.tick(minute(n))
+			l.Until(20*time.Second, "it is told that it is taken", func(context.Context) (bool, error) { return l.arrived() == now, fmt.Errorf("%s", l.arrived()) })
+			continue
 		}
 		l.tick(minute(n))
 		if got := l.arrived(); got != now {
@@ -157,7 +161,7 @@ func history(a wire.Alert) string {
 	return strings.Join(out, ", ")
 }
 
-// An alert gets louder until somebody takes it: chat at once, mail after ten minutes, a text message after thirty, each once, however
+// An alert gets louder until somebody takes it: chat at once, mail after ten minutes, a text message after thirty, each once, and who was told hears that it is taken, however
 // workers die at each of these moments.
 func TestScoreEscalation(t *testing.T) {
 	t.Parallel()
@@ -167,8 +171,8 @@ func TestScoreEscalation(t *testing.T) {
 		taken int
 		told  string
 	}{
-		{"taken after twelve minutes", false, 12, "chat opened at 0: sent, mail escalated at 10: sent"},
-		{"taken after twelve minutes, and receivers answer to nobody", true, 12, "chat opened at 0: unknown, mail escalated at 10: unknown"},
+		{"taken after twelve minutes", false, 12, "chat acknowledged at 12: sent, chat opened at 0: sent, mail acknowledged at 12: sent, mail escalated at 10: sent"},
+		{"taken after twelve minutes, and receivers answer to nobody", true, 12, "chat acknowledged at 12: sent, chat opened at 0: unknown, mail acknowledged at 12: sent, mail escalated at 10: unknown"},
 		{"nobody takes it", false, 0, "chat opened at 0: sent, mail escalated at 10: sent, sms escalated at 30: sent"},
 		{"nobody takes it, and receivers answer to nobody", true, 0, "chat opened at 0: unknown, mail escalated at 10: unknown, sms escalated at 30: unknown"},
 	} {

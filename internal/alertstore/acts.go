@@ -113,8 +113,7 @@ func (s *Store) Counts(ctx context.Context) (map[string]int64, error) {
 // Acknowledge notes that somebody takes an alert: its ladder stops, for that long or, with 0, for good. Taken again, it is theirs.
 func (s *Store) Acknowledge(ctx context.Context, id string, now time.Time, by, reason string, long time.Duration) (wire.Alert, error) {
 	return s.act(ctx, id, now, func(k *Kept) []send {
-		k.acknowledge(now, by, reason, within(now, long))
-		return k.advance(now)
+		return append(k.acknowledge(now, by, reason, within(now, long)), k.advance(now)...)
 	})
 }
 
@@ -150,8 +149,7 @@ func (s *Store) AcknowledgeByLink(ctx context.Context, id, message string, now t
 			return nil, ErrResolved
 		}
 		k.Links = append(k.Links, message)
-		k.acknowledge(now, "the link in the message to "+t.Channel, "", nil)
-		return k.advance(now), nil
+		return append(k.acknowledge(now, "the link in the message to "+t.Channel, "", nil), k.advance(now)...), nil
 	})
 	if err != nil {
 		return wire.Alert{}, err

@@ -174,10 +174,28 @@ func (k *Kept) ended(now time.Time) {
 	}
 }
 
-// acknowledge notes that somebody takes the alert, for a time or for good.
-func (k *Kept) acknowledge(now time.Time, by, reason string, until *time.Time) {
+// acknowledge notes that somebody takes the alert, for a time or for good, and tells those that were told of it: what calls people does so
+// until it hears of it.
+func (k *Kept) acknowledge(now time.Time, by, reason string, until *time.Time) []send {
 	k.AcknowledgedAt, k.AcknowledgedBy, k.AckedUntil, k.Reason = &now, by, until, reason
 	k.State, k.SilencedUntil, k.SilencedBy = wire.AlertAcknowledged, nil, ""
+	return k.tellAll(notify.Acknowledged)
+}
+
+// tellAll is for all who were told of the alert, once each.
+func (k *Kept) tellAll(event string) []send {
+	var out []send
+	for i, l := range k.Ladder {
+		if l.Told == 0 {
+			continue
+		}
+		for _, c := range l.To {
+			if !slices.ContainsFunc(out, func(s send) bool { return s.channel == c }) {
+				out = append(out, send{c, event, i})
+			}
+		}
+	}
+	return out
 }
 
 // release takes an acknowledgement or a silence back: the ladder goes on.
@@ -199,18 +217,7 @@ func (k *Kept) resolve(now time.Time, by, reason string) []send {
 	if !k.TellEnd {
 		return nil
 	}
-	var out []send
-	for i, l := range k.Ladder {
-		if l.Told == 0 {
-			continue
-		}
-		for _, c := range l.To {
-			if !slices.ContainsFunc(out, func(s send) bool { return s.channel == c }) {
-				out = append(out, send{c, notify.Resolved, i})
-			}
-		}
-	}
-	return out
+	return k.tellAll(notify.Resolved)
 }
 
 // note remembers a message.

@@ -178,6 +178,10 @@ func (s *Store) Overtaken(ctx context.Context, o Outgoing) (string, error) {
 		return wire.ToldDropped, nil
 	case o.Event == notify.Resolved:
 		return "", nil
+	case o.Event == notify.Acknowledged && (k.State != wire.AlertAcknowledged || !heard && !waits):
+		return wire.ToldDropped, nil
+	case o.Event == notify.Acknowledged:
+		return "", nil
 	case k.State == wire.AlertResolved && k.ResolvedBy == byRule && k.tellsEach(o) && !o.PutOff:
 		return "", nil
 	case k.State == wire.AlertResolved, k.State == wire.AlertSilenced, k.State == wire.AlertAcknowledged && !k.tellsTaken(o):

@@ -189,7 +189,7 @@ func TestALadderGoesOnUntilSomebodyTakesTheAlert(t *testing.T) {
 			}
 		}
 	}
-	if got, want := strings.Join(told, " "), "0[chat:opened:a chat:opened:b] 10[mail:escalated:a mail:escalated:b] 30[sms:escalated:a]"; got != want {
+	if got, want := strings.Join(told, " "), "0[chat:opened:a chat:opened:b] 10[mail:escalated:a mail:escalated:b] 13[chat:acknowledged:b mail:acknowledged:b] 30[sms:escalated:a]"; got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
 }
@@ -452,5 +452,44 @@ func TestAlertsAreListedPageByPage(t *testing.T) {
 	must(t, s.Trim(context.Background(), at(14).Add(alertstore.DefaultKeep)))
 	if list, _, err := s.List(t.Context(), alertstore.Filter{States: []string{wire.AlertResolved}}); err != nil || len(list) != 0 {
 		t.Errorf("old ones are there: %v %v", list, err)
+	}
+}
+
+// Who was told of an alert hears that somebody has taken it, unless it was released before that could be said; who was not told does not.
+func TestThoseWhoWereToldHearThatSomebodyHasTakenTheAlert(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		do   func(s *alertstore.Store, id string) error
+		want string
+	}{
+		{"taken", func(*alertstore.Store, string) error { return nil }, "chat:acknowledged:a"},
+		{"taken again by another one", func(s *alertstore.Store, id string) error {
+			_, err := s.Acknowledge(t.Context(), id, at(1), "bob", "", 0)
+			return err
+		}, "chat:acknowledged:a chat:acknowledged:a"},
+		{"released", func(s *alertstore.Store, id string) error {
+			_, err := s.Release(t.Context(), id, at(1))
+			return err
+		}, ""},
+		{"over", func(s *alertstore.Store, id string) error {
+			_, err := s.Resolve(t.Context(), id, at(1), "bob", "")
+			return err
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			must(t, commit(t, s, 0, 0, []string{"a"}, nil))
+			deliver(t, s, at(0))
+			list, _, err := s.List(t.Context(), alertstore.Filter{})
+			must(t, err)
+			_, err = s.Acknowledge(t.Context(), list[0].ID, at(1), "ann", "mine", 0)
+			must(t, err)
+			must(t, c.do(s, list[0].ID))
+			if got := deliver(t, s, at(2)); got != c.want {
+				t.Errorf("told %q, want %q", got, c.want)
+			}
+		})
 	}
 }

@@ -111,6 +111,12 @@ func AlertWords(a wire.Alert, event string, at time.Time) (subject, text string)
 			taken = a.AcknowledgedBy
 		}
 		return message.Escalated(o, taken)
+	case notify.Acknowledged:
+		var until time.Time
+		if a.AckedUntil != nil {
+			until = *a.AckedUntil
+		}
+		return message.Acknowledged(o, a.AcknowledgedBy, a.Reason, until)
 	case notify.Resolved:
 		by := a.ResolvedBy
 		if by == "rule" {
