@@ -42,7 +42,7 @@ func introspectMySQL(ctx context.Context, db *DB, only []string) (*Schema, error
 	for _, name := range r.order {
 		t := r.tables[name]
 		if WalkOf(t).Kind != WalkKey {
-			t.RowID = rowHashOf(t)
+			t.RowID = RowHash(t)
 			t.Notes = append(t.Notes, fmt.Sprintf("Table %s has no key to walk by: it is read in one step, sorted by a hash of its rows.", name))
 		}
 		r.schema.Tables = append(r.schema.Tables, *t)
@@ -50,8 +50,8 @@ func introspectMySQL(ctx context.Context, db *DB, only []string) (*Schema, error
 	return r.schema, nil
 }
 
-// rowHashOf returns an expression that is the same for the same row, and never NULL.
-func rowHashOf(t *Table) string {
+// RowHash returns an expression of MySQL that is the same for the same row, and never NULL: what rows without a key are walked by there.
+func RowHash(t *Table) string {
 	parts := make([]string, len(t.Columns))
 	for i := range t.Columns {
 		parts[i] = "IFNULL(MD5(" + MySQL.Quote(t.Columns[i].Name) + "),'-')"

@@ -131,7 +131,7 @@ func (mysqlDialect) mapRows(m *schemaMap, i int) {
 		}
 	}
 	if WalkOf(t).Kind != WalkKey {
-		t.RowID = rowHashOf(t)
+		t.RowID = RowHash(t)
 	}
 }
 

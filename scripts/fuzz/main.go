@@ -136,6 +136,7 @@ var (
 	progress = regexp.MustCompile(`^fuzz: elapsed: (\S+), execs: (\d+) .*new interesting: (\d+)`)
 	input    = regexp.MustCompile(`Failing input written to (\S+)`)
 	failure  = regexp.MustCompile(`^\s*--- FAIL: (Fuzz\S+)`)
+	timeIsUp = regexp.MustCompile(`^\s*context deadline exceeded$`) // what go says on a busy machine when the time of a target ends: no finding
 )
 
 // minimize is how long go makes an input smaller. It does so with each one that is new, for a minute unless it is told otherwise: of
@@ -159,6 +160,7 @@ func (o options) fuzz(ctx context.Context, t target) outcome {
 		return r
 	}
 	var said []string
+	late := false
 	for lines := bufio.NewScanner(pipe); lines.Scan(); {
 		line := lines.Text()
 		if m := progress.FindStringSubmatch(line); m != nil {
@@ -169,12 +171,14 @@ func (o options) fuzz(ctx context.Context, t target) outcome {
 			r.finding = t.folder + "/" + m[1]
 		} else if m := failure.FindStringSubmatch(line); m != nil && r.finding == "" { // a seed
 			r.finding = m[1]
+		} else if timeIsUp.MatchString(line) && r.finding == t.name {
+			r.finding, late = "", true
 		}
 		said = append(said, line)
 	}
 	_, _ = io.Copy(io.Discard, pipe) // a line that was too long to be read
 	var exit *exec.ExitError
-	if err := cmd.Wait(); errors.As(err, &exit) && ctx.Err() == nil && r.finding == "" {
+	if err := cmd.Wait(); errors.As(err, &exit) && ctx.Err() == nil && r.finding == "" && !late {
 		r.finding = "it ended with " + exit.String()
 	}
 	if r.finding != "" {

@@ -175,8 +175,14 @@ func (d *drafter) walk(ctx context.Context, i int, s *plan.Stage, t *sqldb.Table
 		key = t.PrimaryKey.Columns
 	}
 	for j, name := range s.From.Key {
-		if t.Column(name) == nil {
+		c := t.Column(name)
+		if c == nil {
 			d.c.add(fmt.Sprintf("%s.key[%d]", path, j), d.c.didYouMean(name, t), "%s has no column %s", t.FullName(), name)
+			return nil
+		}
+		if c.Unordered && !t.Place {
+			d.c.add(fmt.Sprintf("%s.key[%d]", path, j), "name other columns; or read the rows by a query, with CAST(... AS CHAR) for it",
+				"%s is sorted in another order than it is compared in, so that rows cannot be walked by it", name)
 			return nil
 		}
 	}

@@ -65,8 +65,11 @@ func (d *drafter) makeTable(i int, m *mapped) {
 		}
 	}
 	t.RowID, t.Autoincr = "", false
-	if d.to == sqldb.SQLite {
+	switch {
+	case d.to == sqldb.SQLite:
 		t.RowID = "rowid"
+	case d.to == sqldb.MySQL && sqldb.WalkOf(&t).Kind != sqldb.WalkKey:
+		t.RowID = sqldb.RowHash(&t)
 	}
 	if d.made[i] && d.targets[i] != nil { // made by an earlier run of this job
 		t.RowID = d.targets[i].RowID

@@ -237,12 +237,15 @@ func toMoment(column string, c *sqldb.Cell, t expression.Type) (expression.Value
 	}
 	switch t {
 	case expression.Date:
-		day := us / microsPerDay
-		if us%microsPerDay < 0 {
-			day--
+		if us%microsPerDay != 0 {
+			return expression.Value{}, &sqldb.BadValue{Column: column, Code: "22007",
+				Reason: string(expression.OfTimestamp(us).AppendText(nil)) + " has a time of day, which a date would lose; read the column as text (from.as) to look into it"}
 		}
-		return expression.OfDate(day), nil
+		return expression.OfDate(us / microsPerDay), nil
 	case expression.Time:
+		if us < 0 || us > microsPerDay {
+			return expression.Value{}, notOfType(column, c, t, "22007")
+		}
 		return expression.OfTime(us), nil
 	case expression.Timestamp:
 		return expression.OfTimestamp(us), nil
