@@ -271,6 +271,9 @@ func (s *sqliteSink) insertRows(ctx context.Context, b *Batch) ([]badRow, error)
 			if _, _, _, ok := rowFault(err); !ok {
 				return nil, err
 			}
+			if err := s.stands(ctx, err); err != nil {
+				return nil, err
+			}
 		}
 		for end := min(row+s.rows, b.RowsEncoded); row < end; {
 			next := b.groupEnd(row + 1)
@@ -285,6 +288,19 @@ func (s *sqliteSink) insertRows(ctx context.Context, b *Batch) ([]badRow, error)
 		}
 	}
 	return bad, nil
+}
+
+// stands returns an error when the transaction is no more that a row was refused in: a trigger may end it by RAISE(ROLLBACK), and
+// what is written after that would stay without its row of the ledger.
+func (s *sqliteSink) stands(ctx context.Context, fault error) error {
+	if _, err := s.conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return nil //nolint:nilerr // there is one already, as there should be
+	}
+	if _, err := s.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		return err
+	}
+	return tasks.Permanent(tasks.WithHint(fault, "let the trigger refuse the row alone, by RAISE(ABORT, ...)",
+		"the target rolls whole transactions back when it refuses a row of %s", s.m.Target.FullName()))
 }
 
 // insertGroup inserts what was made of one row of the source, all of it or nothing. It returns the row as one to be set aside when
@@ -304,6 +320,9 @@ func (s *sqliteSink) insertGroup(ctx context.Context, b *Batch, row, end int) (*
 		}
 		code, reason, _, ok := rowFault(err)
 		if !ok {
+			return nil, err
+		}
+		if err := s.stands(ctx, err); err != nil {
 			return nil, err
 		}
 		if several {

@@ -58,3 +58,16 @@ func TestATableWithoutAKeyIsMadeInMariaDB(t *testing.T) {
 		t.Errorf("%s rows are there, %+v", got, total)
 	}
 }
+
+// What follows in a batch would be committed row by row, and again with each retry.
+func TestATargetThatRollsWholeTransactionsBackGetsNothingTwice(t *testing.T) {
+	t.Parallel()
+	w := plannedFrom(t, "sqlite:"+filepath.Join(t.TempDir(), "old.db"), "sqlite:"+filepath.Join(t.TempDir(), "new.db"),
+		"CREATE TABLE m (id INTEGER PRIMARY KEY, v int)", "INSERT INTO m WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) SELECT i, iif(i = 7, -1, i) FROM n")
+	w.inTarget(t, "CREATE TABLE m (id int, v int); CREATE TRIGGER no BEFORE INSERT ON m WHEN new.v < 0 BEGIN SELECT RAISE(ROLLBACK, 'negative'); END")
+	_, _, err := try(t, migration.New(w.dbs), w.planned(t, `stages: [{name: m, from: {table: m}, map: {id: id, v: v}, to: {table: m}}]`))
+	if err == nil || !tasks.IsPermanent(err) || !strings.Contains(err.Error(), "rolls whole transactions back when it refuses a row of m") {
+		t.Errorf("got %v", err)
+	}
+	w.want(t, "SELECT count(*) - count(DISTINCT id) FROM m", "0")
+}
