@@ -12,7 +12,6 @@ import (
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/alertstore"
 	"github.com/stint-run/stint/internal/telemetry"
-	"github.com/stint-run/stint/tasks/alert"
 )
 
 // AlertStore is what the routes of alerts ask; *alertstore.Store is one.
@@ -217,19 +216,6 @@ func (a *API) endSilence(ctx context.Context, in *PathID) (*struct{}, error) {
 		return nil, problem(err)
 	}
 	return nil, nil
-}
-
-// mayTick says what is wrong when the caller may not have rules evaluated: that is of all tenants, and people are told.
-func mayTick(p principal, kind string) error {
-	switch {
-	case kind != alert.Kind:
-		return nil
-	case !p.role.allows(operator):
-		return refused(http.StatusForbidden, "the schedule "+alert.Kind+"s evaluates rules by itself; have somebody do it who has that role", "a job of kind %s needs the role %s; the token %q has the role %s", kind, operator, p.Name, p.role)
-	case p.Tenants != nil:
-		return refused(http.StatusForbidden, "use a token that is not of single tenants", "alert rules are of all tenants; the token %q is for %s alone", p.Name, list(p.Tenants))
-	}
-	return nil
 }
 
 // fleetAlerts says how the evaluation of rules goes, and how many alerts there are.

@@ -67,7 +67,7 @@ func (a *API) promote(ctx context.Context, in *promoteInput) (*body[tasks.Promot
 }
 
 type environmentsInput struct {
-	Tenant  string `query:"tenant" maxLength:"100" doc:"Of this tenant; left out, of the default one"`
+	Tenant  string `query:"tenant" maxLength:"100" doc:"Of this tenant; left out, of the token's only one, or the default one"`
 	Product string `query:"product" maxLength:"64" doc:"Of this product alone"`
 }
 
@@ -75,6 +75,13 @@ func (a *API) listEnvironments(ctx context.Context, in *environmentsInput) (*bod
 	p, ok := a.families[builder.Kind].(tasks.Promoter)
 	if !ok {
 		return nil, refused(http.StatusNotFound, "another server may", "this server knows no builds")
+	}
+	who := principalOf(ctx)
+	if in.Tenant == "" && len(who.Tenants) == 1 {
+		in.Tenant = who.Tenants[0]
+	}
+	if !who.sees(in.Tenant) { // as if there were none
+		return answer(wire.Promotions{Promotions: []tasks.Promotion{}}, nil)
 	}
 	if err := a.allowed(ctx, "", tasks.Job{Kind: builder.Kind, Tenant: in.Tenant}); err != nil {
 		return nil, err

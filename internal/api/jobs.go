@@ -197,7 +197,7 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	if err := a.allowed(ctx, "body.spec", tasks.Job{Kind: s.Kind, Tenant: s.Tenant, Spec: spec.Bytes()}); err != nil {
 		return tasks.Job{}, err
 	}
-	if err := mayTick(p, s.Kind); err != nil {
+	if err := mayBeFleetwide(p, s.Kind); err != nil {
 		return tasks.Job{}, err
 	}
 	if err := approve(ctx, &s); err != nil {
@@ -458,6 +458,11 @@ func (a *API) control(ctx context.Context, verb store.Verb, in *controlInput) (*
 	v, err := a.view(ctx, in.ID)
 	if err != nil {
 		return nil, problem(err)
+	}
+	if verb != store.Pause && verb != store.Cancel {
+		if err := mayBeFleetwide(principalOf(ctx), v.Kind); err != nil {
+			return nil, problem(err)
+		}
 	}
 	if verb == store.Restart && needsApproval(v.Kind, v.Spec) { // it would delete again what was put back
 		if err := mayApprove(principalOf(ctx), v.Kind); err != nil {

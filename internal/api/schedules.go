@@ -150,7 +150,7 @@ func (a *API) putSchedule(ctx context.Context, in *putInput) (*scheduleOutput, e
 	if old, err := a.store.Schedule(ctx, in.ID); err == nil && !p.sees(old.Job.Tenant) || !p.sees(d.Job.Tenant) {
 		return nil, refused(http.StatusForbidden, "name one of "+list(p.Tenants), "the token %q may not keep this schedule for the tenant %q", p.Name, d.Job.Tenant)
 	}
-	if err := mayTick(p, d.Job.Kind); err != nil {
+	if err := mayBeFleetwide(p, d.Job.Kind); err != nil {
 		return nil, problem(err)
 	}
 	// Who keeps the schedule is who lets its jobs delete.
