@@ -53,7 +53,8 @@ func CheckSchedules(list []wire.Schedule) error {
 func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if s.configured == 0 && len(s.o.Schedules)+len(s.o.Limits) > 0 {
+	configures := len(s.o.Schedules)+len(s.o.Limits) > 0
+	if configures && s.configured == 0 {
 		if err := s.Configure(ctx); err != nil {
 			return lookEach, err
 		}
@@ -62,12 +63,12 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return lookEach, err
 	}
-	lost := look.Configured < s.configured
-	if s.configured = look.Configured; lost {
+	if configures && look.Configured < s.configured {
 		s.o.Log.Warn("redis has lost what the configuration says of schedules and limits; it is written anew")
 		s.configured = 0
 		return 0, nil
 	}
+	s.configured = look.Configured
 	// What was decided first: as long as no jobs can be created, nothing more is decided, so the outbox stays small.
 	if err := s.createJobs(ctx, look.Pending); err != nil {
 		return lookEach, err

@@ -143,8 +143,12 @@ func (s *Store) Post(ctx context.Context, name string, now time.Time, channels [
 }
 
 // Withdraw forgets that something was posted, so that it can be posted again.
-func (s *Store) Withdraw(ctx context.Context, name string) error {
-	if err := s.rdb.Del(ctx, signKey(name)).Err(); err != nil {
+func (s *Store) Withdraw(ctx context.Context, names ...string) error {
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = signKey(name)
+	}
+	if err := s.rdb.Del(ctx, keys...).Err(); err != nil {
 		return fmt.Errorf("withdraw a sign: %w", err)
 	}
 	return nil

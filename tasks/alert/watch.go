@@ -3,7 +3,6 @@ package alert
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,7 +116,7 @@ func (w *Watcher) Look(ctx context.Context, now time.Time) error {
 			return err
 		}
 	case len(silent) == 0:
-		if err := errors.Join(w.Store.Withdraw(ctx, stillSign(now)), w.Store.Withdraw(ctx, stillSign(now.Add(-tellsAgain)))); err != nil {
+		if err := w.Store.Withdraw(ctx, stillSign(now), stillSign(now.Add(-tellsAgain))); err != nil {
 			return err
 		}
 	}

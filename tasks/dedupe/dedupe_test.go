@@ -32,20 +32,12 @@ var dialects = []struct {
 // made opens a database with a store of data sets whose truth is known.
 func made(t testing.TB, url string, spec datasetstest.Spec) (*lab, *datasetstest.Truth) {
 	t.Helper()
-	at, err := sqldb.ParseURL(url)
+	l := opened(t, url)
+	truth, err := datasetstest.Generate(t.Context(), l.db, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqldb.Open(t.Context(), at, sqldb.Options{MaxConns: 6})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	truth, err := datasetstest.Generate(t.Context(), db, spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newLab(t, db), truth
+	return l, truth
 }
 
 var withComplete = datasets.Layout{Registry: datasets.Registry{Complete: "complete"}, Entity: "entity_row"}

@@ -92,6 +92,21 @@ func newLab(t testing.TB, db *sqldb.DB) *lab {
 	return l
 }
 
+// opened is a lab on the database at a URL.
+func opened(t testing.TB, url string) *lab {
+	t.Helper()
+	at, err := sqldb.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqldb.Open(t.Context(), at, sqldb.Options{MaxConns: 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return newLab(t, db)
+}
+
 // quickDir is a folder in memory where there is one: thousands of small transactions wait for a disk most of their time.
 func quickDir(t testing.TB) string {
 	t.Helper()

@@ -4,24 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/stint-run/stint/internal/sqldb"
 )
-
-// opened is a lab on a store that the test makes itself.
-func opened(t *testing.T, url string) *lab {
-	t.Helper()
-	at, err := sqldb.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := sqldb.Open(t.Context(), at, sqldb.Options{MaxConns: 6})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return newLab(t, db)
-}
 
 // rows puts rows from one number to another into a data set; guid writes that of each.
 func (l *lab) rows(set string, from, to int, guid func(int) string) {

@@ -189,30 +189,29 @@ func (p *Pipeline) Before(steps ...string) []string {
 	return out
 }
 
-// Ends returns those of some steps whose files no other of them gets, in their order.
-func (p *Pipeline) Ends(steps []string) []string {
-	var out []string
-	for _, name := range steps {
-		within := func(other string) bool { return slices.Contains(p.Before(other), name) }
-		if !slices.ContainsFunc(steps, within) {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
 // Last returns the names of the steps that no step needs, in the order of the file.
 func (p *Pipeline) Last() []string {
+	all := make([]string, len(p.Steps))
+	for i, s := range p.Steps {
+		all[i] = s.Name
+	}
+	return p.Ends(all)
+}
+
+// Ends returns those of some steps that no other of them needs, in their order.
+func (p *Pipeline) Ends(steps []string) []string {
 	needed := map[string]bool{}
 	for _, s := range p.Steps {
-		for _, n := range s.Needs {
-			needed[n] = true
+		if slices.Contains(steps, s.Name) {
+			for _, n := range s.Needs {
+				needed[n] = true
+			}
 		}
 	}
 	var out []string
-	for _, s := range p.Steps {
-		if !needed[s.Name] {
-			out = append(out, s.Name)
+	for _, name := range steps {
+		if !needed[name] {
+			out = append(out, name)
 		}
 	}
 	return out
