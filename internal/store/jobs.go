@@ -201,13 +201,24 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match st
 			return Handout{}, fmt.Errorf("%s job: %w", verb, err)
 		}
 	}
-	v, err := control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who, match, held).Result()
-	code, h, _, err := parseReply(id, v, err)
+	var code int64
+	var h Handout
+	var err error
+	const more = 4
+	for wish, from := RandomID(), any("0"); ; {
+		var v any
+		var raw []any
+		v, err = control.Run(ctx, s.rdb, []string{jobKey(id)}, string(verb), who, match, held, wish, from).Result()
+		if code, h, raw, err = parseReply(id, v, err); err != nil || code != more {
+			break
+		}
+		from = raw[5]
+	}
 	if err == nil && (verb == Retry || verb == Restart) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate
-	}
-	if code == 0 {
-		h.Held = held
+		if err == nil && code == 0 && held != "" {
+			h.Held, err = s.putBack(ctx, id) // again: whoever lets jobs in may have found that this one has ended
+		}
 	}
 	switch {
 	case err != nil:

@@ -14,8 +14,9 @@ import (
 
 const prefix = "stint:"
 
-// jobKey: hash. The job as accepted (json), its state, epoch, times, error and totals; clock, ms, is the latest at which a step began to
-// wait for a time. Lives until the job is removed.
+// jobKey: hash. The job as accepted (json), its state, epoch, times, error and totals. clock, ms, is the latest at which a step began to
+// wait for a time; notes the number of its last note, see outboxKey; held why nothing of it is started, lined when it was last put in line
+// for that, ms; asked the name of the last wish of Control that was granted. Lives until the job is removed.
 func jobKey(id string) string { return prefix + "{" + id + "}" }
 
 // stagesKey: hash, "<i>:<field>". Name, order, state, split cursor and counters of stage i. Written by plan_done.
@@ -60,7 +61,8 @@ func aboutKey(id string) string { return prefix + "{" + id + "}:about" }
 func eventsKey(id string) string { return prefix + "{" + id + "}:events" }
 
 // outboxKey: hash, number -> json of a note: what became of the job, for webhooks. The sweep empties it; it outlives the job by
-// a day when the job is removed before that.
+// a day when the job is removed before that. Numbers begin with when the job was written, us: one that was removed and submitted again
+// goes on behind its old ones.
 func outboxKey(id string) string { return prefix + "{" + id + "}:outbox" }
 
 // jobsKey: sorted set, job id -> created in ms. Every job that is known.

@@ -178,17 +178,50 @@ func (s *Store) admit(ctx context.Context, id string) (Handout, error) {
 	return h, err
 }
 
-// Release takes a job that has ended out of its tenant's count.
+// Release takes a job that has ended out of its tenant's count. One that has been begun anew meanwhile is back in it, or in line,
+// afterwards; who dies in between leaves one that is not counted, or that the sweep puts back in line.
 func (s *Store) Release(ctx context.Context, tenant, id string) error {
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.SRem(ctx, tenantRunningKey(tenant), id)
 		p.ZRem(ctx, tenantWaitingKey(tenant), id)
 		return nil
 	})
+	if err == nil {
+		_, err = s.putBack(ctx, id)
+	}
 	if err != nil {
 		return fmt.Errorf("release job %s: %w", id, err)
 	}
 	return nil
+}
+
+// putBack puts a job that has not ended where it belongs: in line, when it is held, else among those of its tenant that count as
+// running. It says why it is held. One that moves on meanwhile is in the wrong place then, where Reconcile finds it.
+func (s *Store) putBack(ctx context.Context, id string) (held string, err error) {
+	v, err := s.rdb.HMGet(ctx, jobKey(id), "state", "held", "json").Result()
+	if err != nil {
+		return "", err
+	}
+	state, _ := v[0].(string)
+	if state == "" || tasks.State(state).Ended() {
+		return "", nil
+	}
+	held, _ = v[1].(string)
+	body, _ := v[2].(string)
+	var job tasks.Job
+	if err := json.Unmarshal([]byte(body), &job); err != nil {
+		return "", fmt.Errorf("decode job %s: %w", id, err)
+	}
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		if held == "" {
+			p.SAdd(ctx, tenantRunningKey(job.Tenant), id)
+			p.SAdd(ctx, limitedKey, job.Tenant) // the second: see passOver
+		} else {
+			putInLine(ctx, p, job, held)
+		}
+		return nil
+	})
+	return held, err
 }
 
 // Reconcile makes the counts of limited tenants true again after crashes, and lets in what there is room for.

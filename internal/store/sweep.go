@@ -30,6 +30,7 @@ type Swept struct {
 	Unbegun []Ref             // out for a while without anybody having begun them
 	Old     []Lease           // leases of living workers that are old enough to be looked at
 	Untold  bool              // there are notes for webhooks; of a job that is gone, too
+	line    bool              // it is held, and may have fallen out of line
 	Err     error             // why nothing is known of it: ErrNotFound, ErrNewer, or that it could not be asked. Only SweepAll sets it
 }
 
@@ -45,7 +46,18 @@ type Lease struct {
 // sweep at the same time.
 func (s *Store) Sweep(ctx context.Context, job string, look Look) (Swept, error) {
 	v, err := sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, look.args()...).Result()
-	return parseSwept(job, v, err)
+	return s.swept(ctx, job, v, err)
+}
+
+// swept reads what the script found, and puts a job that is held back in line when it is time to.
+func (s *Store) swept(ctx context.Context, job string, v any, err error) (Swept, error) {
+	w, err := parseSwept(job, v, err)
+	if err == nil && w.line {
+		if _, err = s.putBack(ctx, job); err != nil {
+			err = fmt.Errorf("put job %s back in line: %w", job, err)
+		}
+	}
+	return w, err
 }
 
 // SweepAll is Sweep for many jobs in one call to Redis; the answers come in the order of the jobs.
@@ -64,7 +76,7 @@ func (s *Store) SweepAll(ctx context.Context, jobs []string, look Look) []Swept 
 		if redis.HasErrorPrefix(err, "NOSCRIPT") { // a Redis that has not seen it yet; the first job brings it there
 			v, err = sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, args...).Result()
 		}
-		all[i], err = parseSwept(job, v, err)
+		all[i], err = s.swept(ctx, job, v, err)
 		all[i].Err = err
 	}
 	return all
@@ -95,7 +107,7 @@ func parseSwept(job string, v any, err error) (Swept, error) {
 	case 2:
 		return Swept{Handout: h}, ErrNewer
 	}
-	w := Swept{Handout: h, Lost: map[string]string{}, Untold: untold}
+	w := Swept{Handout: h, Lost: map[string]string{}, Untold: untold, line: raw[9] != ""}
 	list := texts(raw[5])
 	for i := 0; i+1 < len(list); i += 2 {
 		w.Lost[list[i]] = list[i+1]

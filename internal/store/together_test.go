@@ -169,7 +169,7 @@ func (w *twin) plans(stages []tasks.Stage, steps []tasks.Step) {
 }
 
 var (
-	moments = regexp.MustCompile(`\b\d{13}\b`)
+	moments = regexp.MustCompile(`\b\d{13}(\d{3})?\b`)
 	busy    = regexp.MustCompile(`^((?:\d+\|){6})\d+`)
 )
 

@@ -72,6 +72,23 @@ func TestARateOfFewAnHourIsAskedForLater(t *testing.T) {
 	}
 }
 
+// The rate was asked for by a clock that was an hour ahead.
+func TestATurnDoesNotWaitUntilAClockThatWasSetBackHasCaughtUp(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	ctx := t.Context()
+	now, err := s.rdb.Time(ctx).Result()
+	if err == nil {
+		err = s.rdb.Set(ctx, endpointRateKey("a"), now.Add(time.Hour).UnixMicro(), time.Hour+2*time.Second).Err()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wait, given := turn(t, s, "a", 10); wait != 0 || !given {
+		t.Errorf("it comes in %v: %v", wait, given)
+	}
+}
+
 func TestATurnThatCannotBeHadIsAnError(t *testing.T) {
 	t.Parallel()
 	s := New(redistest.Client(t))

@@ -59,8 +59,8 @@ type Note struct {
 	Job    wire.MessageJob
 	Event  string // one of wire.WebhookEvents
 	At     time.Time
-	Seq    int64  // counts the notes of the job since it was written
-	born   string // when the job was written, ms: one that was removed and submitted again counts anew
+	Seq    int64  // grows with each note of the job, also when it was removed and submitted again: see outboxKey
+	born   string // when the job was written, ms
 	target string
 }
 

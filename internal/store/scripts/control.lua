@@ -1,11 +1,17 @@
 -- control.lua: pause, resume, cancel, retry, restart of a job; admit lets in what was held.
--- ARGV: 1 verb, 2 who asked, 3 "<epoch>-<state>" that the job must have, or "", 4 of retry and restart: why the job is held, or ""
--- Returns {code, state, epoch, to enqueue, queue}: 0 done · 1 no such job · 2 nothing to do in this state (the state says which)
---   · 3 it has another state or epoch than the caller thinks
+-- ARGV: 1 verb, 2 who asked, 3 "<epoch>-<state>" that the job must have, or "", 4 of retry and restart: why the job is held, or "",
+--   5 a name of this wish: who asks again because the answer was lost is told that it is done, 6 of retry: where to go on, "0" at first
+-- Returns {code, state, epoch, to enqueue, queue, where to go on}: 0 done · 1 no such job · 2 nothing to do in this state (the state
+--   says which) · 3 it has another state or epoch than the caller thinks · 4 not done yet: ask again, with where to go on
 local verb, who = ARGV[1], ARGV[2]
-local state = call('HGET', JOB, 'state')
+local j = call('HMGET', JOB, 'state', 'epoch', 'asked')
+local state = j[1]
 if not state then return reply(1) end
-if ARGV[3] ~= '' and ARGV[3] ~= call('HGET', JOB, 'epoch') .. '-' .. state then return reply(3) end
+if j[3] == ARGV[5] then return reply(0, dispatch()) end
+if ARGV[3] ~= '' and ARGV[3] ~= j[2] .. '-' .. state then return reply(3) end
+local function hold(why)
+  if why ~= '' then call('HSET', JOB, 'held', why) else call('HDEL', JOB, 'held') end
+end
 local function wipe()
   local n = tonumber(call('HGET', JOB, 'stages') or '0')
   for i = 0, n - 1 do call('DEL', READY .. i) end
@@ -29,23 +35,34 @@ elseif verb == 'cancel' then
   call('HSET', JOB, 'ended', int(NOW), 'state', 'cancelled')
   note('cancelled')
 elseif verb == 'retry' then
-  local dead = call('HGETALL', DEAD)
-  if not ended(state) or state == 'cancelled' or #dead == 0 then return reply(2) end
+  if not ended(state) or state == 'cancelled' or call('HLEN', DEAD) == 0 then return reply(2) end
+  -- A page of them, as there may be a million. The job stays as it ended until none is left, so whoever dies in between is asked again.
+  local page = call('HSCAN', DEAD, ARGV[6], 'COUNT', MANY)
+  local skips, dead, shut = call('HGET', JOB, 'on_failure') == 'skip', page[2], {}
   for k = 1, #dead, 2 do
     local key, d = dead[k], cjson.decode(dead[k + 1])
+    call('HDEL', DEAD, key)
     call('HDEL', FAILS, key)
     call('ZADD', LATER, 0, key .. '|' .. int(d.delivery + 1))
     local i = stage_of(key)
     if string.find(key, '/', 1, true) then
       call('HINCRBY', STAGES, i .. ':failed', -1)
-      if call('HGET', JOB, 'on_failure') == 'skip' then call('HINCRBY', STAGES, i .. ':live', 1) end
-      if call('HGET', STAGES, i .. ':state') == 'done' then open(i) end
+      if skips then call('HINCRBY', STAGES, i .. ':live', 1) end
+      if call('HGET', STAGES, i .. ':state') == 'done' then
+        call('HSET', STAGES, i .. ':state', 'open')
+        shut[#shut + 1] = i
+      end
     end
   end
-  call('DEL', DEAD)
+  open(shut)
+  if call('HLEN', DEAD) > 0 then
+    local r = reply(4)
+    r[6] = page[1]
+    return r
+  end
   call('HDEL', JOB, 'error', 'hint', 'ended')
   call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
-  if ARGV[4] ~= '' then call('HSET', JOB, 'held', ARGV[4]) end
+  hold(ARGV[4])
   note('resumed')
 elseif verb == 'restart' then
   if not ended(state) then return reply(2) end
@@ -56,9 +73,10 @@ elseif verb == 'restart' then
   call('HSET', JOB, 'state', 'accepted')
   call('HINCRBY', JOB, 'epoch', 1)
   call('ZADD', LATER, 0, 'p|1')
-  if ARGV[4] ~= '' then call('HSET', JOB, 'held', ARGV[4]) end
+  hold(ARGV[4])
 else
   return redis.error_reply('control: unknown verb ' .. verb)
 end
+call('HSET', JOB, 'asked', ARGV[5])
 event(verb, 'by', who)
 return reply(0, dispatch())

@@ -9,10 +9,11 @@ if sum then
   return reply(0, dispatch())
 end
 call('HSET', JOB, 'json', ARGV[1], 'state', 'accepted', 'window', ARGV[2], 'sum', ARGV[3], 'created', ARGV[4],
-  'retries', ARGV[5], 'on_failure', ARGV[6], 'epoch', 1, 'born', int(NOW), 'queue', ARGV[7], 'protocol', ARGV[8], 'about', ARGV[11], 'kind', ARGV[12])
+  'retries', ARGV[5], 'on_failure', ARGV[6], 'epoch', 1, 'born', int(NOW), 'notes', int(NOW * 1000), 'queue', ARGV[7], 'protocol', ARGV[8], 'about', ARGV[11], 'kind', ARGV[12])
 if ARGV[9] ~= '' then call('HSET', JOB, 'held', ARGV[9]) end
 if ARGV[10] ~= '' then call('HSET', JOB, 'by', ARGV[10]) end
 call('HSET', TALLY, 'whole', 1)
+call('PERSIST', OUTBOX) -- what is there yet of a job of this id that was forgotten
 call('ZADD', LATER, 0, 'p|1')
 event('accepted', 'held', ARGV[9], 'by', ARGV[10])
 return reply(1, dispatch())

@@ -234,16 +234,20 @@ end
 
 local function finish(state)
   call('HSET', JOB, 'state', state, 'ended', NOW_TEXT)
+  call('HDEL', JOB, 'held')
   event(state)
   note(state)
 end
 
--- open: lets a stage be split and run; the next dispatch hands out its first split.
-local function open(i)
-  call('HSET', STAGES, i .. ':state', 'open', i .. ':started', NOW_TEXT)
+-- open: lets stages be split and run; the next dispatch hands out their first splits.
+local function open(stages)
+  if #stages == 0 then return end
+  for _, i in ipairs(stages) do
+    call('HSET', STAGES, i .. ':state', 'open', i .. ':started', NOW_TEXT)
+    event('stage_started', 'stage', call('HGET', STAGES, i .. ':name'))
+  end
   local list = call('HGET', JOB, 'open')
-  call('HSET', JOB, 'open', (list and list ~= '') and (list .. ',' .. i) or i)
-  event('stage_started', 'stage', call('HGET', STAGES, i .. ':name'))
+  call('HSET', JOB, 'open', ((list and list ~= '') and list .. ',' or '') .. table.concat(stages, ','))
 end
 
 -- close: a stage whose split is done and that has no live step is over; opens what waited for it, ends the job if it was the last.
@@ -259,9 +263,11 @@ local function close_if_done(i)
   call('HSET', JOB, 'open', table.concat(rest, ','))
   if f[6] ~= '1' then
     call('HINCRBY', JOB, 'stages_left', -1)
+    local free = {}
     for s in string.gmatch(f[4] or '', '[^,]+') do
-      if call('HINCRBY', STAGES, s .. ':wait', -1) == 0 then open(s) end
+      if call('HINCRBY', STAGES, s .. ':wait', -1) == 0 then free[#free + 1] = s end
     end
+    open(free)
   end
   if #rest == 0 and call('HGET', JOB, 'open') == '' and tonumber(call('HGET', JOB, 'stages_left')) == 0 then finish('succeeded') end
 end

@@ -22,6 +22,6 @@ end
 for s, list in pairs(nexts) do call('HSET', STAGES, s .. ':next', list) end
 if call('HGET', JOB, 'state') ~= 'paused' then call('HSET', JOB, 'state', 'running') end
 event('planned', 'stages', n)
-for _, i in ipairs(roots) do open(i) end
+open(roots)
 if n == 0 then finish('succeeded') end
 return reply(0, dispatch())

@@ -2,14 +2,15 @@
 -- ARGV: 1 "1" when the list of living workers may be trusted, 2 the list is as of ms (leases that are younger are left alone; "0":
 --   none is), 3 a step is looked at when nobody began it for ms, 4 a lease is looked at when it is older than ms ("0": none is),
 --   5 the newest protocol that the caller can read, 6.. ids of living workers
--- Returns {code, state, epoch, to enqueue, queue, lost, unbegun, old, how many notes are in its outbox}: 0 done · 1 no such job · 2 a job of a newer protocol: left alone
+-- Returns {code, state, epoch, to enqueue, queue, lost, unbegun, old, how many notes are in its outbox, line}: 0 done · 1 no such job · 2 a job of a newer protocol: left alone
 --   lost: flat list key, worker · unbegun: flat list key, delivery of steps that nobody has begun for that long
 --   old: flat list key, attempt, worker, since of leases of living workers
-local j = call('HMGET', JOB, 'state', 'protocol', 'clock')
+--   line: why it is held, once a minute: who holds it may have died before he put it in line
+local j = call('HMGET', JOB, 'state', 'protocol', 'clock', 'held', 'lined')
 local state = j[1]
 local function nothing(code)
   local r = reply(code)
-  r[6], r[7], r[8], r[9] = {}, {}, {}, call('HLEN', OUTBOX)
+  r[6], r[7], r[8], r[9], r[10] = {}, {}, {}, call('HLEN', OUTBOX), ''
   return r
 end
 if not state then return nothing(1) end
@@ -57,11 +58,13 @@ end
 local MARKS = 60
 local function trail()
   local job = call('HMGET', JOB, 'pace', 'stages')
-  local names = {}
-  for i = 0, tonumber(job[2] or '0') - 1 do names[#names + 1] = i .. ':read' end
-  if #names == 0 then return end
-  local read = 0
-  for _, n in ipairs(call('HMGET', STAGES, unpack(names))) do read = read + tonumber(n or '0') end
+  local stages, read = tonumber(job[2] or '0'), 0
+  if stages == 0 then return end
+  for from = 0, stages - 1, MANY do
+    local names = {}
+    for i = from, math.min(from + MANY, stages) - 1 do names[#names + 1] = i .. ':read' end
+    for _, n in ipairs(call('HMGET', STAGES, unpack(names))) do read = read + tonumber(n or '0') end
+  end
   local first, marks, at, last = string.match(job[1] or '', '^(%d+)'), {}, 0, 0
   for mark in string.gmatch(job[1] or '', ';([^;]+)') do
     marks[#marks + 1] = mark
@@ -102,6 +105,11 @@ local function sample()
   end
 end
 if not ended(state) then sample() end
+local line = ''
+if j[4] and not ended(state) and math.abs(NOW - tonumber(j[5] or '0')) >= 60000 then
+  line = j[4]
+  call('HSET', JOB, 'lined', NOW_TEXT)
+end
 local r = reply(0, dispatch())
-r[6], r[7], r[8], r[9] = lost, unbegun, old, call('HLEN', OUTBOX)
+r[6], r[7], r[8], r[9], r[10] = lost, unbegun, old, call('HLEN', OUTBOX), line
 return r

@@ -7,6 +7,7 @@ local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local each, early, ahead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+if due > now + early + ahead + each then due = now end -- the clock was set back: nobody was given a turn so far ahead
 local wait = math.max(0, math.ceil(due - now - early))
 if wait > ahead then return ahead - wait end
 redis.call('SET', KEYS[1], string.format('%.0f', due + each), 'PX', math.ceil((due + each - now) / 1000) + 1000)
