@@ -54,7 +54,7 @@ func rateField(kind, target string) string {
 // learn adds a job that has succeeded to the rate of its kind and target. Only a job that went through in one go says something: one
 // that was paused, failed or begun anew has a time that is not its own.
 func (s *Store) learn(ctx context.Context, n Note) error {
-	if n.Event != wire.EventSucceeded || n.Seq != 2 || n.Job.Epoch != 1 || n.Job.StartedAt == nil || n.Job.EndedAt == nil || n.Job.Counters.Read == 0 {
+	if n.Event != wire.EventSucceeded || n.nth() != 2 || n.Job.Epoch != 1 || n.Job.StartedAt == nil || n.Job.EndedAt == nil || n.Job.Counters.Read == 0 {
 		return nil
 	}
 	seconds := max(n.Job.EndedAt.Sub(*n.Job.StartedAt).Seconds(), 0.001)

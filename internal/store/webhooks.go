@@ -64,6 +64,14 @@ type Note struct {
 	target string
 }
 
+// nth counts the notes of the job since it was written.
+func (n Note) nth() int64 {
+	if born := toInt(n.born) * 1000; n.Seq > born { // else a build before wrote the job
+		return n.Seq - born
+	}
+	return n.Seq
+}
+
 // id names the message of a note to a webhook. It is the same whoever asks, and however often.
 func (n Note) id(webhook string) string {
 	return messageID(strings.Join([]string{n.Job.ID, n.born, strconv.FormatInt(n.Seq, 10), webhook}, "\x00"))
