@@ -46,7 +46,7 @@ type Alert struct {
 	ResolvedBy     string           `json:"resolved_by,omitempty" doc:"A person, or the rule"`
 	NextAt         *time.Time       `json:"next_at,omitempty" doc:"When somebody is told next, unless something happens before"`
 	Ladder         []AlertLevel     `json:"ladder,omitempty" doc:"Who is told, as it stood in the rule when the alert was opened"`
-	Told           []AlertTold      `json:"told,omitempty" doc:"Who was told what, the newest last; the last 100"`
+	Told           []AlertTold      `json:"told,omitempty" doc:"Who was told what, the newest last; of more than 100 older ones are left out, but not the last that arrived at a channel"`
 	Version        int64            `json:"version" doc:"Counts its changes"`
 }
 

@@ -220,12 +220,25 @@ func (k *Kept) resolve(now time.Time, by, reason string) []send {
 	return k.tellAll(notify.Resolved)
 }
 
-// note remembers a message.
+// note remembers a message. When they are too many, the oldest is forgotten without which it is still known that its channel was told:
+// who was told at all hears of the end.
 func (k *Kept) note(t wire.AlertTold) {
 	k.Told = append(k.Told, t)
-	if over := len(k.Told) - MaxTold; over > 0 {
-		k.Told = slices.Delete(k.Told, 0, over)
+	if len(k.Told) <= MaxTold {
+		return
 	}
+	heard := func(t wire.AlertTold) bool { return t.State == wire.ToldSent || t.State == wire.ToldUnknown }
+	oldest := slices.IndexFunc(k.Told, func(t wire.AlertTold) bool { return !heard(t) })
+	again := map[string]bool{} // channels that were told after this message
+	for i, t := range slices.Backward(k.Told) {
+		if heard(t) {
+			if again[t.Channel] && (oldest < 0 || i < oldest) {
+				oldest = i
+			}
+			again[t.Channel] = true
+		}
+	}
+	k.Told = slices.Delete(k.Told, max(oldest, 0), max(oldest, 0)+1)
 }
 
 // told returns a message of the alert, or nil.

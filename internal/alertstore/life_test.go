@@ -113,3 +113,31 @@ func TestAPatternIsAnyPart(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAlertRemembersThatAChannelWasToldHoweverManyOthersAreToldAfterIt(t *testing.T) {
+	t.Parallel()
+	k := &Kept{}
+	say := func(channel, state string) { k.note(wire.AlertTold{Channel: channel, State: state}) }
+	say("early", wire.ToldSent)
+	say("early", wire.ToldGaveUp)
+	for range 3 * MaxTold {
+		say("each", wire.ToldSent)
+	}
+	if len(k.Told) != MaxTold || k.Told[0].Channel != "early" || k.Told[0].State != wire.ToldSent || k.Told[1].Channel != "each" {
+		t.Errorf("%d messages, the first %+v", len(k.Told), k.Told[:2])
+	}
+	for range 3 * MaxTold { // none of them arrives
+		say("each", wire.ToldPending)
+	}
+	if len(k.Told) != MaxTold || k.Told[0].Channel != "early" || k.Told[1].State != wire.ToldSent || k.Told[2].State != wire.ToldPending {
+		t.Errorf("%d messages, the first %+v", len(k.Told), k.Told[:3])
+	}
+	// As many channels as there is room for, each told once: one is forgotten, and nothing else happens.
+	k = &Kept{}
+	for i := range MaxTold + 1 {
+		say(fmt.Sprint(i), wire.ToldSent)
+	}
+	if len(k.Told) != MaxTold || k.Told[0].Channel != "1" {
+		t.Errorf("%d messages, the first %+v", len(k.Told), k.Told[0])
+	}
+}
