@@ -122,7 +122,7 @@ type Probed struct {
 // Probe writes, reads, lists and deletes a small artifact below the key stint-probe, and says what does not work. It leaves
 // nothing behind unless it may not delete, or is killed.
 func Probe(ctx context.Context, s Store) (p Probed, err error) {
-	key := "stint-probe/" + strings.ToLower(rand.Text())
+	key := OwnProbe + "/" + strings.ToLower(rand.Text())
 	content := []byte("written by stint to see whether it can: " + key + "\n")
 	start := time.Now()
 	if _, err := s.Put(ctx, key, bytes.NewReader(content), PutOptions{IfAbsent: true, ContentType: "text/plain", Digest: DigestOf(content)}); err != nil {

@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/stint-run/stint/internal/artifact"
@@ -80,6 +81,8 @@ type Options struct {
 	Limits sandbox.Limits
 	// Log is how many bytes of a step's log are kept; 0 is the default.
 	Log int64
+	// Logger takes what those who run the process should know; nil is slog's default.
+	Logger *slog.Logger
 	// Version is this build of stint.
 	Version string
 }
@@ -88,7 +91,12 @@ type Options struct {
 type Family struct{ o Options }
 
 // New makes the family.
-func New(o Options) *Family { return &Family{o} }
+func New(o Options) *Family {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Family{o}
+}
 
 // Kind returns the family's word.
 func (*Family) Kind() string { return Kind }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/stint-run/stint/internal/artifact"
@@ -83,35 +81,24 @@ func (f *Family) Promoted(ctx context.Context, tenant, product string) ([]tasks.
 	return list, err
 }
 
-// eachStanding calls a function for what stands in each environment, in their order.
+// eachStanding calls a function for what stands in each environment, in their order. What others have put there stops nobody.
 func (f *Family) eachStanding(ctx context.Context, files artifact.Store, each func(publish.Record) error) error {
 	if f.o.Environments == nil {
 		return nil
 	}
+	e := publish.NewEnvironments(files, *f.o.Environments)
 	for _, env := range f.o.Environments.Order {
-		prefix := path.Join("environments", env.Name) + "/"
-		after := ""
-		for {
-			page, err := files.List(ctx, prefix, after, 1)
+		err := e.Products(ctx, env.Name, func(product string) error {
+			now, err := e.Current(ctx, env.Name, product)
 			if err != nil {
 				return err
 			}
-			if len(page) == 0 {
-				break
-			}
-			product, _, _ := strings.Cut(strings.TrimPrefix(page[0].Key, prefix), "/")
-			after = prefix + product + "0" // the next character after the slash
-			var r publish.Record
-			if _, err := getJSON(ctx, files, page[0].Key, &r); err != nil { // the oldest: whose product it is
-				return err
-			}
-			now, err := publish.NewEnvironments(files, *f.o.Environments).Current(ctx, env.Name, r.Product)
-			if err != nil {
-				return err
-			}
-			if err := each(now); err != nil {
-				return err
-			}
+			return each(now)
+		}, func(key string) {
+			f.o.Logger.WarnContext(ctx, "in the store of artifacts something lies among the records of promotions; it is passed over", "artifacts", files.String(), "key", key, "hint", "look at it, and delete it if nobody needs it")
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

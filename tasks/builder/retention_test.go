@@ -1,10 +1,13 @@
 package builder
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 
+	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -52,5 +55,44 @@ func TestOldBuildsGoAndWhatIsNewestOrInAnEnvironmentStays(t *testing.T) {
 	l.commit("main", map[string]string{"other.txt": "next"})
 	if b := l.built(f, Spec{}); b.start.Number != 5 {
 		t.Errorf("the next build has the number %d", b.start.Number)
+	}
+}
+
+func TestWhatLiesAmongPromotionsAndIsNoneStopsNobody(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, hello)
+	releases(t, l)
+	f := l.agent("a", nil)
+	var said bytes.Buffer
+	f.o.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	job := l.job(Spec{})
+	if err := l.carryOut(f, job); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"a", "a-job/stage/manifest.json", "hello/00/parts/x.csv", "hello/1.json", "hello/00000000.json", "hello/99999999.csv", "z/records/000000.json"} {
+		if _, err := l.files.Put(t.Context(), "environments/ci/"+key, strings.NewReader("{"), artifact.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := f.Promoted(t.Context(), "", ""); err != nil || len(list) != 0 {
+		t.Errorf("before anything is promoted: %+v, %v", list, err)
+	}
+	if _, err := f.Promote(t.Context(), job, "ci", "ann"); err != nil {
+		t.Errorf("promote: %v", err)
+	}
+	if list, err := f.Promoted(t.Context(), "", ""); err != nil || len(list) != 1 || list[0].Version != "1.5.1" || list[0].Job != job.ID {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if b, err := f.Build(t.Context(), job); err != nil || len(b.Gates) != 2 || b.Gates[0].Stands != "1.5.1" {
+		t.Errorf("the build: %+v, %v", b, err)
+	}
+	a := tasks.NewAttempt(&tasks.Attempt{ID: "r", Job: tasks.Job{ID: "ret-1", Kind: KindRetention, Spec: json.RawMessage(`{"keep_builds": 1, "keep_for": "0s"}`)}, Draining: make(chan struct{})}, unsaved{}, nil, tasks.Counters{})
+	if err := NewRetention(f).Run(t.Context(), a); err != nil {
+		t.Errorf("retention: %v", err)
+	}
+	for _, key := range []string{"environments/ci/a ", "environments/ci/a-job/stage/manifest.json", "environments/ci/hello/00/parts/x.csv", "environments/ci/z/records/000000.json"} {
+		if !strings.Contains(said.String(), "level=WARN") || !strings.Contains(said.String(), "key="+key) {
+			t.Errorf("nothing is said of %s in %s", key, said.String())
+		}
 	}
 }

@@ -39,7 +39,7 @@ func Trees(files artifact.Store) *snapshot.Store {
 }
 
 // The keys in the store of artifacts.
-const keyRoot = "builds"
+const keyRoot = artifact.OwnBuilds
 
 func jobKey(job string, parts ...string) string {
 	return path.Join(append([]string{keyRoot, "jobs", artifact.Escape(job)}, parts...)...)

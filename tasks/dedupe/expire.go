@@ -19,7 +19,7 @@ func (f *Family) expire(ctx context.Context, a *tasks.Attempt, spec Spec) error 
 	before := time.Now().Add(-duration(spec.KeepArchives, 0))
 	var done tasks.Counters
 	for after := ""; ; {
-		page, err := store.List(ctx, "dedupe/", after, listPage)
+		page, err := store.List(ctx, artifact.OwnDedupe+"/", after, listPage)
 		if err != nil {
 			return err
 		}

@@ -31,10 +31,10 @@ const (
 )
 
 // folderHistory has one small file of each run, by store.
-const folderHistory = "dedupe-history"
+const folderHistory = artifact.OwnDedupeHistory
 
 // folderOf returns the folder of a job's files.
-func folderOf(job string) string { return "dedupe/" + artifact.Escape(job) }
+func folderOf(job string) string { return artifact.OwnDedupe + "/" + artifact.Escape(job) }
 
 func keyOf(job, name string) string { return folderOf(job) + "/" + name }
 

@@ -48,7 +48,7 @@ func (a *App) builds(artifacts func() (artifact.Store, error)) builder.Options {
 	b := a.o.Builds
 	dir := BuildsDir(b, a.o.Data)
 	o := builder.Options{Dir: dir, Artifacts: artifacts, Fleet: a.o.Fleet, Labels: a.o.Labels, Agents: a.agents, Number: a.Store.BuildNumber, Claim: a.Store.Claim,
-		Environment: a.o.BuildEnvironment, Log: int64(b.Limits.Log), Version: a.o.Version,
+		Environment: a.o.BuildEnvironment, Log: int64(b.Limits.Log), Logger: a.o.Log, Version: a.o.Version,
 		Limits: sandbox.Limits{Memory: int64(b.Limits.Memory), CPU: b.Limits.CPU, Disk: int64(b.Limits.Disk), Processes: b.Limits.Processes}}
 	lookup := func(name string) (string, bool) { v, ok := a.o.BuildEnvironment[name]; return v, ok }
 	o.Repositories = repository.New(repository.Options{Dir: filepath.Join(dir, "mirrors"), Allowed: b.Repositories, Lookup: lookup, Credentials: credentials(b.Credentials)})

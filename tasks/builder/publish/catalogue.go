@@ -63,8 +63,8 @@ type Catalogue struct{ store artifact.Store }
 func NewCatalogue(s artifact.Store) *Catalogue { return &Catalogue{s} }
 
 const (
-	releases = "releases/"
-	removed  = "removed/"
+	releases = artifact.OwnReleases + "/"
+	removed  = artifact.OwnRemoved + "/"
 	// maxRecord is what a record may have in bytes: more was not written here.
 	maxRecord = 16 << 20
 	page      = 1000

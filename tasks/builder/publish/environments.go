@@ -251,24 +251,97 @@ func (e *Environments) Standing(ctx context.Context, product string) (map[string
 	return standing, nil
 }
 
+// folderOf has the records of an environment.
+func folderOf(environment string) string {
+	return artifact.OwnEnvironments + "/" + artifact.Escape(environment) + "/"
+}
+
+// Products calls product with the name of each product that has been promoted to an environment, in the order of their keys. What lies
+// there and is no record of a promotion is passed over, and strange is called with one key of each such folder, or file.
+func (e *Environments) Products(ctx context.Context, environment string, product func(name string) error, strange func(key string)) error {
+	folder := folderOf(environment)
+	for after := ""; ; {
+		list, err := e.store.List(ctx, folder, after, 1)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		key := list[0].Key
+		word, _, inside := strings.Cut(strings.TrimPrefix(key, folder), "/")
+		if !inside {
+			strange(key)
+			after = key
+			continue
+		}
+		after = folder + word + "0" // 0 is what comes behind the slash
+		first := key
+		if sequenceOf(key, folder+word+"/") == 0 {
+			strange(key)
+			if first, err = e.first(ctx, folder+word+"/"); err != nil {
+				return err
+			}
+		}
+		if first == "" {
+			continue
+		}
+		var r Record
+		if err := read(ctx, e.store, first, &r); err != nil {
+			return err
+		}
+		if e.prefix(environment, r.Product) != folder+word+"/" {
+			return tasks.WithHint(nil, "it was damaged, or put there by something else: look at it", "%s is the record of a promotion of %q", first, r.Product)
+		}
+		if err := product(r.Product); err != nil {
+			return err
+		}
+	}
+}
+
+// first returns the key of the first record below a prefix; "" when there is none.
+func (e *Environments) first(ctx context.Context, prefix string) (string, error) {
+	for after := ""; ; {
+		list, err := e.store.List(ctx, prefix, after, page)
+		if err != nil {
+			return "", err
+		}
+		for _, i := range list {
+			if after = i.Key; sequenceOf(i.Key, prefix) > 0 {
+				return i.Key, nil
+			}
+		}
+		if len(list) < page {
+			return "", nil
+		}
+	}
+}
+
+// sequenceOf returns the number of a record of a promotion by its key; 0 for the key of anything else.
+func sequenceOf(key, prefix string) int {
+	digits, _ := strings.CutSuffix(strings.TrimPrefix(key, prefix), ".json")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 1 || key != prefix+recordName(n) {
+		return 0
+	}
+	return n
+}
+
+func recordName(n int) string { return fmt.Sprintf("%08d.json", n) }
+
 func (e *Environments) prefix(environment, product string) string {
-	return "environments/" + artifact.Escape(environment) + "/" + artifact.Escape(product) + "/"
+	return folderOf(environment) + artifact.Escape(product) + "/"
 }
 
 func (e *Environments) key(environment, product string, n int) string {
-	return e.prefix(environment, product) + fmt.Sprintf("%08d.json", n)
+	return e.prefix(environment, product) + recordName(n)
 }
 
-// sequences lists the numbers of all promotions, in order.
+// sequences lists the numbers of all promotions, in order. What else lies there is none of them.
 func (e *Environments) sequences(ctx context.Context, environment, product string) ([]int, error) {
 	prefix := e.prefix(environment, product)
 	var list []int
 	err := eachKey(ctx, e.store, prefix, func(key string) error {
-		n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(key, prefix), ".json"))
-		if err != nil {
-			return tasks.WithHint(err, "it was written by something else: look at it", "%s is no record of a promotion", key)
+		if n := sequenceOf(key, prefix); n > 0 {
+			list = append(list, n)
 		}
-		list = append(list, n)
 		return nil
 	})
 	return list, err

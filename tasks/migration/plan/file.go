@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"strings"
 
 	"github.com/stint-run/stint/internal/artifact"
 	"github.com/stint-run/stint/internal/filesink"
@@ -17,7 +18,7 @@ const DefaultFolder = "exports"
 // File says how rows become files. Its columns are those of the stage's map, in their order. The zero value is CSV by RFC 4180.
 type File struct {
 	Name       string `json:"name,omitempty" yaml:"name,omitempty" doc:"Of the one file that single makes, without extension. Default: the stage's name."`
-	Folder     string `json:"folder,omitempty" yaml:"folder,omitempty" doc:"Where files go in the store of artifacts: FOLDER/JOB/STAGE. Default: exports."`
+	Folder     string `json:"folder,omitempty" yaml:"folder,omitempty" doc:"Where files go in the store of artifacts: FOLDER/JOB/STAGE. Default: exports. Not where stint keeps its own records, such as builds."`
 	Format     string `json:"format,omitempty" yaml:"format,omitempty" enum:"csv,ndjson" doc:"csv (default) or ndjson, JSON lines."`
 	Header     *bool  `json:"header,omitempty" yaml:"header,omitempty" doc:"CSV: the names of the columns on the first line. Default: true."`
 	Delimiter  string `json:"delimiter,omitempty" yaml:"delimiter,omitempty" doc:"CSV: what stands between two fields. Default: a comma."`
@@ -79,8 +80,12 @@ func (c *checker) file(s *Stage, path string) {
 	c.oneOf(path+".bytes", f.Bytes, "", "base64", "hex")
 	c.oneOf(path+".compress", f.Compress, "", "gzip", "zstd")
 	if f.Folder != "" {
-		if err := artifact.CheckKey(f.Folder); err != nil {
+		switch err := artifact.CheckKey(f.Folder); {
+		case err != nil:
 			c.add(path+".folder", tasks.HintOf(err), "%s", err)
+		case artifact.IsOwn(f.Folder):
+			c.add(path+".folder", "begin with another word, such as "+DefaultFolder+"/"+f.Folder+"; not with "+strings.Join(artifact.Own(), ", ")+" or a short name of Windows",
+				"in %q of the store of artifacts stint keeps its own records", f.Folder)
 		}
 	}
 	if f.Name != "" && artifact.Escape(f.Name) != f.Name {
