@@ -215,7 +215,7 @@ func (a *API) jobOf(ctx context.Context, key string, s wire.Submission) (tasks.J
 	if s.Policy != nil {
 		job.Policy = *s.Policy
 	}
-	return job, nil
+	return job, a.mayProve(ctx, job)
 }
 
 // allowed says what is wrong when a job may not use the connections that its spec names.

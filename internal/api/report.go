@@ -180,7 +180,8 @@ func place(v any) string {
 	return u.String()
 }
 
-// linkReport leads from a job to those that verify it, and from a verification to what it is about, as far as the caller may see them.
+// linkReport leads from a job to those that verify it, and from a verification to what it is about, as far as the caller may see them and
+// they are of the same tenant.
 func (a *API) linkReport(ctx context.Context, r *wire.Report, about []string) error {
 	see := func(id string) (*wire.Job, error) {
 		v, err := a.store.View(ctx, id)
@@ -194,7 +195,7 @@ func (a *API) linkReport(ctx context.Context, r *wire.Report, about []string) er
 		if err != nil {
 			return err
 		}
-		if v == nil || v.Kind != verificationKind {
+		if v == nil || !proves(v, r.Job) {
 			continue
 		}
 		x := wire.Verification{JobLink: wire.JobLink{ID: v.ID, Kind: v.Kind, State: v.State}, EndedAt: v.EndedAt,
@@ -219,16 +220,13 @@ func (a *API) linkReport(ctx context.Context, r *wire.Report, about []string) er
 	switch {
 	case err != nil:
 		return err
-	case v == nil:
+	case v == nil || v.Tenant != r.Job.Tenant:
 		r.About = &wire.JobLink{ID: id}
 	default:
 		r.About = &wire.JobLink{ID: id, Kind: v.Kind, State: v.State}
 	}
 	return nil
 }
-
-// verificationKind is the kind of the jobs that compare.
-const verificationKind = "verification"
 
 // askFamily adds what the family knows. A report without it is a report all the same, and says that it lacks it.
 func (a *API) askFamily(ctx context.Context, r *wire.Report, job tasks.Job) {

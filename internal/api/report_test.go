@@ -197,7 +197,7 @@ func TestAJobAndItsVerificationLeadToOneAnother(t *testing.T) {
 	h := newHouse(t)
 	s := h.serve(func(o *Options) { o.Families = append(o.Families, &verifying{}) })
 	old := time.Now().Add(-time.Hour)
-	h.run(tasks.Job{ID: "mig-1", Kind: "test", Tenant: "acme", Spec: json.RawMessage(`{}`)}, "")
+	h.run(tasks.Job{ID: "mig-1", Kind: "test", Tenant: "acme", Spec: json.RawMessage(`{"source":"a","target":"b"}`)}, "")
 	about := json.RawMessage(`{"source":"a","target":"b","job":"mig-1"}`)
 	h.run(tasks.Job{ID: "ver-1", Kind: "verification", Tenant: "acme", Spec: about, CreatedAt: old}, "", tasks.Finding{Level: tasks.LevelNote, Message: "n"}, tasks.Finding{Level: tasks.LevelDifference, Message: "d"})
 	h.run(tasks.Job{ID: "ver-2", Kind: "verification", Tenant: "acme", Spec: about}, "", tasks.Finding{Level: tasks.LevelNote, Message: "n"})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,15 +20,18 @@ import (
 // keptAbout is how many jobs that are about another are remembered with it.
 const keptAbout = 50
 
-// relate notes with the job that another is about, if there is such a job, that it is. It comes before the job is written: an entry
-// without a job is passed over.
+// relate notes with the job that another is about, if there is such a job of the same tenant, that it is. It comes before the job is
+// written: an entry without a job is passed over.
 func (s *Store) relate(ctx context.Context, job tasks.Job) error {
 	about := tasks.AboutJob(job.Spec)
 	if about == "" || about == job.ID {
 		return nil
 	}
-	n, err := s.rdb.Exists(ctx, jobKey(about)).Result()
-	if err != nil || n == 0 {
+	of, _, err := s.Job(ctx, about)
+	if errors.Is(err, ErrNotFound) || err == nil && of.Tenant != job.Tenant {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {

@@ -135,7 +135,16 @@ func (m *proof) ofJob(ctx context.Context, s *session, id string) (migration.Ver
 		id = spec.Again
 	}
 	m.tenant = job.Tenant // whose ids references lead to
-	return migration.VerifySpec{Source: spec.Source, Target: spec.Target, Tables: spec.Tables, Job: id, Plan: spec.Plan, State: spec.State, IDs: spec.IDs}, nil
+	v := migration.VerifySpec{Source: spec.Source, Target: spec.Target, Tables: spec.Tables, Job: id, Plan: spec.Plan, State: spec.State, IDs: spec.IDs}
+	if spec.Again != "" {
+		switch _, err := s.Job(ctx, id); {
+		case isNotFound(err): // it is not kept any more, and what it has set aside is
+			v.Job, v.AnyJob = "", true
+		case err != nil:
+			return v, err
+		}
+	}
+	return v, nil
 }
 
 // verification is the answer; its JSON is a contract.
