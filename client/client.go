@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,7 +44,14 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	u, err := url.Parse(strings.TrimRight(o.Server, "/"))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is no address of a stint server: write http://HOST:7800 or https://HOST", o.Server)
+		shown := strconv.Quote(o.Server)
+		if strings.ContainsAny(shown, "@#") {
+			shown = "what was given" // it may hold a password
+		}
+		return nil, fmt.Errorf("%s is no address of a stint server: write http://HOST:7800 or https://HOST", shown)
+	}
+	if n := strings.Count(o.Server, "@"); n > 1 || n == 1 && u.User == nil || u.Fragment != "" {
+		return nil, errors.New("the address of the stint server has a # in it, or an @ besides the one before its host: write them as %23 and %40")
 	}
 	h := o.HTTP
 	if h == nil {

@@ -79,8 +79,8 @@ func (u URL) String() string {
 		return scheme + ":" + path + maskQuery(query)
 	}
 	p, err := url.Parse(u.value)
-	if err != nil || p.Scheme == "" {
-		return redacted
+	if err != nil || p.Scheme == "" || strings.Count(u.value, "@") > 1 || p.User == nil && strings.Contains(p.Path, "@") {
+		return redacted // also where nobody can tell a password from the rest
 	}
 	var b strings.Builder
 	b.WriteString(p.Scheme + "://")

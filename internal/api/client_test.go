@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,22 @@ func (h *house) dial(server, token string) *client.Client {
 		h.t.Fatal(err)
 	}
 	return c
+}
+
+func TestAnAddressWhosePasswordIsNotToldFromTheRestIsShownNowhere(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"http://me:x@y/hunter2@h", "https://me:5/hunter2@h", "http://me:x@h#hunter2", "http://me:hunter2@h:port", "ftp://me:hunter2@h", "https://me:x@hunter2@h"} {
+		_, err := client.New(client.Options{Server: address})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", address, err)
+		}
+		if shown := place(address); strings.Contains(shown, "hunter2") {
+			t.Errorf("%s is shown as %s in a report", address, shown)
+		}
+	}
+	if _, err := client.New(client.Options{Server: "https://me:p%40ss@h/base"}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestTheClientTellsProblemsFromServersThatDoNotAnswer(t *testing.T) {

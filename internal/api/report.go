@@ -170,7 +170,7 @@ func place(v any) string {
 		return text
 	}
 	u, err := url.Parse(text)
-	if err != nil {
+	if n := strings.Count(text, "@"); err != nil || n > 1 || n == 1 && u.User == nil { // where nobody can tell a password from the rest
 		return "(an address)"
 	}
 	u.RawQuery, u.Fragment = "", "" // drivers take passwords there, too

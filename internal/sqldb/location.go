@@ -89,6 +89,9 @@ func ParseURL(s string) (Location, error) {
 	case !found || strings.ContainsAny(scheme, `/\. `):
 		return Location{}, tasks.WithHint(nil, "for a file write sqlite:FILE; "+urlForms(), "the database URL has no scheme")
 	}
+	if err := checkAddress(scheme, s); err != nil {
+		return Location{}, err
+	}
 	if scheme == "http" || scheme == "https" {
 		return parseAPI(s)
 	}
@@ -114,6 +117,27 @@ func ParseURL(s string) (Location, error) {
 		hint = "did you mean " + meant[0] + ":? " + urlForms()
 	}
 	return Location{}, tasks.WithHint(nil, hint, "no database is known by the scheme %q", scheme)
+}
+
+// checkAddress refuses an address in which nobody can tell a password from the rest: url.Parse takes what stands before the last @ of the
+// first part for user and password, drivers may take another, and what is behind a / or # would be shown.
+func checkAddress(scheme, s string) error {
+	rest, found := strings.CutPrefix(s, scheme+"://")
+	files, _ := Files.words().urls()
+	if !found || scheme == "sqlite" || slices.Contains(files, scheme) { // paths hold no secrets
+		return nil
+	}
+	authority := rest
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		authority = rest[:end]
+	}
+	switch at := strings.Count(rest, "@"); {
+	case at > 1, at == 1 && !strings.Contains(authority, "@"):
+		return tasks.WithHint(nil, "write %40 for each other @, in a user name, a password, a path or a parameter; there, / ? # % must be percent-encoded as well (/ is %2F)", "the %s URL cannot be read: it has an @ besides the one before its host", scheme)
+	case strings.Contains(rest, "#"):
+		return tasks.WithHint(nil, "write %23 for a # in a user name, a password, a path or a parameter; characters like / ? @ % must be percent-encoded as well", "the %s URL cannot be read: it has a # in it", scheme)
+	}
+	return nil
 }
 
 // urlForms says how the URLs of databases are written.
@@ -246,6 +270,6 @@ func redactURL(u *url.URL) string {
 			q.Del(name)
 		}
 	}
-	shown.RawQuery = q.Encode()
+	shown.RawQuery, shown.Fragment, shown.RawFragment = q.Encode(), "", ""
 	return shown.String()
 }

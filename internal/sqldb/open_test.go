@@ -68,6 +68,25 @@ func TestAPasswordIsNeverShown(t *testing.T) {
 		"mysql://ann:hunter2/x@localhost:1/db",
 		"mysql://ann:hunter2@localhost:1/db?password=hunter2",
 		"postgres//ann:hunter2@localhost:1/db",
+		"postgres://ann:hunter2@x@localhost:1/db",
+		"postgres://ann:x@hunter2@localhost:1/db",
+		"postgres://ann:x@y/hunter2@localhost:1/db",
+		"postgres://ann:5/hunter2@localhost:1/db",
+		"postgres://ann:@hunter2/x@localhost:1/db",
+		"postgres://ann:5?x=hunter2@localhost:1/db",
+		"postgres://ann:x@localhost:1/db#hunter2",
+		"mysql://ann:x@hunter2@localhost:1/db",
+		"mysql://ann:x@localhost:1/db#hunter2",
+		"mariadb://ann:x@localhost:1/db?hunter2@localhost:1/db",
+		"sqlserver://ann:x@localhost:1?database=x#hunter2",
+		"sqlserver://ann:5/hunter2@localhost:1?database=x",
+		"firebird://ann:x@y/hunter2@localhost:1/db",
+		"redis://ann:x@y?hunter2@localhost:1/0",
+		"prometheus://ann:x@y/hunter2@localhost:1/db",
+		"elasticsearch://ann:x@y/hunter2@localhost:1/db",
+		"opensearch://ann:5/hunter2@localhost:1",
+		"https://ann:x@y/hunter2@localhost:1/db",
+		"http://ann:x@localhost:1/db#hunter2",
 	} {
 		var texts []string
 		at, err := ParseURL(url)
@@ -80,6 +99,23 @@ func TestAPasswordIsNeverShown(t *testing.T) {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s shows its password: %s", url, text)
 			}
+		}
+	}
+}
+
+func TestAnAddressWhosePasswordIsNotToldFromTheRestIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"postgres://%s/db", "postgresql://%s/db", "mysql://%s/db", "mariadb://%s/db", "sqlserver://%s?database=x", "firebird://%s/db", "redis://%s/0", "prometheus://%s", "elasticsearch://%s", "https://%s/base"} {
+		for where, hint := range map[string]string{"ann:S3cret@hunter2@localhost": "%40", "ann:S3@cret/hunter2@localhost": "%40", "ann:5/hunter2@localhost": "%40", "ann:S3cret@localhost/x#hunter2": "%23"} {
+			_, err := ParseURL(fmt.Sprintf(form, where))
+			if err == nil || !strings.Contains(err.Error()+tasks.HintOf(err), hint) || strings.Contains(err.Error()+tasks.HintOf(err), "cret") || strings.Contains(err.Error()+tasks.HintOf(err), "hunter") {
+				t.Errorf(form+": %v (%s)", where, err, tasks.HintOf(err))
+			}
+		}
+	}
+	for _, fine := range []string{"postgres://ann:S3cret%40hunter2%23@localhost/db", "sqlite:a@b@c#d.db", "csv:a@b@c#d", "sqlite:///a@b@c"} {
+		if at, err := ParseURL(fine); err != nil || strings.Contains(at.Redacted(), "S3cret") {
+			t.Errorf("%s: %v, %v", fine, at, err)
 		}
 	}
 }
