@@ -3,6 +3,7 @@ package flatfile
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 	"unsafe"
 
@@ -50,24 +51,24 @@ func (f *csvForm) reader(ctx context.Context, parts []*part, at int, t *sqldb.Ta
 				at = i
 			}
 		}
-		r.at, r.kinds = append(r.at, at), append(r.kinds, t.Columns[c].Kind)
+		r.at, r.columns = append(r.at, at), append(r.columns, &t.Columns[c])
 	}
 	return r, nil
 }
 
 // csvReader reads the rows of a part.
 type csvReader struct {
-	ctx    context.Context
-	part   *part
-	text   text
-	stream *stream
-	d      *dialect
-	scan   *csvScanner
-	count  int          // of fields in a row
-	at     []int        // of each column asked for, which field it is; -1 for none
-	kinds  []sqldb.Kind // what it should be
-	fields []field
-	spare  []byte // what had to be decoded or unescaped
+	ctx     context.Context
+	part    *part
+	text    text
+	stream  *stream
+	d       *dialect
+	scan    *csvScanner
+	count   int             // of fields in a row
+	at      []int           // of each column asked for, which field it is; -1 for none
+	columns []*sqldb.Column // what it should be
+	fields  []field
+	spare   []byte // what had to be decoded or unescaped
 }
 
 func (r *csvReader) close() error { return r.stream.close() }
@@ -103,16 +104,27 @@ func (r *csvReader) next(cells []sqldb.Cell) (int64, error) {
 			cells[i] = sqldb.Cell{}
 			continue
 		}
-		var ok bool
-		if cells[i], ok = r.cell(row, r.fields[at], r.kinds[i], ascii); !ok {
+		value, null, ok := r.value(row, r.fields[at], ascii)
+		col := r.columns[i]
+		switch {
+		case !ok:
 			return pos, r.notText(row)
+		case null:
+			cells[i] = sqldb.Cell{}
+		case col.Kind == sqldb.KindText:
+			cells[i] = sqldb.TextCell(lend(value))
+		default:
+			var fits bool
+			if cells[i], fits = typedCell(value, col.Kind); !fits && col.Guessed {
+				return pos, misfit(col, strconv.Quote(preview(value[:min(len(value), 60)])), r.preview(row))
+			}
 		}
 	}
 	return pos, nil
 }
 
-// cell makes the cell of a field; false where it is no text of the file's encoding.
-func (r *csvReader) cell(row []byte, f field, kind sqldb.Kind, ascii bool) (sqldb.Cell, bool) {
+// value returns the text of a field; ok is false where it is no text of the file's encoding.
+func (r *csvReader) value(row []byte, f field, ascii bool) (value []byte, null, ok bool) {
 	b := row[f.start:f.end]
 	if r.d.trim && !f.quoted && len(b) > 0 {
 		for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
@@ -123,7 +135,7 @@ func (r *csvReader) cell(row []byte, f field, kind sqldb.Kind, ascii bool) (sqld
 		}
 	}
 	if !f.quoted && string(b) == r.d.null {
-		return sqldb.Cell{}, true
+		return nil, true, true
 	}
 	if f.escaped {
 		start := len(r.spare)
@@ -132,18 +144,14 @@ func (r *csvReader) cell(row []byte, f field, kind sqldb.Kind, ascii bool) (sqld
 	}
 	if !ascii {
 		start := len(r.spare)
-		var ok bool
 		if r.spare, ok = r.text.charset.decode(r.spare, b); !ok {
-			return sqldb.Cell{}, false
+			return nil, false, false
 		}
 		if b = r.spare[start:]; !f.quoted && !f.escaped && string(b) == r.d.null {
-			return sqldb.Cell{}, true
+			return nil, true, true
 		}
 	}
-	if kind != sqldb.KindText {
-		return typedCell(b, kind), true
-	}
-	return sqldb.TextCell(lend(b)), true
+	return b, false, true
 }
 
 // lend shows bytes as a string, which is good only as long as nobody changes them.

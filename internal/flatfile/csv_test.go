@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -138,10 +139,38 @@ func TestTypesAreGuessedWhenAsked(t *testing.T) {
 	if !strings.Contains(strings.Join(tab.Notes, " "), "guessed") {
 		t.Errorf("no note says that types are guessed: %q", tab.Notes)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "t.csv"), []byte("i,zip,d,b,day,at,z,s,none\nx,1,2,maybe,,,,,\n"), 0o644); err != nil {
+	// What the sample did not show: a database would make 2139 of 02139, and true of yes.
+	rest := "; sample=all looks at all rows, types=text guesses nothing"
+	fits := "1,1,2,True,2024-02-29,2024-02-29 23:59:59.123,2024-12-31T00:00:00-03:30,,"
+	lines, asRead := []string{"i,zip,d,b,day,at,z,s,none", fits}, []string{`1 "1" "2" 1 "2024-02-29" "2024-02-29 23:59:59.123" "2024-12-31T00:00:00-03:30" NULL NULL`}
+	for _, c := range []struct{ row, value, is string }{
+		{"02139,,,,,,,,", "02139", "no whole number"}, {"+4711,,,,,,,,", "+4711", "no whole number"}, {"12.0,,,,,,,,", "12.0", "no whole number"},
+		{"9223372036854775808,,,,,,,,", "9223372036854775808", "no whole number"}, {"\"\",,,,,,,,", "", "no whole number"}, {" 1,,,,,,,,", " 1", "no whole number"},
+		{",,007.5,,,,,,", "007.5", "no decimal"}, {",,1e5,,,,,,", "1e5", "no decimal"}, {",,,yes,,,,,", "yes", "neither true nor false"},
+		{",,,1,,,,,", "1", "neither true nor false"}, {",,,tRuE,,,,,", "tRuE", "neither true nor false"}, {",,,,2024-02-30,,,,", "2024-02-30", "no date"},
+		{",,,,2024-02-29 10:00:00,,,,", "2024-02-29 10:00:00", "no date"}, {",,,,,2024-02-29,,,", "2024-02-29", "no timestamp without a zone"},
+		{",,,,,2024-02-29 24:00:00,,,", "2024-02-29 24:00:00", "no timestamp without a zone"},
+		{",,,,,,2024-02-29 10:00:00,,", "2024-02-29 10:00:00", "no timestamp with a zone"},
+	} {
+		lines = append(lines, c.row)
+		asRead = append(asRead, fmt.Sprintf("!%q is %s, unlike the values of the sample%s", c.value, c.is, rest))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "t.csv"), []byte(strings.Join(lines, "\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	wantRows(t, f, tab, `"x" "1" "2" "maybe" NULL NULL NULL NULL NULL`)
+	rows := wantRows(t, f, tab, asRead...)
+	if bad := rows[1].bad; bad == nil || bad.Column != "i" || bad.Code != "22P02" || bad.Raw != lines[2] {
+		t.Errorf("the row 02139 is set aside as %+v", bad)
+	}
+	// Nothing is refused of what somebody has said the type of.
+	said := *tab
+	said.Columns = slices.Clone(tab.Columns)
+	for i := range said.Columns {
+		said.Columns[i].Guessed = false
+	}
+	if rows := readAll(t, f, &said); rows[1].String() != `"02139" NULL NULL NULL NULL NULL NULL NULL NULL` || rows[9].String() != `NULL NULL NULL "yes" NULL NULL NULL NULL NULL` {
+		t.Errorf("with types that are no guess, rows are\n%s", show(rows))
+	}
 	for _, c := range table(t, open(t, "csv:"+dir), "t").Columns {
 		if c.Kind != sqldb.KindText {
 			t.Errorf("%s is %s, want text", c.Name, c.Kind)

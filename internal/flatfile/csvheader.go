@@ -130,7 +130,7 @@ func (f *csvForm) describe(ctx context.Context, parts []*part) (described, error
 		col := sqldb.Column{Name: name, Type: "text", Kind: sqldb.KindText}
 		if f.set.infer {
 			if k := kinds[i].kind(); k != sqldb.KindText {
-				col.Kind, col.Type = k, string(k)
+				col.Kind, col.Type, col.Guessed = k, string(k), true
 				guessed++
 			}
 		}

@@ -12,6 +12,7 @@ const (
 	codeBadRow   = "22P04" // bad_copy_file_format
 	codeEncoding = "22021" // character_not_in_repertoire
 	codeTooLong  = "54000" // program_limit_exceeded
+	codeMisfit   = "22P02" // invalid_text_representation
 )
 
 // Where a scanner of CSV is within a row.

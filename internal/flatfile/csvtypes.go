@@ -1,6 +1,7 @@
 package flatfile
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -21,12 +22,21 @@ var guessed = []struct {
 }{
 	{sqldb.KindInt64, func(s string) bool { _, ok := parseInt([]byte(s)); return ok }},
 	{sqldb.KindNumeric, isDecimal},
-	{sqldb.KindBool, func(s string) bool {
-		return s == "true" || s == "false" || s == "TRUE" || s == "FALSE" || s == "True" || s == "False"
-	}},
-	{sqldb.KindDate, func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }},
-	{sqldb.KindTimestamp, func(s string) bool { return isTime(s, "2006-01-02 15:04:05") }},
-	{sqldb.KindTimestampTZ, func(s string) bool { return isTime(s, "2006-01-02 15:04:05Z07:00") }},
+	{sqldb.KindBool, isBool},
+	{sqldb.KindDate, isDate},
+	{sqldb.KindTimestamp, func(s string) bool { return isTime(s, false) }},
+	{sqldb.KindTimestampTZ, func(s string) bool { return isTime(s, true) }},
+}
+
+// isNot says for people what a value is not.
+var isNot = map[sqldb.Kind]string{sqldb.KindInt64: "no whole number", sqldb.KindNumeric: "no decimal", sqldb.KindBool: "neither true nor false",
+	sqldb.KindDate: "no date", sqldb.KindTimestamp: "no timestamp without a zone", sqldb.KindTimestampTZ: "no timestamp with a zone"}
+
+// misfit is why a row is set aside that has a value of another kind than its column was guessed to have. What a database makes of
+// such a value is often another one: 2139 of 02139.
+func misfit(c *sqldb.Column, value, row string) *sqldb.UnreadableRow {
+	return &sqldb.UnreadableRow{Column: c.Name, Code: codeMisfit, Raw: row, Reason: fmt.Sprintf(
+		"%s is %s, unlike the values of the sample; sample=all looks at all rows, types=text guesses nothing", value, isNot[c.Kind])}
 }
 
 // see looks at a value.
@@ -86,42 +96,118 @@ func parseInt(b []byte) (int64, bool) {
 // isDecimal reports whether text is a decimal without an exponent and without zeros before it: 0.5, -12, 3.140.
 func isDecimal(s string) bool {
 	s = strings.TrimPrefix(s, "-")
-	whole, fraction, point := strings.Cut(s, ".")
-	if whole == "" || len(whole) > 1 && whole[0] == '0' || point && fraction == "" {
+	if len(s) == 0 || s[0] == '0' && len(s) > 1 && s[1] != '.' {
 		return false
 	}
-	for _, c := range []byte(whole + fraction) {
-		if c < '0' || c > '9' {
+	point := -1
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9':
+		case c == '.' && point < 0 && i > 0:
+			point = i
+		default:
 			return false
 		}
 	}
-	return true
+	return point != len(s)-1
 }
 
-// isTime reports whether text is a time of a layout, with a blank or a T in the middle. Fractions of seconds are allowed by
-// the parser.
-func isTime(s, layout string) bool {
-	if len(s) < 19 || s[10] != ' ' && s[10] != 'T' {
-		return false
+func isBool(s string) bool {
+	return s == "true" || s == "false" || s == "TRUE" || s == "FALSE" || s == "True" || s == "False"
+}
+
+func isDate(s string) bool {
+	if len(s) == 10 && soonDate(s) {
+		return true
 	}
-	_, err := time.Parse(layout, s[:10]+" "+s[11:])
+	_, err := time.Parse(time.DateOnly, s)
 	return err == nil
 }
 
-// typedCell makes a cell of the kind of its column where the text fits, else text: the target says then what is wrong with it.
-func typedCell(b []byte, kind sqldb.Kind) sqldb.Cell {
+// isTime reports whether text is a time, with a blank or a T in the middle, and with or without a zone. Fractions of seconds are
+// allowed by the parser.
+func isTime(s string, zone bool) bool {
+	if len(s) < 19 {
+		return false
+	}
+	if (s[10] == ' ' || s[10] == 'T') && soonDate(s) && soonClock(s[11:19]) && (!zone && len(s) == 19 || zone && s[19:] == "Z") {
+		return true
+	}
+	layout := time.DateTime
+	switch {
+	case s[10] == ' ' && zone:
+		layout = "2006-01-02 15:04:05Z07:00"
+	case s[10] == 'T' && zone:
+		layout = "2006-01-02T15:04:05Z07:00"
+	case s[10] == 'T':
+		layout = "2006-01-02T15:04:05"
+	case s[10] != ' ':
+		return false
+	}
+	_, err := time.Parse(layout, s)
+	return err == nil
+}
+
+// soonDate knows dates sooner than the parser, which decides about what it does not know.
+func soonDate(s string) bool {
+	century, year, month, day := twoDigits(s, 0), twoDigits(s, 2), twoDigits(s, 5), twoDigits(s, 8)
+	if century|year|month|day < 0 || s[4] != '-' || s[7] != '-' || month == 0 || month > 12 || day == 0 {
+		return false
+	}
+	if leap := year%4 == 0 && (year != 0 || century%4 == 0); leap && month == 2 {
+		return day <= 29
+	}
+	return day <= int(daysOf[month])
+}
+
+// daysOf are the days of the months in years that are no leap years.
+var daysOf = [...]byte{1: 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+
+// soonClock is soonDate for a time of day in whole seconds.
+func soonClock(s string) bool {
+	hour, minute, second := twoDigits(s, 0), twoDigits(s, 3), twoDigits(s, 6)
+	return hour|minute|second >= 0 && hour < 24 && s[2] == ':' && minute < 60 && s[5] == ':' && second < 60
+}
+
+// twoDigits returns the number that two digits are, or -1.
+func twoDigits(s string, at int) int {
+	a, b := s[at]-'0', s[at+1]-'0'
+	if a > 9 || b > 9 {
+		return -1
+	}
+	return int(a)*10 + int(b)
+}
+
+// typedCell makes a cell of the kind of its column where the text fits, else text. It reports whether the text is what a column has
+// to hold for that kind to be guessed; where the kind is no guess, the target says what is wrong with the text.
+func typedCell(b []byte, kind sqldb.Kind) (c sqldb.Cell, fits bool) {
+	s := lend(b)
 	switch kind {
 	case sqldb.KindInt64, sqldb.KindInt32, sqldb.KindInt16:
 		if n, ok := parseInt(b); ok {
-			return sqldb.IntCell(n)
+			return sqldb.IntCell(n), true
 		}
+		return sqldb.TextCell(s), false
 	case sqldb.KindBool:
 		switch {
-		case strings.EqualFold(lend(b), "true"):
-			return sqldb.IntCell(1)
-		case strings.EqualFold(lend(b), "false"):
-			return sqldb.IntCell(0)
+		case s == "true":
+			return sqldb.IntCell(1), true
+		case s == "false":
+			return sqldb.IntCell(0), true
+		case strings.EqualFold(s, "true"):
+			return sqldb.IntCell(1), isBool(s)
+		case strings.EqualFold(s, "false"):
+			return sqldb.IntCell(0), isBool(s)
 		}
+		return sqldb.TextCell(s), false
+	case sqldb.KindNumeric:
+		fits = isDecimal(s)
+	case sqldb.KindDate:
+		fits = isDate(s)
+	case sqldb.KindTimestamp, sqldb.KindTimestampTZ:
+		fits = isTime(s, kind == sqldb.KindTimestampTZ)
+	default:
+		fits = true
 	}
-	return sqldb.TextCell(lend(b))
+	return sqldb.TextCell(s), fits
 }

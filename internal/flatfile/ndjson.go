@@ -55,7 +55,8 @@ func (f *jsonForm) describe(ctx context.Context, parts []*part) (described, erro
 		if f.set.infer {
 			k = seen[i].kind()
 		}
-		d.columns = append(d.columns, sqldb.Column{Name: name, Type: string(k), Kind: k})
+		guessed := k != sqldb.KindText && k != sqldb.KindJSON // these hold everything
+		d.columns = append(d.columns, sqldb.Column{Name: name, Type: string(k), Kind: k, Guessed: guessed})
 	}
 	if !f.set.reject {
 		d.columns = append(d.columns, sqldb.Column{Name: restColumn, Type: "json", Kind: sqldb.KindJSON})
@@ -175,14 +176,14 @@ func (f *jsonForm) open(ctx context.Context, parts []*part, at int, t *sqldb.Tab
 	for i := range t.Columns {
 		r.known[t.Columns[i].Name] = i
 	}
-	r.wanted, r.kinds = make([]int, len(t.Columns)), make([]sqldb.Kind, len(columns))
+	r.wanted, r.columns = make([]int, len(t.Columns)), make([]*sqldb.Column, len(columns))
 	r.stamp = make([]int64, len(t.Columns))
 	for i := range r.wanted {
 		r.wanted[i] = -1
 	}
 	r.rest = -1
 	for i, c := range columns {
-		r.wanted[c], r.kinds[i] = i, t.Columns[c].Kind
+		r.wanted[c], r.columns[i] = i, &t.Columns[c]
 		if t.Columns[c].Name == restColumn {
 			r.rest = i
 		}
@@ -224,18 +225,18 @@ type member struct {
 
 // jsonReader reads the rows of a part.
 type jsonReader struct {
-	text   text
-	stream *stream
-	scan   *csvScanner
-	known  map[string]int // the columns of the table
-	wanted []int          // of each, which cell it is; -1 for none
-	kinds  []sqldb.Kind   // of the cells
-	rest   int            // which cell is for the rest; -1 for none
-	reject bool
-	found  []member
-	stamp  []int64 // of each column, the position behind the row that had it last
-	buf    []byte  // the row in UTF-8
-	spare  []byte
+	text    text
+	stream  *stream
+	scan    *csvScanner
+	known   map[string]int  // the columns of the table
+	wanted  []int           // of each, which cell it is; -1 for none
+	columns []*sqldb.Column // of the cells
+	rest    int             // which cell is for the rest; -1 for none
+	reject  bool
+	found   []member
+	stamp   []int64 // of each column, the position behind the row that had it last
+	buf     []byte  // the row in UTF-8
+	spare   []byte
 }
 
 func (r *jsonReader) close() error { return r.stream.close() }
@@ -281,7 +282,10 @@ func (r *jsonReader) next(cells []sqldb.Cell) (int64, error) {
 		case ok:
 			r.stamp[at] = pos + 1
 			if to := r.wanted[at]; to >= 0 {
-				cells[to] = r.cell(m.value, r.kinds[to])
+				var fits bool
+				if cells[to], fits = r.cell(m.value, r.columns[to].Kind); !fits && r.columns[to].Guessed {
+					return pos, misfit(r.columns[to], preview(m.value[:min(len(m.value), 60)]), preview(row))
+				}
 			}
 		case r.reject:
 			return pos, &sqldb.UnreadableRow{Reason: fmt.Sprintf("the member %q is no column of the table", m.name), Code: codeBadRow, Raw: preview(row)}
@@ -309,18 +313,20 @@ func (r *jsonReader) restCell() sqldb.Cell {
 	return sqldb.TextCell(lend(r.spare[start:]))
 }
 
-// cell makes the cell of a value. A value of another kind than its column's becomes text: the target says what is wrong with it.
-func (r *jsonReader) cell(raw []byte, kind sqldb.Kind) sqldb.Cell {
+// cell makes the cell of a value. A value of another kind than its column's becomes text. It reports whether the value is what a
+// column has to hold for that kind to be guessed: a text is of no kind but text, whatever stands in it.
+func (r *jsonReader) cell(raw []byte, kind sqldb.Kind) (c sqldb.Cell, fits bool) {
 	switch {
 	case raw[0] == 'n':
-		return sqldb.Cell{}
+		return sqldb.Cell{}, true
 	case kind == sqldb.KindJSON:
-		return sqldb.TextCell(lend(raw))
+		return sqldb.TextCell(lend(raw)), true
 	case raw[0] == '"':
-		return sqldb.TextCell(lend(r.unquote(raw)))
-	}
-	if kind == sqldb.KindText {
-		return sqldb.TextCell(lend(raw))
+		return sqldb.TextCell(lend(r.unquote(raw))), kind == sqldb.KindText
+	case kind == sqldb.KindText:
+		return sqldb.TextCell(lend(raw)), true
+	case kind == sqldb.KindNumeric: // all numbers are, also with an exponent
+		return sqldb.TextCell(lend(raw)), raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9'
 	}
 	return typedCell(raw, kind)
 }

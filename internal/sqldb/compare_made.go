@@ -169,7 +169,7 @@ func (r *madeRows) next() (bool, error) {
 	}
 	r.n, r.bad, r.buf = 0, nil, r.buf[:0]
 	if r.unreadable != nil {
-		r.bad = &BadValue{Reason: r.unreadable.Reason, Code: r.unreadable.Code}
+		r.bad = &BadValue{Column: r.unreadable.Column, Reason: r.unreadable.Reason, Code: r.unreadable.Code}
 		return true, nil
 	}
 	in, err := r.x.decode(r.cells)

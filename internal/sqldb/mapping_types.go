@@ -16,7 +16,7 @@ func (m *schemaMap) mapColumns(i int) {
 			m.note("Column %s of table %s is computed in the source; it becomes a plain column and keeps its values.", c.Name, t.FullName())
 		}
 		if !m.same() {
-			c.Unordered = false
+			c.Unordered, c.Guessed = false, false
 			m.to.words().mapColumn(m, i, j)
 		}
 	}

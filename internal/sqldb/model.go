@@ -91,6 +91,7 @@ type Column struct {
 	Identity  bool   `json:"identity,omitempty"`  // the database gives values: identity, serial, INTEGER PRIMARY KEY
 	Generated bool   `json:"generated,omitempty"` // computed from other columns: created as a plain column, values are copied
 	Unordered bool   `json:"unordered,omitempty"` // it is sorted otherwise than its values compare as they are read: no part of a walk
+	Guessed   bool   `json:"guessed,omitempty"`   // files: its kind is that of a sample; a row whose value is of another kind is an UnreadableRow
 }
 
 // Key is a primary or unique key.

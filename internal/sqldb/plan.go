@@ -199,7 +199,7 @@ func (p *plan) add(b *Batch, r *Rows) error {
 	var err error
 	switch {
 	case r.unreadable != nil:
-		bad = &BadValue{Reason: r.unreadable.Reason, Code: r.unreadable.Code}
+		bad = &BadValue{Column: r.unreadable.Column, Reason: r.unreadable.Reason, Code: r.unreadable.Code}
 	case p.made != nil:
 		if bad, err = p.transform(b, r.cells); bad == nil {
 			return err

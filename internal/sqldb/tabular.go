@@ -36,7 +36,8 @@ type Tabular interface {
 	// chunk), at most limit of them. Fewer than limit means that the last chunk starts at the last one returned, or at after.
 	Boundaries(ctx context.Context, t *Table, after RowKey, rows, limit int) ([]RowKey, error)
 	// Read streams the rows of [from, to): of each the columns asked for, by their index in t.Columns, and then the two parts of
-	// its key. A row that cannot be read as a row (a wrong number of fields, bytes that are no text of the file's encoding) is an
+	// its key. A row that cannot be read as a row (a wrong number of fields, bytes that are no text of the file's encoding, a value of
+	// another kind than its column was guessed to have) is an
 	// UnreadableRow: reading goes on behind it.
 	Read(ctx context.Context, t *Table, columns []int, from, to RowKey) (RowReader, error)
 	// Close gives back what is held.
@@ -54,6 +55,7 @@ type RowReader interface {
 // UnreadableRow is the error of a row of a file that is not what a row has to be. The row is set aside with it; the two parts of
 // its key are in the cells all the same, and reading goes on with the next row.
 type UnreadableRow struct {
+	Column string // whose value it is about; "" for the row as such
 	Reason string // for people
 	Code   string // an SQLSTATE, such as 22021
 	Raw    string // the beginning of the row as it stands in the file

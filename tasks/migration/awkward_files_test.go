@@ -32,10 +32,17 @@ var awkwardFiles = []awkward{
 		{from: "csv", to: "postgres", files: map[string]string{"bad.csv": "id,v\n1,a\n2\n3,b,c\n4,\"d\"e\n5,f\n6,\"never closed\n7,g\n"},
 			aside: []setAside{{"bad", "", "", "22P04", "1 field"}, {"bad", "", "", "22P04", "3 fields"}, {"bad", "", "", "22P04", "quote"}, {"bad", "", "", "22P04", "line 7"}},
 			proof: "SELECT id, v FROM bad ORDER BY 1", want: "1|a\n5|f"},
+		{from: "csv?types=infer&sample=2", to: "postgres sqlite mariadb", files: map[string]string{"g.csv": "id,d\n1,0.5\n2,7\n02139,1\n+4711,1\n3,07\n5,\n"},
+			aside: []setAside{{"g", "", "id", "22P02", `"02139" is no whole number`}, {"g", "", "id", "22P02", `"+4711" is no whole number`}, {"g", "", "d", "22P02", `"07" is no decimal`}}, proof: "SELECT id FROM g ORDER BY 1", want: "1\n2\n5"},
+		{from: "csv?types=infer&sample=1", to: "postgres sqlite", files: map[string]string{"g.csv": "id,zip,n\n1,10115,1\n2,02139,1.5\n03,1,1\n"},
+			plan:  "name: said\nstages:\n  - {name: g, from: {table: g, as: {zip: text, n: decimal}}, map: {id: id, zip: trim(zip), n: n + 1}, to: {table: h, key: id}}\n",
+			aside: []setAside{{"g", "", "id", "22P02", `"03" is no whole number`}}, proof: "SELECT zip FROM h ORDER BY id", want: "10115\n02139"},
 	}},
 	{"NDJSON whose rows differ", []passage{
 		{from: "ndjson", to: "postgres", files: map[string]string{"e.ndjson": `{"id":1,"v":"a","deep":{"x":[1,2]}}` + "\n" + `{"id":2,"v":3}` + "\n\n" + `{"v":null,"id":12345678901234567890}` + "\n" + `{"id":4,"id":5}` + "\n" + `{"id":6,"v":"\ud800"}` + "\n" + `{broken` + "\n"},
 			aside: []setAside{{"e", "", "", "", "twice"}, {"e", "", "v", "22021", ""}, {"e", "", "", "", ""}}, proof: "SELECT id::text, v, deep::text FROM e ORDER BY length(id::text), 1", want: `1|a|{"x":[1,2]}` + "\n2|3|NULL\n12345678901234567890|NULL|NULL"},
+		{from: "ndjson?sample=1", to: "postgres sqlite mariadb", files: map[string]string{"e.ndjson": `{"id":1,"on":true}` + "\n" + `{"id":"02139"}` + "\n" + `{"on":"yes"}` + "\n" + `{"id":2,"on":null}` + "\n"},
+			aside: []setAside{{"e", "", "id", "22P02", `"02139" is no whole number`}, {"e", "", "on", "22P02", `"yes" is neither true nor false`}}, proof: "SELECT id FROM e ORDER BY 1", want: "1\n2"},
 	}},
 	{"DBF with deleted records, stars and blanks", []passage{
 		{from: "dbf?encoding=cp850", to: "postgres mariadb", files: map[string]string{"T.DBF": dbf([][3]string{{"NAME", "C", "123456"}, {"N", "N", "1234"}, {"D", "D", "12345678"}, {"L", "L", "1"}},

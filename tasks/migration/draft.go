@@ -155,11 +155,14 @@ func (d *drafter) nearTables(name string) string {
 	return plan.Near(name, names)
 }
 
-// readAs makes columns that expressions want as text come as text.
+// readAs makes columns that expressions want as text come as text. What the plan says of a column's type is no guess.
 func (d *drafter) readAs(s *plan.Stage, t *sqldb.Table) {
 	t.Columns = slices.Clone(t.Columns)
 	for i := range t.Columns {
 		c := &t.Columns[i]
+		if s.From.As[c.Name] != "" {
+			c.Guessed = false
+		}
 		if s.From.As[c.Name] == "text" && c.Kind != sqldb.KindText && c.Kind != sqldb.KindBytes {
 			c.Kind = sqldb.KindOther
 		}
