@@ -85,6 +85,9 @@ func (mysqlDialect) rowFault(err error) (code, reason, column string, ok bool) {
 	if errors.As(err, &warned) {
 		return warned.code(), warned.message, columnIn(warned.message), true
 	}
+	if errors.Is(err, errSharedKey) {
+		return "21000", errSharedKey.Error(), "", true
+	}
 	var large *largeRowError
 	if errors.As(err, &large) {
 		return "54000", large.Error(), "", true
@@ -119,6 +122,10 @@ func (e *warnedError) code() string {
 	}
 	return "01000"
 }
+
+// errSharedKey is that of rows that go into the target by one statement, and of which the last shall count. PostgreSQL refuses them too,
+// with the same SQLSTATE: rows are tried one by one then.
+var errSharedKey = errors.New("two rows of one statement have the same key")
 
 // largeRowError is a row that no statement can hold.
 type largeRowError struct{ size, most int }

@@ -14,7 +14,7 @@ import (
 type mysqlMerge struct {
 	make   string // makes the temporary table
 	fill   string // begins the INSERT into it
-	count  string // counts the rows that are in the target already; "" with ModeReplace, and where rows are inserted
+	count  string // counts the rows that are in the target already, and the rows there that they are; "" with ModeReplace, and where rows are inserted
 	update string // changes these; "" where there is nothing but the key
 	remove string // ModeReplace: deletes them
 	insert string // inserts the others
@@ -55,7 +55,11 @@ func newMySQLMerge(m *Mapping, o *LoaderOptions) *mysqlMerge {
 	case ModeReplace:
 		x.remove = "DELETE t FROM " + join
 	case ModeUpsert:
-		x.count = "SELECT count(*) FROM " + join
+		var key []string
+		for _, k := range o.Key {
+			key = append(key, "t."+d.Quote(k))
+		}
+		x.count = "SELECT count(*), count(DISTINCT " + strings.Join(key, ", ") + ") FROM " + join
 		if len(set) > 0 {
 			x.update = "UPDATE " + join + " SET " + strings.Join(set, ", ")
 		}
@@ -76,11 +80,14 @@ func newMySQLMerge(m *Mapping, o *LoaderOptions) *mysqlMerge {
 
 // run brings the rows of the temporary table into the target, and returns how many that were.
 func (x *mysqlMerge) run(ctx context.Context, s *mysqlSink) (int64, error) {
-	there := int64(0)
+	there, rows := int64(0), int64(0)
 	if x.count != "" {
 		// A locking read sees what others have committed since the transaction began, as the statements that follow do.
-		if err := s.conn.QueryRowContext(ctx, x.count+" FOR UPDATE").Scan(&there); err != nil {
+		if err := s.conn.QueryRowContext(ctx, x.count+" FOR UPDATE").Scan(&there, &rows); err != nil {
 			return 0, err
+		}
+		if there > rows && x.update != "" {
+			return 0, errSharedKey // the UPDATE would take the first of them, and go over the others
 		}
 	}
 	for _, query := range []string{x.remove, x.update} {

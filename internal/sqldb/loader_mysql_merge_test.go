@@ -45,6 +45,32 @@ func TestRowsMeetThoseThatAreThereByTheirKeyAlone(t *testing.T) {
 	}
 }
 
+func TestTheLastRowOfAKeyWinsInMySQL(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	src := sqliteFile(t, "CREATE TABLE s (id INTEGER PRIMARY KEY, a TEXT, b INTEGER, v TEXT)",
+		"INSERT INTO s VALUES (1, 'x', 1, 'first'), (2, 'y', 1, 'only'), (3, 'x', 1, 'second'), (4, 'X', 1, 'third'), (5, 'new', 1, 'first'), (6, 'new', 1, 'second'), (7, 'x', 2, 'other')")
+	dst := mysqlDB(t, "CREATE TABLE t (a varchar(20) COLLATE utf8mb4_general_ci, b bigint, v varchar(20), n bigint DEFAULT 0, PRIMARY KEY (a, b))", "INSERT INTO t VALUES ('x', 1, 'old', 7), ('y', 1, 'old', 8)")
+	if err := EnsureLedger(ctx, dst); err != nil {
+		t.Fatal(err)
+	}
+	m := &Mapping{Source: tableIn(t, src, "s"), Target: tableIn(t, dst, "t"), Columns: []ColumnPair{{"a", "a"}, {"b", "b"}, {"v", "v"}}}
+	o := opts("1")
+	o.Mode, o.Key = ModeUpsert, []string{"a", "b"}
+	for range 2 { // the second time all keys are there
+		if err := attemptOnce(ctx, src, dst, m, Chunk{}, o, Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := one(t, dst, "SELECT group_concat(concat_ws(' ', a, b, v, n) ORDER BY a, b SEPARATOR ', ') FROM t"); got != "new 1 second 0, x 1 third 7, x 2 other 0, y 1 only 8" {
+			t.Error(got)
+		}
+		o.Step = "2"
+	}
+	if got := one(t, dst, "SELECT concat_ws(' ', sum(rows_read), sum(rows_written), sum(rows_quarantined), (SELECT count(*) FROM stint_quarantine)) FROM stint_ledger"); got != "14 14 0 0" {
+		t.Error(got)
+	}
+}
+
 func TestTheFirstRejectedRowStopsALoadIntoMySQLWhereItIsTo(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
