@@ -321,8 +321,45 @@ func (c *codec) double(v *cell) (float64, *BadValue) {
 	return 0, c.bad(v, codeType, "is bytes in a column of numbers")
 }
 
-func (c *codec) appendFloat(dst []byte, v *cell) ([]byte, *BadValue) {
+// exactDouble is double for a value that is written: a decimal that stands in the source must not lose digits. What an expression
+// makes for a column of floats, a third for example, is meant to become the nearest one, and what a float says of itself is one.
+func (c *codec) exactDouble(v *cell) (float64, *BadValue) {
 	f, bad := c.double(v)
+	if bad == nil && c.from != "" && c.src.Kind != KindFloat64 && c.src.Kind != KindFloat32 && !keepsDecimal(f, v) {
+		return 0, c.bad(v, codeRange, "has more digits than "+c.dst.Type+" keeps; in a plan, float(...) makes the nearest number of it")
+	}
+	return f, bad
+}
+
+// keepsDecimal reports whether a decimal can be told again from the nearest float: by as many digits as it has, or as it is the
+// float exactly. What is no decimal is none of its business.
+func keepsDecimal(f float64, v *cell) bool {
+	const (
+		always   = 15  // digits that every float of the normal range keeps
+		most     = 17  // digits that tell every float from every other one
+		all      = 767 // digits of the longest float, written out
+		smallest = 0x1p-1022
+	)
+	var d, e decimal
+	switch {
+	case v.kind == cellDecimal:
+		d.setInt(v.int(), int(v.scale))
+	case v.kind != cellText || !d.parse(strings.Trim(v.s, " ")):
+		return true
+	}
+	n := len(d.significant())
+	if n == 0 || n <= always && math.Abs(f) >= smallest {
+		return true
+	}
+	if n > most {
+		n = all
+	}
+	var buf [40]byte
+	return e.parse(viewString(strconv.AppendFloat(buf[:0], f, 'e', n-1, 64))) && d.equal(&e)
+}
+
+func (c *codec) appendFloat(dst []byte, v *cell) ([]byte, *BadValue) {
+	f, bad := c.exactDouble(v)
 	if bad != nil {
 		return dst, bad
 	}

@@ -146,7 +146,7 @@ func (c *codec) appendTextSQL(dst []byte, v *cell) ([]byte, *BadValue) {
 }
 
 func (c *codec) appendFloatSQL(dst []byte, v *cell) ([]byte, *BadValue) {
-	f, bad := c.double(v)
+	f, bad := c.exactDouble(v)
 	switch {
 	case bad != nil:
 		return dst, bad

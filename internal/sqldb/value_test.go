@@ -85,6 +85,23 @@ var valueCases = []struct {
 	{"double precision", "1e999", "!22003"},
 	{"double precision", "1e-999", "!22003"},
 	{"double precision", "1,5", "!22P02"},
+	{"double precision", "0.1", "0.1"},
+	{"double precision", "-0.100000000000000000000000", "-0.1"},
+	{"double precision", "0.10000000000000001", "0.1"}, // 17 digits, as some write floats
+	{"double precision", "123456789012.345", "123456789012.345"},
+	{"double precision", "9007199254740992.5", "!22003"},
+	{"double precision", "9007199254740993", "!22003"},
+	{"double precision", "1152921504606846976.0", "1152921504606846976"}, // a power of two
+	{"double precision", "1152921504606846977", "!22003"},
+	{"double precision", "0.1000000000000000055511151231257827021181583404541015625", "0.1"}, // the float itself
+	{"double precision", "0.10000000000000000555", "!22003"},
+	{"double precision", "-1.2345678901234567891", "!22003"},
+	{"double precision", "5.0000000000000001", "!22003"},
+	{"double precision", "4.9406564584124654e-324", "5e-324"},
+	{"double precision", "4.9e-324", "4.9e-324"},
+	{"double precision", "0.00", "0"},
+	{"real", "0.1", "0.1"},
+	{"real", "0.10000000000000000555", "!22003"},
 	{"real", 0.1, "0.1"},
 	{"real", 0.123456789012, "!22003"},
 	{"real", 1e300, "!22003"},

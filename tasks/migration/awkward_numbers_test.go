@@ -23,6 +23,11 @@ INSERT INTO d VALUES (1, 12345678901234567890.00000000000000000001, 1e-40);`, pr
 INSERT INTO d VALUES (1, 12345678901234567890.00000000000000000001, 1e-40), (2, 1, 2);`, aside: []setAside{{"d", "[1]", "b", "22003", "0.0000"}}},
 		{from: "sqlite", to: "postgres", setup: `CREATE TABLE d (id INTEGER PRIMARY KEY, a TEXT);
 INSERT INTO d VALUES (1, '12345678901234567.8901');`, before: "CREATE TABLE d (id bigint PRIMARY KEY, a numeric)", proof: "SELECT a::text FROM d", want: "12345678901234567.8901"},
+		{from: "postgres", to: "postgres mariadb", setup: `CREATE TABLE d (id int PRIMARY KEY, a numeric, b numeric);
+INSERT INTO d VALUES (1, 0.10, 1.2345678901234567891), (2, 1234567890123456.789, 1), (3, 12345678901234567890.5, 2);`, before: "CREATE TABLE d (id bigint PRIMARY KEY, a double precision, b double precision, c double precision)",
+			plan:  `{name: p, stages: [{name: d, from: {table: d}, map: {id: id, a: a, b: float(b), c: id / 3}, to: {table: d}}]}`,
+			aside: []setAside{{"d", "[2]", "a", "22003", "has more digits than double"}, {"d", "[3]", "a", "22003", "12345678901234567890.5"}},
+			proof: "SELECT a, b, c FROM d", want: "0.1|1.2345678901234567|0.3333333333333333"},
 	}},
 	{"integers of which one is too large", []passage{
 		{from: "sqlite", to: "postgres", setup: `CREATE TABLE i (id INTEGER PRIMARY KEY, n INTEGER);
