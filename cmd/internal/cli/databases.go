@@ -13,25 +13,34 @@ import (
 
 // database is a database that the command line named: by its connection's name, or by a URL.
 type database struct {
-	name string // what jobs call it
-	at   sqldb.Location
+	name  string // what jobs call it
+	at    sqldb.Location
+	named bool // by its connection's name
+}
+
+// asked is what a plan calls it: the connection's name, behind which the password stays, or else the address without one.
+func (d database) asked() string {
+	if d.named {
+		return d.name
+	}
+	return d.at.Redacted()
 }
 
 // database resolves what stands behind --from or --to. A URL is kept in the data folder under a name of its own, so that
-// jobs, reports and logs hold names alone.
+// jobs, reports and logs hold names alone. flag is what errors begin with; "" where the place is known otherwise.
 func (c *command) database(flag, text string) (database, error) {
 	if text == "" {
 		return database{}, usage(tasks.WithHint(nil, "give a connection's name from the configuration, or a URL: sqlite:FILE or postgres://user@host/database", "%s is missing", flag))
 	}
 	if c.remote() {
 		if strings.Contains(text, ":") {
-			return database{}, usage(tasks.WithHint(nil, "give the name that it has under connections in the stint.yaml of the server and its workers", "%s %s: a server takes names of connections, not addresses", flag, redact(text)))
+			return database{}, usage(tasks.WithHint(nil, "give the name that it has under connections in the stint.yaml of the server and its workers", "%s: a server takes names of connections, not addresses", strings.TrimSpace(flag+" "+redact(text))))
 		}
-		return database{name: text}, nil
+		return database{name: text, named: true}, nil
 	}
 	if conn, ok := c.config.Connections.Get(text); ok {
 		at, err := sqldb.ParseURL(conn.DSN())
-		return database{conn.Name, at}, usage(err)
+		return database{conn.Name, at, true}, usage(err)
 	}
 	if !strings.Contains(text, ":") {
 		var known []string
@@ -42,23 +51,37 @@ func (c *command) database(flag, text string) (database, error) {
 		if len(known) > 0 {
 			hint = "the configuration knows " + strings.Join(known, ", ") + "; or write a URL"
 		}
-		return database{}, usage(tasks.WithHint(nil, hint, "%s: there is no connection %q", flag, text))
+		if flag != "" {
+			flag += ": "
+		}
+		return database{}, usage(tasks.WithHint(nil, hint, "%sthere is no connection %q", flag, text))
 	}
 	at, err := sqldb.ParseURL(text)
 	if err != nil {
 		return database{}, usage(err)
 	}
 	name, err := app.KeepConnection(c.config.Data, text, at)
-	return database{name, at}, err
+	return database{name, at, false}, err
+}
+
+// source resolves what stands behind --from, or in the plan.
+func (c *command) source(m *move) (database, error) {
+	if m.planned.from {
+		return c.entry(m, "source", m.from)
+	}
+	return c.database("--from", m.from)
 }
 
 // target resolves what stands behind --to: a database, or with a plan the store of artifacts.
 func (c *command) target(m *move) (database, error) {
 	if _, named := c.config.Connections.Get(plan.Artifacts); m.to != plan.Artifacts || m.plan == nil || named || c.remote() {
+		if m.planned.to {
+			return c.entry(m, "target", m.to)
+		}
 		return c.database("--to", m.to)
 	}
 	at, err := app.ArtifactsLocation(c.config.Artifacts, c.config.Data)
-	return database{plan.Artifacts, at}, usage(err)
+	return database{plan.Artifacts, at, true}, usage(err)
 }
 
 // open connects to a database to see that it is there; its errors end the command with the code for that.

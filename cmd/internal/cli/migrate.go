@@ -23,7 +23,8 @@ type move struct {
 	from, to  string
 	plan      *plan.Plan   // nil: tables as they are
 	places    *plan.Places // of the plan's entries in its file
-	again     string       // the migration whose rows are tried again
+	planned   planned
+	again     string // the migration whose rows are tried again
 	tables    []string
 	tenant    string
 	chunkRows int
@@ -34,6 +35,9 @@ type move struct {
 	keep      bool // what becomes of rows is kept, for a catch-up
 	live      catchUp
 }
+
+// planned says which ends of a move are the plan's and not those of flags, so that errors name the place.
+type planned struct{ from, to bool }
 
 func (m *move) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
@@ -146,20 +150,24 @@ func (c *command) runMigrate(cmd *cobra.Command, m *move) (err error) {
 
 // both resolves the two databases of a move, which must not be one.
 func (c *command) both(m *move) (from, to database, err error) {
-	if from, err = c.database("--from", m.from); err != nil {
+	if from, err = c.source(m); err != nil {
 		return
 	}
 	if to, err = c.target(m); err != nil {
 		return
 	}
-	if c.remote() {
-		if from.name == to.name {
-			err = usage(tasks.WithHint(nil, "name two databases", "--from and --to are the same connection: %s", from.name))
-		}
-		return
+	same := ""
+	switch {
+	case c.remote() && from.name == to.name:
+		same = "connection: " + from.name
+	case !c.remote() && (from.at.ID() == to.at.ID() || sameFile(from.at.Path(), to.at.Path())):
+		same = "database: " + from.at.Redacted()
 	}
-	if from.at.ID() == to.at.ID() || sameFile(from.at.Path(), to.at.Path()) {
-		err = usage(tasks.WithHint(nil, "name two databases", "--from and --to are the same database: %s", from.at))
+	switch {
+	case same != "" && m.planned.from && m.planned.to:
+		err = m.wrong("target", "source and target are the same "+same, "name two databases")
+	case same != "":
+		err = usage(tasks.WithHint(nil, "name two databases", "--from and --to are the same %s", same))
 	}
 	return
 }

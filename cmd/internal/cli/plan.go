@@ -23,7 +23,8 @@ func (c *command) plan() *cobra.Command {
 		Short: "Write the plan that migrate would follow, as YAML to edit",
 		Long: `Reads the source's schema and prints the plan that migrate would follow: tables in the order of their foreign keys, what
 walks each of them, the type of each column in the target, and what is left out. Reads the target's schema too, when it is
-there, and says where a table differs. Writes nothing.
+there, and says where a table differs. Writes nothing. A connection that --from or --to names is named in the plan as well; a
+URL stands there without its password, with which it has to be named in the configuration.
 
 Edit it (docs/plans.md has every entry, docs/expressions.md the language of its columns), try it with
 stint migrate PLAN --dry-run, and run it with stint migrate PLAN. With --schema it prints the JSON Schema of plans
@@ -48,7 +49,6 @@ instead, by which editors complete and check them.`,
 				return err
 			}
 			return c.withDraft(cmd, sub, from, to, func(w io.Writer, p *migration.Outline) {
-				p.Plan.Source, p.Plan.Target = p.Source, p.Target
 				_, _ = w.Write(plan.Render(p.Plan, p.Comments(), p.Notes))
 			})
 		},
@@ -79,6 +79,9 @@ func (c *command) withDraft(cmd *cobra.Command, sub wire.Submission, from, to da
 	p.Source, p.Target = from.name, to.name // as they were written: the plan has absolute paths, and hosts of the server's network
 	if !c.remote() {
 		p.Source, p.Target = from.at.Redacted(), to.at.Redacted()
+	}
+	if p.Plan != nil {
+		p.Plan.Source, p.Plan.Target = from.asked(), to.asked()
 	}
 	estimated := struct {
 		*migration.Outline

@@ -37,15 +37,30 @@ func (m *move) read(file string) error {
 		return usage(tasks.WithHint(nil, "the plan's stages say what is moved", "a plan and --tables cannot both be given"))
 	}
 	if m.from == "" {
-		m.from = m.plan.Source
+		m.from, m.planned.from = m.plan.Source, m.plan.Source != ""
 	}
 	if m.to == "" {
-		m.to = m.plan.Target
+		m.to, m.planned.to = m.plan.Target, m.plan.Target != ""
 	}
 	if m.to == "" && m.plan.FilesOnly() {
 		m.to = plan.Artifacts
 	}
 	return nil
+}
+
+// wrong says what is wrong with an entry of the plan, with its place in the file.
+func (m *move) wrong(path, message, hint string) error {
+	return usage(m.places.Locate(plan.Problems{{Path: path, Message: message, Hint: hint}}))
+}
+
+// entry resolves a database that an entry of the plan names. What is wrong with it is said of that entry.
+func (c *command) entry(m *move, path, text string) (database, error) {
+	d, err := c.database("", text)
+	var typed *usageError
+	if errors.As(err, &typed) {
+		return d, m.wrong(path, err.Error(), tasks.HintOf(err))
+	}
+	return d, err
 }
 
 // stateOf names the Redis of ids, and the database of stint's own tables, where the target is none. In a process of its own that is a file in the data
@@ -55,16 +70,16 @@ func (c *command) stateOf(m *move, to database, s *migration.Spec) error {
 		return nil
 	}
 	if m.plan.IDs != nil {
-		ids, err := c.database("ids:", m.plan.IDs.Connection)
+		ids, err := c.entry(m, "ids", m.plan.IDs.Connection)
 		if err != nil {
 			return err
 		}
 		if s.IDs = ids.name; !c.remote() && ids.at.Dialect != sqldb.Redis {
-			return usage(m.places.Locate(plan.Problems{{Path: "ids", Message: ids.at.Redacted() + " is no Redis", Hint: "name a connection whose url begins with redis:// or rediss://, or leave ids: away"}}))
+			return m.wrong("ids", ids.at.Redacted()+" is no Redis", "name a connection whose url begins with redis:// or rediss://, or leave ids: away")
 		}
 	}
 	if m.plan.State != "" {
-		state, err := c.database("state:", m.plan.State)
+		state, err := c.entry(m, "state", m.plan.State)
 		s.State = state.name
 		return err
 	}

@@ -163,7 +163,7 @@ func (re *rehearsal) whereTo() error {
 func (re *rehearsal) run(cmd *cobra.Command) (err error) {
 	ctx, cancel := re.interruptible(cmd.Context())
 	defer cancel()
-	if re.from, err = re.database("--from", re.m.from); err != nil {
+	if re.from, err = re.source(re.m); err != nil {
 		return err
 	}
 	sum := sha256.Sum256([]byte(re.name + "\n" + re.from.at.ID()))

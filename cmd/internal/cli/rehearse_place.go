@@ -28,7 +28,7 @@ func (re *rehearsal) look(ctx context.Context) error {
 	if re.m.plan == nil || re.m.plan.Target == "" || re.api != nil {
 		return nil
 	}
-	model, err := re.database("target:", re.m.plan.Target)
+	model, err := re.entry(re.m, "target", re.m.plan.Target)
 	if err != nil {
 		if re.scratch != "" { // which kind the scratch is of is said
 			re.res.Notes = append(re.res.Notes, fmt.Sprintf("the target of the plan, %s, is not known here: the scratch has the tables that the plan would make", re.m.plan.Target))
