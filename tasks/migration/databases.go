@@ -51,9 +51,14 @@ type Files func(at sqldb.Location) (sqldb.Tabular, error)
 // Besides says how what is no SQL database is reached, before anybody uses it: folders of files, and APIs.
 func (d *Databases) Besides(files Files, api API) { d.files, d.api = files, api }
 
-// NewDatabases makes an empty set for so many attempts at once; each may need two connections of a database.
+// NewDatabases makes an empty set for so many attempts at once; each may need two connections of a database. A name that locate does not
+// know is nothing that a retry helps with.
 func NewDatabases(locate Locate, attempts int) *Databases {
-	d := &Databases{locate: locate, conns: 2*max(attempts, 1) + 2, open: map[string]*opening{}, bounds: map[string]Bounds{}, gates: map[string]*gate{}, idsOf: map[string]*openingMaps{}}
+	known := func(name string) (sqldb.Location, error) {
+		at, err := locate(name)
+		return at, tasks.Permanent(err)
+	}
+	d := &Databases{locate: known, conns: 2*max(attempts, 1) + 2, open: map[string]*opening{}, bounds: map[string]Bounds{}, gates: map[string]*gate{}, idsOf: map[string]*openingMaps{}}
 	d.life, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -113,7 +118,7 @@ func (d *Databases) get(ctx context.Context, name string, readOnly bool) (*sqldb
 func (d *Databases) connect(name string, readOnly bool) (*sqldb.DB, error) {
 	at, err := d.locate(name)
 	if err != nil {
-		return nil, tasks.Permanent(err)
+		return nil, err
 	}
 	o := sqldb.Options{ReadOnly: readOnly, MaxConns: d.conns, LockTimeout: lockTimeout, ConnectTimeout: d.bounds[name].ConnectTimeout}
 	if most := d.bounds[name].Conns; most > 0 {

@@ -12,7 +12,9 @@ import (
 
 	"github.com/stint-run/stint/internal/pgtest"
 	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
+	"github.com/stint-run/stint/tasks/migration/plan"
 )
 
 // blackHole is the URL of a server that takes connections and never says a word, and counts them.
@@ -113,6 +115,19 @@ func TestNoStatementWaitsForALockForEver(t *testing.T) {
 		var timeout string
 		if err := db.Pool.QueryRow(t.Context(), "SHOW lock_timeout").Scan(&timeout); err != nil || timeout != "10s" {
 			t.Errorf("%s: lock_timeout is %s, %v", name, timeout, err)
+		}
+	}
+}
+
+func TestAConnectionThatNobodyKnowsIsTheCallersToMend(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
+	for _, names := range [][2]string{{"odl", "new"}, {"old", "nwe"}} {
+		for _, p := range []*plan.Plan{nil, planOf(t, shopPlan)} {
+			_, err := migration.New(w.dbs).Draft(t.Context(), w.job(t, migration.Kind, migration.Spec{Source: names[0], Target: names[1], Plan: p}))
+			if !tasks.IsPermanent(err) {
+				t.Errorf("from %s to %s, by a plan %v: %v", names[0], names[1], p != nil, err)
+			}
 		}
 	}
 }

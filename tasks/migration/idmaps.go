@@ -46,7 +46,7 @@ func (d *Databases) idMaps(ctx context.Context, name string) (*idmap.Maps, sqldb
 func (d *Databases) connectMaps(name string) (sqldb.Location, *idmap.Maps, error) {
 	at, err := d.locate(name)
 	if err != nil {
-		return at, nil, tasks.Permanent(err)
+		return at, nil, err
 	}
 	if at.Dialect != sqldb.Redis {
 		return at, nil, tasks.Permanent(noRedis(name, at))
@@ -78,7 +78,7 @@ func (f *Family) misplacedIDs(spec *Spec) (plan.Problems, error) {
 	}
 	at, err := f.dbs.locate(name)
 	if err != nil {
-		return nil, tasks.Permanent(err)
+		return nil, err
 	}
 	if at.Dialect == sqldb.Redis {
 		return nil, nil

@@ -260,11 +260,11 @@ func (f *Family) Key(job tasks.Job) (string, error) {
 	}
 	from, err := f.dbs.locate(spec.Source)
 	if err != nil {
-		return "", tasks.Permanent(err)
+		return "", err
 	}
 	to, err := f.dbs.locate(spec.Target)
 	if err != nil {
-		return "", tasks.Permanent(err)
+		return "", err
 	}
 	if from.ID() == to.ID() {
 		return "", tasks.Permanent(tasks.WithHint(nil, "name two databases", "source and target are the same database: %s", from))
