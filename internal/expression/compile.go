@@ -185,7 +185,15 @@ func (c *compiler) identifier(n *ast.IdentifierNode) (code, error) {
 	if i, ok := c.columns[n.Value]; ok {
 		return c.column(n, i), nil
 	}
+	if c.scope.AnyColumn && n.Value != "row" && n.Value != "$env" {
+		return unknownColumn(n), nil
+	}
 	return code{}, c.unknownName(n, n.Value)
+}
+
+// unknownColumn stands for a column of which nothing is known.
+func unknownColumn(n ast.Node) code {
+	return code{typ: Any, nullable: true, eval: func(*Row) Value { return Value{} }, node: n}
 }
 
 func (c *compiler) unknownName(n ast.Node, name string) error {

@@ -23,6 +23,9 @@ func (c *compiler) member(n *ast.MemberNode) (code, error) {
 		if i, ok := c.columns[name.Value]; ok {
 			return c.column(n, i), nil
 		}
+		if c.scope.AnyColumn {
+			return unknownColumn(n), nil
+		}
 		return code{}, c.unknownName(name, name.Value)
 	}
 	x, err := c.compile(n.Node)

@@ -24,6 +24,9 @@ type Scope struct {
 	// Refs returns the type of the key that a stage gives to what it loads, or an error, whose text a person will read, if
 	// this expression may not refer to it. Nil: ref() is not allowed here.
 	Refs func(stage string) (Type, error)
+	// AnyColumn says that the columns are not known yet: each name that has no other meaning is one, of any type. What compiles with the
+	// columns then compiles without them; the Program is for nothing else.
+	AnyColumn bool
 	// Each says that the row is one of several that `each:` makes: item and index are known.
 	Each bool
 }

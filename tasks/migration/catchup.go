@@ -238,7 +238,7 @@ func notFollowed(to *plan.To) (entry, hint string) {
 
 // keepProblems says why rows of a plan could not be found again later.
 func (d *drafted) keepProblems() plan.Problems {
-	c := &compiler{plan: d.plan}
+	c := newCompiler(d.plan)
 	for i := range d.stages {
 		s, detail := &d.plan.Stages[i], &d.stages[i].detail
 		path := fmt.Sprintf("stages[%d]", i)

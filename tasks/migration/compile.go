@@ -1,11 +1,8 @@
 package migration
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/stint-run/stint/internal/expression"
@@ -40,26 +37,19 @@ type output struct {
 // compiler compiles the stages of one plan.
 type compiler struct {
 	plan     *plan.Plan
+	tables   map[string]expression.Lookup // the plan's constants
 	problems plan.Problems
 }
+
+func newCompiler(p *plan.Plan) *compiler { return &compiler{plan: p, tables: p.Tables()} }
 
 func (c *compiler) add(path, hint, format string, args ...any) {
 	c.problems = append(c.problems, plan.Problem{Path: path, Hint: hint, Message: fmt.Sprintf(format, args...)})
 }
 
-// expressionProblem adds what is wrong with an expression.
-func (c *compiler) expressionProblem(path string, err error) {
-	var e *expression.Error
-	if !errors.As(err, &e) {
-		c.add(path, "", "%s", err)
-		return
-	}
-	c.problems = append(c.problems, plan.Within(path, e.Line, e.Column, e.Message, e.Hint))
-}
-
 // scopeOf says what expressions may name that read a table.
 func (c *compiler) scopeOf(d sqldb.Dialect, s *plan.Stage, source *sqldb.Table, refs func(string) (expression.Type, error), path string) expression.Scope {
-	scope := expression.Scope{Lookups: c.lookups(), Refs: refs}
+	scope := expression.Scope{Lookups: c.tables, Refs: refs}
 	for i := range source.Columns {
 		col := &source.Columns[i]
 		t := typeOf(d, col.Kind)
@@ -84,57 +74,6 @@ func (c *compiler) didYouMean(name string, t *sqldb.Table) string {
 	return plan.Near(name, names)
 }
 
-// lookups returns the plan's constant tables. One whose numbers are whole and others holds decimals.
-func (c *compiler) lookups() map[string]expression.Lookup {
-	out := map[string]expression.Lookup{}
-	for name, rows := range c.plan.Lookups {
-		l := expression.Lookup{Rows: map[string]expression.Value{}}
-		types := map[expression.Type]bool{}
-		for key, v := range rows {
-			value := constant(v)
-			l.Rows[key] = value
-			if !value.IsNull() {
-				types[value.Kind()] = true
-			}
-		}
-		if len(types) == 2 && types[expression.Int] && types[expression.Decimal] {
-			delete(types, expression.Int)
-			for key, v := range l.Rows {
-				if v.Kind() == expression.Int {
-					l.Rows[key] = expression.OfDecimal(v.Int64(), 0)
-				}
-			}
-		}
-		l.Type = expression.Any
-		if len(types) == 1 {
-			for t := range types {
-				l.Type = t
-			}
-		}
-		out[name] = l
-	}
-	return out
-}
-
-// constant returns the value of an entry of a constant table.
-func constant(v any) expression.Value {
-	switch x := v.(type) {
-	case string:
-		return expression.OfText(x)
-	case bool:
-		return expression.OfBool(x)
-	case json.Number:
-		if n, err := strconv.ParseInt(x.String(), 10, 64); err == nil {
-			return expression.OfInt(n)
-		}
-		if n, err := expression.ParseDecimal(x.String()); err == nil {
-			return n
-		}
-		return expression.OfText(x.String())
-	}
-	return expression.Value{}
-}
-
 // compile compiles a stage. keyed are the columns that name a row of the source.
 func (c *compiler) compile(i int, d sqldb.Dialect, source *sqldb.Table, walk sqldb.Walk, keyed []string, refs func(string) (expression.Type, error)) *mapped {
 	s := &c.plan.Stages[i]
@@ -155,7 +94,7 @@ func (c *compiler) compile(i int, d sqldb.Dialect, source *sqldb.Table, walk sql
 		}
 		p, err := expression.Compile(text, scope)
 		if err != nil {
-			c.expressionProblem(at, err)
+			c.problems = append(c.problems, plan.OfExpression(at, err))
 			return nil
 		}
 		return p
@@ -225,9 +164,7 @@ func (u *uses) program(p *expression.Program) {
 // check compares the types of a stage with the columns of its target.
 func (c *compiler) check(i int, m *mapped, target *sqldb.Table) {
 	path := fmt.Sprintf("stages[%d].map", i)
-	given := map[string]bool{}
 	for _, o := range m.outs {
-		given[o.column] = true
 		col := target.Column(o.column)
 		if col == nil {
 			c.add(path+"."+o.column, c.didYouMean(o.column, target), "the target %s has no column %s", target.FullName(), o.column)
@@ -250,7 +187,7 @@ func (c *compiler) check(i int, m *mapped, target *sqldb.Table) {
 	}
 	for j := range target.Columns {
 		col := &target.Columns[j]
-		if !given[col.Name] && col.NotNull && col.Default == "" && !col.Identity && !col.Generated {
+		if _, given := m.stage.Map.Get(col.Name); !given && col.NotNull && col.Default == "" && !col.Identity && !col.Generated {
 			c.add(path, "give it an expression", "the target's column %s (%s) needs a value and gets none", col.Name, col.Type)
 		}
 	}

@@ -27,6 +27,7 @@ type draftedStage struct {
 	detail stageDetail
 	mapped *mapped
 	fresh  bool // the target's table is not there yet
+	lame   bool // there is nothing by which its rows could be walked; with that no plan is drafted
 }
 
 // stageDetail is what a stage of a plan is frozen with, so that every worker reads and writes the same way.
@@ -63,7 +64,7 @@ type drafter struct {
 
 // draftPlan compiles a plan against its databases. It writes nothing. The error is plan.Problems, or of a database.
 func draftPlan(ctx context.Context, p *plan.Plan, src, dst *sqldb.DB, to sqldb.Dialect, job string) (*drafted, error) {
-	d := &drafter{c: &compiler{plan: p}, src: src, dst: dst, to: to, job: job, idTypes: map[string]expression.Type{}, visiting: map[string]bool{}}
+	d := &drafter{c: newCompiler(p), src: src, dst: dst, to: to, job: job, idTypes: map[string]expression.Type{}, visiting: map[string]bool{}}
 	d.stages = make([]draftedStage, len(p.Stages))
 	d.targets, d.made = make([]*sqldb.Table, len(p.Stages)), make([]bool, len(p.Stages))
 	if err := d.sources(ctx); err != nil {
@@ -77,9 +78,7 @@ func draftPlan(ctx context.Context, p *plan.Plan, src, dst *sqldb.DB, to sqldb.D
 			d.compile(i)
 		}
 	}
-	if len(d.c.problems) == 0 {
-		d.keep()
-	}
+	d.keep()
 	if len(d.c.problems) > 0 {
 		return nil, d.c.problems
 	}
@@ -120,9 +119,10 @@ func (d *drafter) sources(ctx context.Context) error {
 			if t.Where = s.From.Where; t.Where != "" {
 				if d.src.Dialect == sqldb.Files {
 					d.c.add(path+".where", "leave rows out with filter: an expression", "files cannot be asked by SQL")
-					continue
+					t.Where = ""
+				} else {
+					t.Rows = 0
 				}
-				t.Rows = 0
 			}
 		}
 		d.readAs(s, &t)
@@ -172,6 +172,8 @@ func (d *drafter) readAs(s *plan.Stage, t *sqldb.Table) {
 // walk decides by what the rows of a stage are walked and named.
 func (d *drafter) walk(ctx context.Context, i int, s *plan.Stage, t *sqldb.Table, path string) error {
 	out := &d.stages[i].detail
+	out.Index, out.Source = i, *t
+	d.stages[i].lame = true
 	walk := sqldb.WalkOf(t)
 	key := s.From.Key
 	if len(key) == 0 && t.PrimaryKey != nil {
@@ -206,7 +208,8 @@ func (d *drafter) walk(ctx context.Context, i int, s *plan.Stage, t *sqldb.Table
 		d.c.add(path+".key", "name columns that are never NULL", "%s has no key, and with where its rows need one to be walked by", t.FullName())
 		return nil
 	}
-	out.Index, out.Source, out.Walk, out.Key = i, *t, walk, slices.Clone(key)
+	out.Walk, out.Key = walk, slices.Clone(key)
+	d.stages[i].lame = false
 	return nil
 }
 
@@ -221,12 +224,11 @@ func (d *drafter) findTargets(ctx context.Context) error {
 	}
 	for i := range d.c.plan.Stages {
 		s := &d.c.plan.Stages[i]
-		if s.To.Table == "" || d.stages[i].detail.Source.Name == "" {
+		if s.To.Table == "" {
 			continue
 		}
-		path := fmt.Sprintf("stages[%d].to", i)
 		if d.to == sqldb.Records {
-			d.c.add(path+".table", "write to: {http: ...} for an API, to: {file: ...} for files", "the target has no tables")
+			d.c.add(fmt.Sprintf("stages[%d].to.table", i), "write to: {http: ...} for an API, to: {file: ...} for files", "the target has no tables")
 			continue
 		}
 		if there != nil {
@@ -250,28 +252,15 @@ func (d *drafter) findTargets(ctx context.Context) error {
 
 // refType returns the type of the ids that a stage gives to others.
 func (d *drafter) refType(stage string) (expression.Type, error) {
-	i := slices.IndexFunc(d.c.plan.Stages, func(s plan.Stage) bool { return s.Name == stage })
-	if i < 0 {
-		var names []string
-		for j := range d.c.plan.Stages {
-			names = append(names, d.c.plan.Stages[j].Name)
-		}
-		return expression.Any, fmt.Errorf("there is no stage %q; %s", stage, plan.Near(stage, names))
+	i, err := d.c.plan.Referred(stage)
+	if err != nil {
+		return expression.Any, err
 	}
 	s := &d.c.plan.Stages[i]
-	if s.Each != "" {
-		return expression.Any, fmt.Errorf("the stage %s makes several rows of one, so none of them can be referred to", stage)
-	}
 	if s.To.HTTP != nil {
-		if s.To.HTTP.ID == "" && s.To.HTTP.Partial == nil {
-			return expression.Any, fmt.Errorf("the stage %s does not say where the new id stands in the answer; give its to.http an id", stage)
-		}
 		return expression.Any, nil
 	}
-	column := idColumn(s)
-	if column == "" {
-		return expression.Any, fmt.Errorf("the stage %s does not say which column names its rows; give its to an id", stage)
-	}
+	column := s.To.IDColumn()
 	if t := d.targets[i]; t != nil {
 		if c := t.Column(column); c != nil {
 			return typeOf(sqldb.Postgres, c.Kind), nil
@@ -279,17 +268,6 @@ func (d *drafter) refType(stage string) (expression.Type, error) {
 		return expression.Any, fmt.Errorf("the target's table of stage %s has no column %s", stage, column)
 	}
 	return d.madeType(i, column), nil
-}
-
-// idColumn returns the column of the target that names a stage's rows for others.
-func idColumn(s *plan.Stage) string {
-	switch {
-	case s.To.ID != "":
-		return s.To.ID
-	case len(s.To.Key) == 1:
-		return s.To.Key[0]
-	}
-	return ""
 }
 
 // madeType returns the type of a column of a table that is made for a stage.
@@ -300,7 +278,7 @@ func (d *drafter) madeType(i int, column string) expression.Type {
 	}
 	d.visiting[name] = true
 	expr, _ := d.c.plan.Stages[i].Map.Get(column)
-	quiet := &compiler{plan: d.c.plan}
+	quiet := &compiler{plan: d.c.plan, tables: d.c.tables}
 	scope := quiet.scopeOf(d.src.Dialect, &d.c.plan.Stages[i], &d.stages[i].detail.Source, d.refType, "")
 	t := expression.Any
 	if p, err := expression.Compile(expr, scope); err == nil {
@@ -316,19 +294,24 @@ func (d *drafter) compile(i int) {
 	before := len(d.c.problems)
 	m := d.c.compile(i, d.src.Dialect, &out.detail.Source, out.detail.Walk, out.detail.Key, d.refType)
 	out.mapped = m
-	if len(d.c.problems) > before {
-		return
+	for _, stage := range slices.Sorted(maps.Keys(m.refs)) {
+		out.detail.Refers = append(out.detail.Refers, stage)
+		out.detail.RefType = append(out.detail.RefType, m.refs[stage].String())
 	}
 	switch {
 	case s.To.HTTP != nil && d.to != sqldb.Records:
 		d.c.add(fmt.Sprintf("stages[%d].to.http", i), "write to: {table: NAME}, or name an API as the target", "the target is a database")
 		return
+	case s.To.Table != "" && d.to == sqldb.Records:
+		return
 	case s.To.Table == "":
 		out.detail.Target = recordTable(s.Name, m)
-	case d.targets[i] == nil || d.made[i]:
-		d.makeTable(i, m)
+	case d.targets[i] != nil && !d.made[i]:
+		out.detail.Target = *d.targets[i] // what does not fit it is told beside what is wrong with expressions
+	case len(d.c.problems) > before || out.lame:
+		return
 	default:
-		out.detail.Target = *d.targets[i]
+		d.makeTable(i, m)
 	}
 	out.fresh = d.targets[i] == nil
 	out.detail.Made = s.To.Table != "" && d.made[i]
@@ -339,10 +322,6 @@ func (d *drafter) compile(i int) {
 				strings.Join(s.To.Key, ", "), s.To.Table, k)
 			break
 		}
-	}
-	for _, stage := range slices.Sorted(maps.Keys(m.refs)) {
-		out.detail.Refers = append(out.detail.Refers, stage)
-		out.detail.RefType = append(out.detail.RefType, m.refs[stage].String())
 	}
 }
 
@@ -365,10 +344,10 @@ func (d *drafter) keep() {
 		}
 		s, out := &d.c.plan.Stages[i], &d.stages[i].detail
 		out.Keeps = out.Keeps || s.To.ID != "" || s.To.HTTP != nil && s.Each == ""
-		if !out.Keeps {
+		if !out.Keeps || d.stages[i].lame || out.Target.Name == "" { // of those with mistakes there is nothing to be told beside them
 			continue
 		}
-		out.IDs = idColumn(s)
+		out.IDs = s.To.IDColumn()
 		path := fmt.Sprintf("stages[%d]", i)
 		if len(out.Key) == 0 {
 			d.c.add(path+".from.key", "name the source's columns that name a row", "rows that others refer to, or that an API is sent, need a key")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/stint-run/stint/internal/expression"
 	"github.com/stint-run/stint/internal/sqldb"
@@ -85,21 +86,23 @@ func (f *Family) dryRun(ctx context.Context, job tasks.Job, spec Spec) (json.Raw
 	if err != nil {
 		return nil, err
 	}
-	if out.Problems = append(append(out.Problems, problems...), misplaced(spec.Plan, to)...); len(out.Problems) > 0 {
-		return json.Marshal(out)
-	}
+	problems = append(problems, misplaced(spec.Plan, to)...)
+	var others plan.Problems
 	d, err := draftPlan(ctx, spec.Plan, src, dst, dialect, "")
-	if err == nil && spec.KeepRows {
-		if out.Problems = d.keepProblems(); len(out.Problems) > 0 {
-			return json.Marshal(out)
-		}
-		out.Problems = plan.Problems{}
-	}
-	if errors.As(err, &out.Problems) {
-		return json.Marshal(out)
-	}
-	if err != nil {
+	if err != nil && !errors.As(err, &others) {
 		return nil, err
+	}
+	if err == nil && spec.KeepRows {
+		others = d.keepProblems()
+	}
+	for _, p := range others { // an entry that is misplaced is so for both
+		if !slices.ContainsFunc(problems, func(q plan.Problem) bool { return q.Path == p.Path }) {
+			problems = append(problems, p)
+		}
+	}
+	if len(problems) > 0 {
+		out.Problems = problems
+		return json.Marshal(out)
 	}
 	notes, err := f.idNotes(ctx, &spec)
 	if err != nil {

@@ -319,7 +319,7 @@ func (f *Family) compiled(job tasks.Job, stage tasks.Stage, l *load, d *stageDet
 	if m, ok := f.plans.Load(key); ok {
 		return m.(*mapped), nil
 	}
-	c := &compiler{plan: l.spec.Plan}
+	c := newCompiler(l.spec.Plan)
 	types := map[string]expression.Type{}
 	for i, name := range d.Refers {
 		types[name], _ = expression.ParseType(d.RefType[i])

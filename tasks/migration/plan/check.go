@@ -65,8 +65,11 @@ func (p *Plan) Check() Problems {
 		}
 		names[s.Name] = true
 	}
+	tables := p.Tables()
 	for i := range p.Stages {
-		c.stage(p, &p.Stages[i], fmt.Sprintf("stages[%d]", i))
+		path := fmt.Sprintf("stages[%d]", i)
+		c.stage(p, &p.Stages[i], path)
+		c.expressions(p, &p.Stages[i], path, tables)
 	}
 	if circle := p.circle(); circle != "" {
 		c.add("stages", "a row may refer to a row of its own stage, or of a stage before it", "these wait for each other: %s", circle)

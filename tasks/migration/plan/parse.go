@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,11 +39,39 @@ func Parse(file string, content []byte) (*Plan, *Places, error) {
 	r := &reader{places: places}
 	p := &Plan{}
 	r.read(&doc, reflect.ValueOf(p).Elem(), "")
-	if len(r.problems) == 0 {
-		r.problems = p.Check()
+	for _, found := range p.Check() {
+		if !explained(found.Path, r.problems) {
+			r.problems = append(r.problems, found)
+		}
 	}
 	return p, places, places.Locate(r.problems).asError()
 }
+
+// explained reports whether what is wrong with an entry may be for want of another one that could not be read: itself, one around or
+// beside it, or one that its stage has misspelled. Expressions speak for themselves.
+func explained(path string, unread Problems) bool {
+	for _, p := range unread {
+		around := parent(p.Path)
+		switch {
+		case path == p.Path || within(path, p.Path):
+			return true
+		case isExpression(path):
+		case path == around || parent(path) == around || around != "" && within(path, around):
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether an entry is one of another one's.
+func within(path, around string) bool {
+	rest, ok := strings.CutPrefix(path, around)
+	return ok && rest != "" && (rest[0] == '.' || rest[0] == '[')
+}
+
+var expressionPath = regexp.MustCompile(`^stages\[\d+\]\.(map\.|filter$|each)`)
+
+func isExpression(path string) bool { return expressionPath.MatchString(path) }
 
 // FromJSON reads a plan from the JSON of a job's spec. It does not pass over an entry that it does not know.
 func FromJSON(body []byte) (*Plan, error) {

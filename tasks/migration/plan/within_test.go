@@ -43,7 +43,7 @@ func TestAProblemWithinAnExpressionIsWhereItStandsInTheFile(t *testing.T) {
 			}
 			before, after, _ := strings.Cut(text, "^")
 			p, places, err := plan.Parse("p.yaml", []byte(before+after))
-			if err != nil {
+			if p == nil { // some of the expressions are wrong before their columns are known, too
 				t.Fatal(err)
 			}
 			a := p.Stages[0].Map[0]

@@ -1,0 +1,63 @@
+package migration_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stint-run/stint/tasks/migration"
+)
+
+func TestADryRunTellsTheMistakesOfAllStagesAtOnce(t *testing.T) {
+	t.Parallel()
+	to := filepath.Join(t.TempDir(), "new.db")
+	w := shopWorld(t, "sqlite:"+to)
+	run(t, to, "CREATE TABLE s (id INTEGER PRIMARY KEY, c INTEGER, must TEXT NOT NULL)")
+	p := planOf(t, `
+stages:
+  - name: lost
+    from: {table: custmer}
+    map: {id: id}
+    to: {table: lost, key: id}
+  - name: keyless
+    from: {table: customer, key: nr}
+    map: {id: id, name: trim(nam)}
+    to: {table: k, key: id}
+  - name: refers
+    from: {table: sale}
+    map: {id: idd, zip: id, c: 'ref("lost", customer)'}
+    to: {table: s, key: id}
+  - name: sends
+    from: {table: sale}
+    map: {id: id, x: custmer}
+    to: {http: {path: /v1/sales}}
+`)
+	body, err := migration.New(w.dbs).Draft(t.Context(), w.job(t, migration.Kind, migration.Spec{Source: "old", Target: "new", Plan: p}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d migration.DryRun
+	if err := json.Unmarshal(body, &d); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range d.Problems {
+		got = append(got, p.Path+": "+p.Message)
+	}
+	slices.Sort(got)
+	want := []string{
+		`stages[0].from.table: the source has no table custmer`,
+		`stages[1].from.key[0]: customer has no column nr`,
+		`stages[1].map.name: column 6: there is no column "nam"`,
+		`stages[2].map.id: column 1: there is no column "idd"`,
+		`stages[2].map.zip: the target s has no column zip`,
+		`stages[2].map: the target's column must (TEXT) needs a value and gets none`,
+		`stages[3].map.x: column 1: there is no column "custmer"`,
+		`stages[3].to.http: the target is no API`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
