@@ -243,7 +243,8 @@ func (s *Store) Overdue(ctx context.Context, now time.Time) (list []Overdue, of 
 	return list, int(all.Val()), nil
 }
 
-// SilenceRules keeps the alerts of rules from being told until a time: those that are open, and those that come.
+// SilenceRules keeps the alerts of rules from being told until a time: those that are open, and those that come. One that is silenced for
+// longer stays so.
 func (s *Store) SilenceRules(ctx context.Context, now time.Time, x wire.AlertSilence) (wire.AlertSilence, error) {
 	x.ID = "si_" + digest(x.Rule, x.Key, x.Until.UTC().Format(time.RFC3339Nano))
 	b, err := json.Marshal(x)
@@ -265,7 +266,13 @@ func (s *Store) SilenceRules(ctx context.Context, now time.Time, x wire.AlertSil
 		if k == nil || !like(x.Rule, k.Rule) || !like(x.Key, k.Key) {
 			continue
 		}
-		if _, err := s.Silence(ctx, k.ID, now, x.By, x.Reason, x.Until.Sub(now)); err != nil && !errors.Is(err, ErrResolved) && !errors.Is(err, ErrNotFound) {
+		_, err := s.act(ctx, k.ID, now, func(k *Kept) []send {
+			if k.State != wire.AlertSilenced || k.SilencedUntil == nil || k.SilencedUntil.Before(x.Until) {
+				k.silence(x.By, x.Reason, x.Until)
+			}
+			return k.advance(now)
+		})
+		if err != nil && !errors.Is(err, ErrResolved) && !errors.Is(err, ErrNotFound) {
 			return x, err
 		}
 	}
