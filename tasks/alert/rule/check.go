@@ -50,6 +50,10 @@ func (b *builder) check() {
 	if b.has("summary_table_fields") && !b.rule.Aggregation.On() {
 		b.note(b.place("summary_table_fields"), "summary_table_fields", "add aggregation", "does nothing without aggregation")
 	}
+	if limit, err := ParseCron(b.rule.LimitExecution); err == nil && !meets(limit, b.rule.RunEvery) {
+		b.mistake(b.place("limit_execution"), "limit_execution", "run_every: {minutes: 1} evaluates it in each of these minutes",
+			"the rule would never be evaluated: its times come every %s, counted from midnight in UTC on 1 January 1970, and none of them is in these minutes", b.rule.RunEvery)
+	}
 	if b.has("limit_execution_coverage") && b.rule.LimitExecution == "" {
 		b.note(b.place("limit_execution_coverage"), "limit_execution_coverage", "add limit_execution", "does nothing without limit_execution")
 	}

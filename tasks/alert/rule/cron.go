@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/robfig/cron/v3"
 )
@@ -27,6 +28,27 @@ func ParseCron(text string) (cron.Schedule, error) {
 		return nil, fmt.Errorf("%q is no cron expression: %w", text, err)
 	}
 	return s, nil
+}
+
+// mostMinutes is how many minutes of a cron expression are looked at: enough to meet a grid that meets them at all, and soon done.
+const mostMinutes = 10_000
+
+// meets reports whether rules that are evaluated every so often, counted from the beginning of 1970 in UTC, come by in a minute of a
+// cron expression.
+func meets(limit cron.Schedule, every time.Duration) bool {
+	if every <= time.Minute {
+		return true
+	}
+	at := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(-time.Second)
+	for range mostMinutes {
+		if at = limit.Next(at); at.IsZero() || at.Year() > 2100 {
+			return false
+		}
+		if last := time.Duration(at.Add(time.Minute - 1).UnixNano()); last%every < time.Minute {
+			return true
+		}
+	}
+	return false
 }
 
 // sundays writes a field of weekdays without 7. What it does not understand it leaves to the parser.

@@ -39,7 +39,7 @@ var ruleOptions = []Option{
 	{Name: "run_every", Kind: KindDuration, Doc: "The time from one window to the next."},
 	{Name: "buffer_time", Kind: KindDuration, Doc: "How late an event may come and still be counted; of metrics, how much each query asks for."},
 	{Name: "query_delay", Kind: KindDuration, Doc: "How long after its end a window is asked for."},
-	{Name: "limit_execution", Kind: KindCron, Doc: "The minutes in which the rule is evaluated, in UTC."},
+	{Name: "limit_execution", Kind: KindCron, Doc: "The minutes in which the rule is evaluated, in UTC. Some of its times, which come every run_every from midnight on, have to be in them."},
 	{Name: "limit_execution_coverage", Kind: KindBool, Doc: "What happened outside of these minutes is left out for good."},
 	{Name: "realert", Kind: KindDuration, Doc: "How long nothing more is told of the same key. 1 minute; 0 with aggregation."},
 	{Name: "realert_key", Kind: KindString, Doc: "Rules with the same one are silent together; the rule's name."},
