@@ -381,3 +381,44 @@ func TestAnEventOfAWholeTimeframeIsCountedOnce(t *testing.T) {
 		}
 	}
 }
+
+// Matches of several keys are one alert where they are told together: it is not over as long as any of them goes on.
+func TestAnAlertOfSeveralKeysIsNotOverWhileMatchesGoOn(t *testing.T) {
+	t.Parallel()
+	const last = 50 // minutes in which something matches
+	var s stream
+	for i := range 2 * last {
+		at := zero.Add(time.Duration(i) * 30 * time.Second)
+		s.add(at, at, map[string]any{"u": fmt.Sprint(i / 2 % 3), "v": json.Number(fmt.Sprint(i))})
+	}
+	for name, r := range map[string]*rule.Rule{
+		"by time": anyRule(func(r *rule.Rule) {
+			r.QueryKey, r.Aggregation.For = []string{"u"}, 20*time.Minute
+		}),
+		"silent": anyRule(func(r *rule.Rule) {
+			r.QueryKey, r.Aggregation.For, r.Realert, r.ResolveAfter = []string{"u"}, time.Minute, 30*time.Minute, 6*time.Minute
+		}),
+		"by the lights of its type": anyRule(func(r *rule.Rule) {
+			r.Type, r.QueryKey, r.Aggregation.For = rule.Cardinality, []string{"u"}, 2*time.Minute
+			r.Cardinality, r.MaxCardinality, r.Timeframe = "v", new(int), 2*time.Minute
+		}),
+	} {
+		state := evaluate.State{End: zero, Due: zero}
+		alerts, over := 0, []int{}
+		for minute := 1; minute <= 3*last; minute++ {
+			s.now = zero.Add(time.Duration(minute) * time.Minute)
+			out, err := evaluate.Evaluate(t.Context(), r, state, s.source(), s.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alerts += len(out.Alerts)
+			for range out.Resolved {
+				over = append(over, minute)
+			}
+			state = through(t, out.State)
+		}
+		if alerts == 0 || len(over) != 1 || over[0] < last {
+			t.Errorf("%s: %d alerts, over at minutes %v", name, alerts, over)
+		}
+	}
+}

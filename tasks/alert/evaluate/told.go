@@ -19,9 +19,13 @@ func (e *evaluation) tell(matches []condition.Match) error {
 		if key != nil {
 			name += "." + *key
 		}
-		if open, ok := e.state.Open[text(key)]; ok {
+		told := text(key)
+		if e.rule.Aggregation.On() {
+			told = text(named(m, e.rule.Aggregation.Key))
+		}
+		if open, ok := e.state.Open[told]; ok {
 			open.Last = e.now
-			e.state.Open[text(key)] = open
+			e.state.Open[told] = open
 		}
 		if s, ok := e.state.Silences[name]; ok && e.now.Before(s.Until) {
 			continue
@@ -195,9 +199,14 @@ func (e *evaluation) flushDue() {
 // resolve finds alerts that are over: by the lights of the rule's type, or because nothing has matched for long.
 func (e *evaluation) resolve(c condition.Condition) {
 	after := ResolveAfter(e.rule)
+	mixed := e.rule.Aggregation.On() && !slices.Equal(e.rule.Aggregation.Key, e.rule.QueryKey) // an alert has matches of several keys
 	for _, key := range slices.Sorted(maps.Keys(e.state.Open)) {
+		if e.state.Groups[key] != nil { // more of it will be told
+			continue
+		}
 		o := e.state.Open[key]
 		well, known := c.Quiet(key)
+		known = known && !mixed
 		if o.Last.Equal(e.now) || known && !well || !known && e.now.Sub(o.Last) < after {
 			continue
 		}
