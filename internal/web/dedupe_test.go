@@ -114,7 +114,8 @@ func TestAnAnalysisIsMadeApprovedCarriedOutAndUndone(t *testing.T) {
 		t.Errorf("the same form once more leads to %s", again.Path)
 	}
 	at := "/dedupe/" + id
-	p := b.await(at, "the analysis", shows("Approve and delete"))
+	whole := func(p *page) bool { return shows("Approve and delete")(p) && shows("analysis.csv")(p) } // the files come last
+	p := b.await(at, "the analysis", whole)
 	p.shows(t, "In short", "a newer, whole copy stays", "may go", "stand in", "Who loses most", "analysis.csv", "GUIDs were left out of all comparisons", "25 GUIDs or more", "within 7 days")
 	digest := digestField.FindStringSubmatch(p.Body)
 	if digest == nil {
