@@ -195,29 +195,38 @@ func (s *Store) Release(ctx context.Context, tenant, id string) error {
 	return nil
 }
 
-// putBack puts a job that has not ended where it belongs: in line, when it is held, else among those of its tenant that count as
-// running. It says why it is held. One that moves on meanwhile is in the wrong place then, where Reconcile finds it.
-func (s *Store) putBack(ctx context.Context, id string) (held string, err error) {
-	v, err := s.rdb.HMGet(ctx, jobKey(id), "state", "held", "json").Result()
+// putBack puts jobs that have not ended where they belong: in line, when they are held, else among those of their tenant that count as
+// running. It says why each is held. One that moves on meanwhile is in the wrong place then, where Reconcile finds it.
+func (s *Store) putBack(ctx context.Context, ids ...string) (held []string, err error) {
+	held = make([]string, len(ids))
+	seen := make([]*redis.SliceCmd, len(ids))
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			seen[i] = p.HMGet(ctx, jobKey(id), "state", "held", "json")
+		}
+		return nil
+	})
 	if err != nil {
-		return "", err
-	}
-	state, _ := v[0].(string)
-	if state == "" || tasks.State(state).Ended() {
-		return "", nil
-	}
-	held, _ = v[1].(string)
-	body, _ := v[2].(string)
-	var job tasks.Job
-	if err := json.Unmarshal([]byte(body), &job); err != nil {
-		return "", fmt.Errorf("decode job %s: %w", id, err)
+		return held, err
 	}
 	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		if held == "" {
-			p.SAdd(ctx, tenantRunningKey(job.Tenant), id)
-			p.SAdd(ctx, limitedKey, job.Tenant) // the second: see passOver
-		} else {
-			putInLine(ctx, p, job, held)
+		for i, id := range ids {
+			v := seen[i].Val()
+			state, _ := v[0].(string)
+			if state == "" || tasks.State(state).Ended() {
+				continue
+			}
+			body, _ := v[2].(string)
+			var job tasks.Job
+			if err := json.Unmarshal([]byte(body), &job); err != nil {
+				return fmt.Errorf("decode job %s: %w", id, err)
+			}
+			if held[i], _ = v[1].(string); held[i] == "" {
+				p.SAdd(ctx, tenantRunningKey(job.Tenant), id)
+				p.SAdd(ctx, limitedKey, job.Tenant) // the second: see passOver
+			} else {
+				putInLine(ctx, p, job, held[i])
+			}
 		}
 		return nil
 	})

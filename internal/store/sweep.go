@@ -46,16 +46,9 @@ type Lease struct {
 // sweep at the same time.
 func (s *Store) Sweep(ctx context.Context, job string, look Look) (Swept, error) {
 	v, err := sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, look.args()...).Result()
-	return s.swept(ctx, job, v, err)
-}
-
-// swept reads what the script found, and puts a job that is held back in line when it is time to.
-func (s *Store) swept(ctx context.Context, job string, v any, err error) (Swept, error) {
 	w, err := parseSwept(job, v, err)
 	if err == nil && w.line {
-		if _, err = s.putBack(ctx, job); err != nil {
-			err = fmt.Errorf("put job %s back in line: %w", job, err)
-		}
+		_, err = s.putBack(ctx, job)
 	}
 	return w, err
 }
@@ -71,13 +64,24 @@ func (s *Store) SweepAll(ctx context.Context, jobs []string, look Look) []Swept 
 		return nil
 	})
 	all := make([]Swept, len(jobs))
+	var held []string
 	for i, job := range jobs {
 		v, err := cmds[i].Result()
 		if redis.HasErrorPrefix(err, "NOSCRIPT") { // a Redis that has not seen it yet; the first job brings it there
 			v, err = sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, args...).Result()
 		}
-		all[i], err = s.swept(ctx, job, v, err)
-		all[i].Err = err
+		all[i], err = parseSwept(job, v, err)
+		if all[i].Err = err; all[i].line {
+			held = append(held, job)
+		}
+	}
+	if _, err := s.putBack(ctx, held...); err != nil {
+		err = fmt.Errorf("put jobs back in line: %w", err)
+		for i := range all {
+			if all[i].line {
+				all[i].Err = err
+			}
+		}
 	}
 	return all
 }
