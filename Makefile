@@ -16,7 +16,7 @@ PKG ?= ./...
 TIMEOUT ?= 20m
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: test bench record soak fuzz lint docs build deps fmt vet staticcheck vuln licences sbom race clean
+.PHONY: test bench record soak fuzz lint docs build deps fmt vet staticcheck vuln licences sbom race programs tables clean
 
 test: deps lint race
 
@@ -52,7 +52,7 @@ sbom: $(SUPPLY)
 
 # vet runs by itself, before the tests.
 # Tables of cases that run the same code over and over: the race detector sees nothing new in them, and makes them many times as slow.
-TABLES := ^(TestAnAwkwardCase|TestARepairKeepsThePromises|TestAMigrationFromFirebirdKeepsThePromises|TestAMigrationFromMariaDBToMariaDBKeepsThePromises|TestAMigrationThatVerifiesItselfKeepsThePromises|TestAMigrationIntoFilesKeepsThePromises|TestAValueOf100MBPassesInBoundedMemory|TestASampleOfTheRealWorldArrivesAndIsEqual|TestNothingGoesThatShouldStay|TestALargeCustomerIsCountedInBoundedMemory|TestThePairsAreThoseOfASelfJoin|TestWhatGoesCanBePutBack|TestAnAnalysisIsNotCarriedOutBlindly|TestTheTruthIsWhatASelfJoinFinds|TestWhatIsDeletedComesBackExactlyAsItWas|TestSizesAreAboutRight|TestAFunctionOfNULLGivesNULLWhicheverArgumentItIs|TestWhatIsTooLargeIsAnErrorAndNoCrash|TestTheWallClockLeadsToTheMomentAtWhichItShowsThat|TestAPlanWithReferencesKeepsThePromises|TestAMigrationIntoSQLiteKeepsThePromises|TestTermsAreAllThereOrAnError|TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing|TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart|TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing|TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere|TestRowsAreFoundAgainByKeysOfEveryKind|TestRowsThatWaitForOthersAreInTheFilesOnce|TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt|TestAHugeFileIsBoundedInMemory|TestTheSameFilesMakeTheSameObjects|TestALongChainOfStepsStaysShort|TestEachActionInEachReachableStateDoesWhatTheModelSays)$$
+TABLES := ^(TestAnAwkwardCase|TestARepairKeepsThePromises|TestAMigrationFromFirebirdKeepsThePromises|TestAMigrationFromMariaDBToMariaDBKeepsThePromises|TestAMigrationThatVerifiesItselfKeepsThePromises|TestAMigrationIntoFilesKeepsThePromises|TestAValueOf100MBPassesInBoundedMemory|TestASampleOfTheRealWorldArrivesAndIsEqual|TestNothingGoesThatShouldStay|TestALargeCustomerIsCountedInBoundedMemory|TestThePairsAreThoseOfASelfJoin|TestWhatGoesCanBePutBack|TestAnAnalysisIsNotCarriedOutBlindly|TestTheTruthIsWhatASelfJoinFinds|TestWhatIsDeletedComesBackExactlyAsItWas|TestSizesAreAboutRight|TestAFunctionOfNULLGivesNULLWhicheverArgumentItIs|TestWhatIsTooLargeIsAnErrorAndNoCrash|TestTheWallClockLeadsToTheMomentAtWhichItShowsThat|TestAPlanWithReferencesKeepsThePromises|TestAMigrationIntoSQLiteKeepsThePromises|TestTermsAreAllThereOrAnError|TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing|TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart|TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing|TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere|TestRowsAreFoundAgainByKeysOfEveryKind|TestRowsThatWaitForOthersAreInTheFilesOnce|TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt|TestAHugeFileIsBoundedInMemory|TestTheSameFilesMakeTheSameObjects|TestALongChainOfStepsStaysShort|TestTheFamiliesKeepTheirPromisesInSQLite|TestEachActionInEachReachableStateDoesWhatTheModelSays)$$
 
 # Packages without it: cmd/stint drives programs that it has built, the sandbox of builds processes; internal/enginemodel has no goroutines; internal/sqldb and internal/datasets wait for
 # databases, mostly for SQLite, which is in this process and ten times as slow with the detector; snapshots compress. The families
@@ -61,9 +61,15 @@ TABLES := ^(TestAnAwkwardCase|TestARepairKeepsThePromises|TestAMigrationFromFire
 RACELESS ?= cmd/stint|internal/sqldb|internal/datasets|internal/enginemodel|tasks/builder/snapshot|tasks/builder/sandbox
 race:
 	$(GO) test -vet=off -race -timeout $(TIMEOUT) -skip '$(TABLES)' $$($(GO) list $(PKG) | grep -E '/tasks/migration$$') $$($(GO) list $(PKG) | grep -vE '/($(RACELESS)|tasks/migration)$$')
+	@$(MAKE) --no-print-directory -j2 programs tables
+
+# Side by side: the tests of the programs wait for processes, and leave a good part of the machine to the others.
+programs:
+	$(GO) test -vet=off -timeout $(TIMEOUT) -parallel 4 ./cmd/stint
+
+tables:
 	$(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./internal/store ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack
 	$(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./internal/enginemodel ./tasks/builder/snapshot ./tasks/builder/sandbox
-	$(GO) test -vet=off -timeout $(TIMEOUT) -parallel 4 ./cmd/stint
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 6h ./bench

@@ -226,11 +226,21 @@ func (l *lab) texts(query string, each func(string)) {
 	}
 }
 
-// TestTheFamiliesKeepTheirPromises holds the three families to the suite of all families.
+// TestTheFamiliesKeepTheirPromises holds the three families to the suite of all families, on a store that is another process.
 func TestTheFamiliesKeepTheirPromises(t *testing.T) {
 	t.Parallel()
+	keepPromises(t, pgtest.New)
+}
+
+// TestTheFamiliesKeepTheirPromisesInSQLite is the same on a store within this process.
+func TestTheFamiliesKeepTheirPromisesInSQLite(t *testing.T) {
+	t.Parallel()
+	keepPromises(t, dialects[0].url)
+}
+
+func keepPromises(t *testing.T, url func(t testing.TB) string) {
 	spec := datasetstest.Spec{Seed: 5, Customers: 6, Rows: 1_000, Payload: 20, Children: -1}
-	fresh := func(t *testing.T) (*lab, *datasetstest.Truth) { return made(t, dialects[0].url(t), spec) }
+	fresh := func(t *testing.T) (*lab, *datasetstest.Truth) { return made(t, url(t), spec) }
 	t.Run("dedupe", func(t *testing.T) {
 		t.Parallel()
 		taskstest.Run(t, func(t *testing.T) taskstest.Subject {
