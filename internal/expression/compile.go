@@ -185,7 +185,7 @@ func (c *compiler) identifier(n *ast.IdentifierNode) (code, error) {
 	if i, ok := c.columns[n.Value]; ok {
 		return c.column(n, i), nil
 	}
-	if c.scope.AnyColumn && n.Value != "row" && n.Value != "$env" {
+	if c.scope.AnyColumn { // also row, which is all columns only where none is called so
 		return unknownColumn(n), nil
 	}
 	return code{}, c.unknownName(n, n.Value)
