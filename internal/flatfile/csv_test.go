@@ -140,7 +140,7 @@ func TestTypesAreGuessedWhenAsked(t *testing.T) {
 		t.Errorf("no note says that types are guessed: %q", tab.Notes)
 	}
 	// What the sample did not show: a database would make 2139 of 02139, and true of yes.
-	rest := "; sample=all looks at all rows, types=text guesses nothing"
+	rest := "; from.as in the plan says what a column holds, sample=all looks at all rows, types=text guesses nothing"
 	fits := "1,1,2,True,2024-02-29,2024-02-29 23:59:59.123,2024-12-31T00:00:00-03:30,,"
 	lines, asRead := []string{"i,zip,d,b,day,at,z,s,none", fits}, []string{`1 "1" "2" 1 "2024-02-29" "2024-02-29 23:59:59.123" "2024-12-31T00:00:00-03:30" NULL NULL`}
 	for _, c := range []struct{ row, value, is string }{

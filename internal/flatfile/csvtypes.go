@@ -36,7 +36,7 @@ var isNot = map[sqldb.Kind]string{sqldb.KindInt64: "no whole number", sqldb.Kind
 // such a value is often another one: 2139 of 02139.
 func misfit(c *sqldb.Column, value, row string) *sqldb.UnreadableRow {
 	return &sqldb.UnreadableRow{Column: c.Name, Code: codeMisfit, Raw: row, Reason: fmt.Sprintf(
-		"%s is %s, unlike the values of the sample; sample=all looks at all rows, types=text guesses nothing", value, isNot[c.Kind])}
+		"%s is %s, unlike the values of the sample; from.as in the plan says what a column holds, sample=all looks at all rows, types=text guesses nothing", value, isNot[c.Kind])}
 }
 
 // see looks at a value.

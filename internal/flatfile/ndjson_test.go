@@ -37,7 +37,7 @@ func TestNDJSONLosesNothing(t *testing.T) {
 		`-2 "1e3" NULL NULL 0 NULL NULL NULL`)
 
 	// Rows that the sample did not show.
-	const rest = ", unlike the values of the sample; sample=all looks at all rows, types=text guesses nothing"
+	const rest = ", unlike the values of the sample; from.as in the plan says what a column holds, sample=all looks at all rows, types=text guesses nothing"
 	if err := os.WriteFile(filepath.Join(dir, "t.ndjson"), []byte(`{"new":{"a":[1]},"n\"w":null,"_rest":1,"":2}
 {"id":1,"price":-2E-3,"big":5,"name":{"first":"A"}}
 {"id":"02139"}

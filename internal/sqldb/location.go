@@ -89,34 +89,36 @@ func ParseURL(s string) (Location, error) {
 	case !found || strings.ContainsAny(scheme, `/\. `):
 		return Location{}, tasks.WithHint(nil, "for a file write sqlite:FILE; "+urlForms(), "the database URL has no scheme")
 	}
-	if err := checkAddress(scheme, s); err != nil {
-		return Location{}, err
-	}
-	if scheme == "http" || scheme == "https" {
-		return parseAPI(s)
-	}
-	if slices.Contains(redisSchemes, scheme) {
-		return parseRedis(scheme, s)
-	}
-	if scheme == metricsScheme {
-		return parseMetrics(s)
-	}
-	if slices.Contains(searchSchemes, scheme) {
-		return parseSearch(scheme, s)
-	}
 	known := slices.Concat([]string{"http", "https", metricsScheme}, searchSchemes, redisSchemes)
+	var dialect Dialect
 	for _, d := range dialects {
 		schemes, _ := d.words().urls()
 		if slices.Contains(schemes, scheme) {
-			return d.words().parseURL(scheme, s)
+			dialect = d
 		}
 		known = append(known, schemes...)
 	}
-	hint := urlForms()
-	if meant := nearest(strings.ToLower(scheme), known); len(meant) > 0 {
-		hint = "did you mean " + meant[0] + ":? " + urlForms()
+	if !slices.Contains(known, scheme) {
+		hint := urlForms()
+		if meant := nearest(strings.ToLower(scheme), known); len(meant) > 0 {
+			hint = "did you mean " + meant[0] + ":? " + hint
+		}
+		return Location{}, tasks.WithHint(nil, hint, "no database is known by the scheme %q", scheme)
 	}
-	return Location{}, tasks.WithHint(nil, hint, "no database is known by the scheme %q", scheme)
+	if err := checkAddress(scheme, s); err != nil {
+		return Location{}, err
+	}
+	switch {
+	case scheme == "http" || scheme == "https":
+		return parseAPI(s)
+	case slices.Contains(redisSchemes, scheme):
+		return parseRedis(scheme, s)
+	case scheme == metricsScheme:
+		return parseMetrics(s)
+	case slices.Contains(searchSchemes, scheme):
+		return parseSearch(scheme, s)
+	}
+	return dialect.words().parseURL(scheme, s)
 }
 
 // checkAddress refuses an address in which nobody can tell a password from the rest: url.Parse takes what stands before the last @ of the

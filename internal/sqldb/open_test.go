@@ -26,6 +26,7 @@ func TestAURLThatCannotBeReadSaysWhyAndWhatToWrite(t *testing.T) {
 		{"postgress://h/d", `"postgress"`, "did you mean postgres"},
 		{"SQLite:x.db", `"SQLite"`, "did you mean sqlite"},
 		{"oracle://h/d", `"oracle"`, "postgres://"},
+		{"CSV://a@b@c", `"CSV"`, "did you mean csv"},
 		{"mysql:h/d", "//", "mysql://"},
 		{"mysql://h", "no database", "mysql://USER"},
 		{"mysql://h/d/e", "no database", "mysql://USER"},
