@@ -143,6 +143,13 @@ func endpointRateKey(endpoint string) string {
 	return prefix + "{e:" + hex.EncodeToString(sum[:16]) + "}:rate"
 }
 
+// endpointRateKeys: what an endpoint's rate is kept in, both with a time to live: endpointRateKey, and a string, by how many us more than a
+// turn may lie ahead that one may, at the rate of who was given the last turn.
+func endpointRateKeys(endpoint string) []string {
+	key := endpointRateKey(endpoint)
+	return []string{key, key + ":more"}
+}
+
 // buildNumbersKey: hash. "last" -> the last number of a product's builds; "b:<build>" -> the number that a build got.
 func buildNumbersKey(product string) string { return prefix + "{b:" + product + "}:numbers" }
 

@@ -20,7 +20,7 @@ const (
 func (s *Store) Turn(ctx context.Context, endpoint string, perSecond float64) (wait time.Duration, given bool, err error) {
 	each := 1e6 / perSecond
 	early := max(0, float64(turnEarly.Microseconds())-each)
-	us, err := turnScript.Run(ctx, s.rdb, []string{endpointRateKey(endpoint)}, each, early, turnAhead.Microseconds()).Int64()
+	us, err := turnScript.Run(ctx, s.rdb, endpointRateKeys(endpoint), each, early, turnAhead.Microseconds()).Int64()
 	if err != nil {
 		return 0, false, fmt.Errorf("take a turn at %s: %w", endpoint, err)
 	}

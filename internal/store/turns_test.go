@@ -98,3 +98,25 @@ func TestATurnThatCannotBeHadIsAnError(t *testing.T) {
 		t.Error("want an error")
 	}
 }
+
+// Two plans may send to the same endpoint, each at a rate of its own.
+func TestAFasterRateDoesNotTakeBackTurnsThatASlowerOneWasGiven(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t))
+	given := 0
+	for range 20 {
+		for range 10 {
+			if _, ok := turn(t, s, "a", 1); ok {
+				given++
+			}
+		}
+		turn(t, s, "a", 20)
+		// 60 ms pass.
+		if err := s.rdb.DecrBy(t.Context(), endpointRateKey("a"), 60_000).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if given > 10 { // one at once, five that lie ahead, and what time gives
+		t.Errorf("%d turns of one a second are given within about a second", given)
+	}
+}
