@@ -220,25 +220,30 @@ func (k *Kept) resolve(now time.Time, by, reason string) []send {
 	return k.tellAll(notify.Resolved)
 }
 
-// note remembers a message. When they are too many, the oldest is forgotten without which it is still known that its channel was told:
-// who was told at all hears of the end.
+// note remembers a message. When they are too many, the oldest is forgotten without which it is still known that its channel was told, or
+// is about to be: who was told at all hears of the end.
 func (k *Kept) note(t wire.AlertTold) {
 	k.Told = append(k.Told, t)
 	if len(k.Told) <= MaxTold {
 		return
 	}
-	heard := func(t wire.AlertTold) bool { return t.State == wire.ToldSent || t.State == wire.ToldUnknown }
-	oldest := slices.IndexFunc(k.Told, func(t wire.AlertTold) bool { return !heard(t) })
-	again := map[string]bool{} // channels that were told after this message
+	oldest := 0
+	heard, waits := map[string]bool{}, map[string]bool{} // channels of which a later message says so
 	for i, t := range slices.Backward(k.Told) {
-		if heard(t) {
-			if again[t.Channel] && (oldest < 0 || i < oldest) {
-				oldest = i
-			}
-			again[t.Channel] = true
+		spare := true
+		switch t.State {
+		case wire.ToldSent, wire.ToldUnknown:
+			spare = heard[t.Channel]
+			heard[t.Channel] = true
+		case wire.ToldPending:
+			spare = heard[t.Channel] || waits[t.Channel]
+			waits[t.Channel] = true
+		}
+		if spare {
+			oldest = i
 		}
 	}
-	k.Told = slices.Delete(k.Told, max(oldest, 0), max(oldest, 0)+1)
+	k.Told = slices.Delete(k.Told, oldest, oldest+1)
 }
 
 // told returns a message of the alert, or nil.

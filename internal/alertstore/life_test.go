@@ -141,3 +141,22 @@ func TestAnAlertRemembersThatAChannelWasToldHoweverManyOthersAreToldAfterIt(t *t
 		t.Errorf("%d messages, the first %+v", len(k.Told), k.Told[0])
 	}
 }
+
+// A channel that is not to be told at night, or does not answer, has one message that waits while others are told again and again.
+func TestAnAlertRemembersThatAMessageWaitsHoweverManyOthersAreToldAfterIt(t *testing.T) {
+	t.Parallel()
+	k := &Kept{}
+	k.note(wire.AlertTold{Channel: "each", State: wire.ToldSent})
+	k.note(wire.AlertTold{Message: "late", Channel: "day", State: wire.ToldPending})
+	for range 3 * MaxTold {
+		k.note(wire.AlertTold{Channel: "each", State: wire.ToldPending})
+		k.Told[len(k.Told)-1].State = wire.ToldSent
+	}
+	if len(k.Told) != MaxTold || k.told("late") == nil {
+		t.Fatalf("%d messages, and what waits is forgotten", len(k.Told))
+	}
+	k.told("late").State = wire.ToldGaveUp // from now on it is the first to be forgotten
+	if k.note(wire.AlertTold{Channel: "each", State: wire.ToldPending}); len(k.Told) != MaxTold || k.told("late") != nil {
+		t.Errorf("%d messages, and one that never came is among them", len(k.Told))
+	}
+}
