@@ -1,10 +1,13 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stint-run/stint/client/wire"
 	"github.com/stint-run/stint/internal/redistest"
@@ -301,5 +304,64 @@ func TestAJobOfTenThousandStages(t *testing.T) {
 	}
 	if len(h.Enqueue) == 0 {
 		t.Error("the stages behind the first are not split")
+	}
+}
+
+// meddler is somebody else's doing after each call of a script.
+type meddler struct {
+	redis.Hook
+	after func(redis.Cmder)
+}
+
+func (m meddler) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (m meddler) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (m meddler) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		m.after(cmd)
+		return err
+	}
+}
+
+func TestAJobOfWhichVeryManyStepsAreRetriedIsSweptAlthoughWhoAskedForItDies(t *testing.T) {
+	t.Parallel()
+	b := running(t, func(j *tasks.Job) { j.Policy.OnFailure = tasks.OnFailureSkip }, "1")
+	b.fail("0/1")
+	body := b.rdb.HGet(b.ctx(), deadKey(b.job.ID), "0/1").Val()
+	dead := map[string]any{}
+	for n := range 5000 {
+		dead[fmt.Sprint("0/", n)] = body
+	}
+	b.rdb.HSet(b.ctx(), deadKey(b.job.ID), dead)
+	b.rdb.Del(b.ctx(), outboxKey(b.job.ID)) // it has been told
+	other := New(redis.NewClient(b.rdb.Options()))
+	t.Cleanup(func() { _ = other.rdb.Close() })
+	ctx, die := context.WithCancel(b.ctx())
+	pages := 0
+	b.rdb.AddHook(meddler{after: func(cmd redis.Cmder) {
+		if c, ok := cmd.(*redis.Cmd); ok {
+			reply, err := c.Slice()
+			switch {
+			case err != nil || len(reply) == 0:
+			case toInt(reply[0]) == 4: // the sweep sees a job that has ended
+				pages++
+				if err := other.Deactivate(b.ctx(), b.job.ID); err != nil {
+					t.Error(err)
+				}
+			default:
+				die()
+			}
+		}
+	}})
+	_, err := b.Control(ctx, b.job.ID, Retry, "me", "")
+	if err == nil || pages == 0 {
+		t.Fatalf("%d pages, %v: the test shows nothing", pages, err)
+	}
+	state := other.rdb.HGet(b.ctx(), jobKey(b.job.ID), "state").Val()
+	if swept := other.rdb.SIsMember(b.ctx(), activeKey, b.job.ID).Val(); state != string(tasks.Running) || !swept {
+		t.Errorf("it is %s, swept: %v", state, swept)
 	}
 }

@@ -213,6 +213,9 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match st
 			break
 		}
 		from = raw[5]
+		if err = s.rdb.SAdd(ctx, activeKey, id).Err(); err != nil { // the sweep has seen meanwhile that it has ended
+			break
+		}
 	}
 	if err == nil && (verb == Retry || verb == Restart) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate
