@@ -150,6 +150,40 @@ func TestWhatHeldAJobDoesNotHoldItAfterItsEnd(t *testing.T) {
 	}
 }
 
+// Steps may be on the queue from before the job has ended.
+func TestNothingIsBegunOfAJobThatIsHeldAfterARetry(t *testing.T) {
+	t.Parallel()
+	b := running(t, func(j *tasks.Job) { j.Tenant = "x" }, "1", "2", "3")
+	b.fail("0/1")
+	if err := b.SetLimits(b.ctx(), "x", wire.Limits{RunningJobs: 1}); err != nil {
+		t.Fatal(err)
+	}
+	createFor(t, b.Store, "x", "busy", 0)
+	admitOne(t, b.Store)
+	if h, err := b.Control(b.ctx(), b.job.ID, Retry, "me", ""); err != nil || h.Held != HeldByLimit {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	for _, key := range []string{"0/2", "0/3"} {
+		if got := b.begin(b.take(key), RandomID(), "w"); got.Code != NotRunning {
+			t.Errorf("%s: answer %d", key, got.Code)
+		}
+	}
+	move(t, b.Store, "busy", Cancel)
+	if err := b.Release(b.ctx(), "x", "busy"); err != nil {
+		t.Fatal(err)
+	}
+	list, err := b.Admit(b.ctx(), "x", 1)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	b.must(list[0], nil)
+	b.wantQueue("0/1", "0/2", "0/3")
+	for _, key := range b.keys() {
+		b.end(key)
+	}
+	b.wantState(tasks.Succeeded)
+}
+
 // go-redis asks again when an answer is lost. The script has run then.
 func TestAWishIsGrantedOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	t.Parallel()

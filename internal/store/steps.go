@@ -21,7 +21,7 @@ type BeginCode int
 const (
 	Begun      BeginCode = 0 // the lease is the attempt's
 	Gone       BeginCode = 1 // it ended, a later delivery superseded it, or its job is over
-	NotRunning BeginCode = 2 // the job is paused or has failed; the step was given back
+	NotRunning BeginCode = 2 // the job is paused, is held or has failed; the step was given back
 	Held       BeginCode = 3 // another attempt has it
 )
 

@@ -1,9 +1,9 @@
 -- begin.lua: leases steps to a worker, each under a new attempt id. Asked twice by the same attempt (a lost reply) it says yes twice.
 -- ARGV: 1 worker, 2 the worker's version, then for each step: key, delivery, epoch, attempt
 -- Returns for each step {code, body, saved, failed attempts, extra, born}; extra is the split cursor for a split; born is when the job was written, ms
---   0 leased · 1 gone: ended, superseded by a later delivery, or the job is over · 2 not running: given back · 3 another attempt has it
+--   0 leased · 1 gone: ended, superseded by a later delivery, or the job is over · 2 not running, or held: given back · 3 another attempt has it
 local worker = ARGV[1]
-local j = call('HMGET', JOB, 'state', 'epoch', 'born')
+local j = call('HMGET', JOB, 'state', 'epoch', 'born', 'held')
 local state = j[1]
 local keys, out = keys_of(3, 4)
 local answers, begun, places, fields = {}, {}, {}, {}
@@ -15,7 +15,7 @@ for i, key in ipairs(keys) do
     answers[i] = {1}
   elseif holder ~= '' and holder ~= attempt then
     answers[i] = {3}
-  elseif state ~= 'running' and state ~= 'accepted' and state ~= 'planning' then
+  elseif state ~= 'running' and state ~= 'accepted' and state ~= 'planning' or j[4] then -- what was on the queue when it was held
     again(key, n, 0)
     out[key], answers[i] = nil, {2}
   else
