@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -397,5 +398,21 @@ func TestAJobOfWhichVeryManyStepsAreRetriedIsSweptAlthoughWhoAskedForItDies(t *t
 	state := other.rdb.HGet(b.ctx(), jobKey(b.job.ID), "state").Val()
 	if swept := other.rdb.SIsMember(b.ctx(), activeKey, b.job.ID).Val(); state != string(tasks.Running) || !swept {
 		t.Errorf("it is %s, swept: %v", state, swept)
+	}
+}
+
+// What is kept of a job may be a million entries: Redis frees them beside its work.
+func TestWhatIsKeptOfAJobIsRemovedWithoutKeepingRedisBusy(t *testing.T) {
+	t.Parallel()
+	b := running(t, nil, "1", "2")
+	b.fail("0/1")
+	b.control(Restart)
+	b.control(Cancel)
+	if err := b.Forget(b.ctx(), b.job.ID); err != nil {
+		t.Fatal(err)
+	}
+	stats := b.rdb.Info(b.ctx(), "commandstats").Val()
+	if !strings.Contains(stats, "cmdstat_unlink:") || strings.Contains(stats, "cmdstat_del:") {
+		t.Error("Redis was asked to free it at once")
 	}
 }

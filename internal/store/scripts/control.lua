@@ -14,8 +14,8 @@ local function hold(why)
 end
 local function wipe()
   local n = tonumber(call('HGET', JOB, 'stages') or '0')
-  for i = 0, n - 1 do call('DEL', READY .. i) end
-  call('DEL', LATER, STEPS, OUT, SAVED, FAILS)
+  for i = 0, n - 1 do call('UNLINK', READY .. i) end
+  call('UNLINK', LATER, STEPS, OUT, SAVED, FAILS)
 end
 if verb == 'pause' then
   if state == 'paused' or ended(state) then return reply(2) end
@@ -67,7 +67,7 @@ elseif verb == 'retry' then
 elseif verb == 'restart' then
   if not ended(state) then return reply(2) end
   wipe()
-  call('DEL', STAGES, DEAD, FINDINGS, TALLY)
+  call('UNLINK', STAGES, DEAD, FINDINGS, TALLY)
   call('HSET', TALLY, 'whole', 1)
   call('HDEL', JOB, 'error', 'hint', 'ended', 'started', 'stages', 'stages_left', 'open', 'findings', 'pace')
   call('HSET', JOB, 'state', 'accepted')

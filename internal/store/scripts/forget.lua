@@ -6,7 +6,7 @@ local j = call('HMGET', JOB, 'state', 'ended', 'created', 'stages')
 if not j[1] then return {1, '0'} end
 if not ended(j[1]) or ARGV[1] ~= '' and j[1] ~= ARGV[1] then return {2, j[3]} end
 if NOW - tonumber(j[2] or j[3]) < tonumber(ARGV[2]) then return {2, j[3]} end
-for i = 0, tonumber(j[4] or '0') - 1 do call('DEL', READY .. i) end
-call('DEL', JOB, STAGES, LATER, STEPS, OUT, SAVED, FAILS, DEAD, FINDINGS, EVENTS, TALLY, JOB .. ':about')
+for i = 0, tonumber(j[4] or '0') - 1 do call('UNLINK', READY .. i) end
+call('UNLINK', JOB, STAGES, LATER, STEPS, OUT, SAVED, FAILS, DEAD, FINDINGS, EVENTS, TALLY, JOB .. ':about')
 call('PEXPIRE', OUTBOX, ARGV[3])
 return {0, j[3]}
