@@ -30,7 +30,8 @@ func ParseCron(text string) (cron.Schedule, error) {
 	return s, nil
 }
 
-// mostMinutes is how many minutes of a cron expression are looked at: enough to meet a grid that meets them at all, and soon done.
+// mostMinutes is how many minutes of a cron expression are looked at, those between two times of a grid left out: enough to meet a grid
+// that meets them at all, and soon done.
 const mostMinutes = 10_000
 
 // meets reports whether rules that are evaluated every so often, counted from the beginning of 1970 in UTC, come by in a minute of a
@@ -44,9 +45,15 @@ func meets(limit cron.Schedule, every time.Duration) bool {
 		if at = limit.Next(at); at.IsZero() || at.Year() > 2100 {
 			return false
 		}
-		if last := time.Duration(at.Add(time.Minute - 1).UnixNano()); last%every < time.Minute {
+		since := time.Duration(at.UnixNano()) % every
+		if since == 0 {
 			return true
 		}
+		comes := at.Add(every - since) // the first time of the grid from this minute on
+		if comes.Before(at.Add(time.Minute)) {
+			return true
+		}
+		at = comes.Truncate(time.Minute).Add(-time.Second)
 	}
 	return false
 }

@@ -68,6 +68,8 @@ var mistakes = []struct{ head, add, want string }{
 	{"any", "run_every: {hours: 1}\nlimit_execution: '*/30 * * * *'", ""},
 	{"any", "run_every: {hours: 7}\nlimit_execution: '0 3 * * *'", ""},
 	{"any", "run_every: {seconds: 90}\nlimit_execution: '1 0 29 2 *'", ""},
+	{"any", "run_every: {days: 30}\nlimit_execution: '* * * * *'", ""},
+	{"any", "run_every: {days: 30}\nlimit_execution: '* 0-8 * * *'", ""},
 	{"any", "limit_execution: '* * *'", `4:18: limit_execution: "* * *" has 3 fields instead of 5 (minute hour day month weekday: */10 8-18 * * 1-5)`},
 	{"any", "aggregation: {schedule: '0 9 * *'}", `4:25: aggregation.schedule: "0 9 * *" has 4 fields instead of 5 (minute hour day month weekday: */10 8-18 * * 1-5)`},
 	{"any", "scan_entire_timeframe: true", "4:24: scan_entire_timeframe: needs a timeframe (add timeframe)"},
