@@ -62,11 +62,8 @@ type ReportSection struct {
 // as "job", as that of a verification names the migration that it verifies. The reports of both then lead to one another.
 func AboutJob(spec json.RawMessage) string {
 	var s struct {
-		Job any `json:"job"`
+		Job string `json:"job"` // as families have it, so that of a word that is there twice both take the same
 	}
-	if json.Unmarshal(spec, &s) != nil {
-		return ""
-	}
-	id, _ := s.Job.(string)
-	return id
+	_ = json.Unmarshal(spec, &s) // one that cannot be read, or that is no text, names none
+	return s.Job
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/store"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -63,6 +64,9 @@ func TestAVerificationThatNamesAJobWhichItCannotProveIsRefused(t *testing.T) {
 	if gone.status != 404 || rival.status != 404 || strings.ReplaceAll(said(rival), "mig-rival", "mig-gone") != said(gone) || !strings.Contains(said(gone), "any_job") {
 		t.Errorf("another tenant's job is told from none: %d %s, %d %s", gone.status, gone.body, rival.status, rival.body)
 	}
+	if got := submit(acme, "mig-rival", `"job":null,"source":"a","target":"b"`); got.status != 404 { // null leaves what was there
+		t.Errorf("a job that is there twice: %d %s", got.status, got.body)
+	}
 	for _, c := range []struct {
 		header          []string
 		job, more, want string
@@ -82,6 +86,13 @@ func TestAVerificationThatNamesAJobWhichItCannotProveIsRefused(t *testing.T) {
 	}
 	if got := as[wire.Submitted](t, submit(again, "mig-mine", `"source":"a","target":"b"`)); got.ID != first.ID {
 		t.Errorf("the same request again: %+v, and was %+v", got, first)
+	}
+	if _, err := h.st.Control(t.Context(), first.ID, store.Cancel, "me", ""); err != nil {
+		t.Fatal(err)
+	}
+	// One that has ended takes other words when it is gone on with: they are looked at like those of a new one.
+	if got := h.send("POST", s.at("/v1/verifications"), `{"tenant":"acme","continue":true,"spec":{"job":"mig-rival","source":"a","target":"b"}}`, again...); got.status != 404 {
+		t.Errorf("gone on with for another tenant's job: %d %s", got.status, got.body)
 	}
 	if got := submit(acme, "*", `"source":"a","target":"b"`); got.status != 202 {
 		t.Errorf("any job: %d %s", got.status, got.body)
