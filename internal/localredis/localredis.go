@@ -382,7 +382,7 @@ func (s *Server) Close() error {
 			return
 		}
 		s.closeErr = s.engine.close()
-		if err := s.lock.Close(); err != nil {
+		if err := filelock.Close(s.lock); err != nil {
 			s.closeErr = errors.Join(s.closeErr, err)
 		}
 		s.engine, s.lock = nil, nil
