@@ -61,9 +61,9 @@ TABLES := ^(TestAnAwkwardCase|TestARepairKeepsThePromises|TestAMigrationFromFire
 RACELESS ?= cmd/stint|internal/sqldb|internal/datasets|internal/enginemodel|tasks/builder/snapshot|tasks/builder/sandbox
 race:
 	$(GO) test -vet=off -race -timeout $(TIMEOUT) -skip '$(TABLES)' $$($(GO) list $(PKG) | grep -E '/tasks/migration$$') $$($(GO) list $(PKG) | grep -vE '/($(RACELESS)|tasks/migration)$$')
-	@$(MAKE) --no-print-directory -j2 programs tables
+	@$(MAKE) --no-print-directory tables programs
 
-# Side by side: the tests of the programs wait for processes, and leave a good part of the machine to the others.
+# Each by itself: the programs wait for one another for a time that a busy machine does not always keep.
 programs:
 	$(GO) test -vet=off -timeout $(TIMEOUT) -parallel 4 ./cmd/stint
 
