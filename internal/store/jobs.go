@@ -220,9 +220,8 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match st
 	if err == nil && (verb == Retry || verb == Restart) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate
 		if err == nil && code == 0 && held != "" {
-			var now []string
-			now, err = s.putBack(ctx, id) // again: whoever lets jobs in may have found that this one has ended
-			h.Held = now[0]
+			now := s.putBack(ctx, id)[0] // again: whoever lets jobs in may have found that this one has ended
+			h.Held, err = now.held, now.err
 		}
 	}
 	switch {

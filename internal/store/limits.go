@@ -187,7 +187,7 @@ func (s *Store) Release(ctx context.Context, tenant, id string) error {
 		return nil
 	})
 	if err == nil {
-		_, err = s.putBack(ctx, id)
+		err = s.putBack(ctx, id)[0].err
 	}
 	if err != nil {
 		return fmt.Errorf("release job %s: %w", id, err)
@@ -195,19 +195,25 @@ func (s *Store) Release(ctx context.Context, tenant, id string) error {
 	return nil
 }
 
+// place is where a job belongs: why it is held, "" when nothing holds it; or why that is not known.
+type place struct {
+	held string
+	err  error
+}
+
 // putBack puts jobs that have not ended where they belong: in line, when they are held, else among those of their tenant that count as
-// running. It says why each is held. One that moves on meanwhile is in the wrong place then, where Reconcile finds it.
-func (s *Store) putBack(ctx context.Context, ids ...string) (held []string, err error) {
-	held = make([]string, len(ids))
+// running. One that moves on meanwhile is in the wrong place then, where Reconcile finds it.
+func (s *Store) putBack(ctx context.Context, ids ...string) []place {
+	places := make([]place, len(ids))
 	seen := make([]*redis.SliceCmd, len(ids))
-	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, id := range ids {
 			seen[i] = p.HMGet(ctx, jobKey(id), "state", "held", "json")
 		}
 		return nil
 	})
 	if err != nil {
-		return held, err
+		return slices.Repeat([]place{{err: err}}, len(ids))
 	}
 	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, id := range ids {
@@ -219,18 +225,23 @@ func (s *Store) putBack(ctx context.Context, ids ...string) (held []string, err 
 			body, _ := v[2].(string)
 			var job tasks.Job
 			if err := json.Unmarshal([]byte(body), &job); err != nil {
-				return fmt.Errorf("decode job %s: %w", id, err)
+				places[i].err = fmt.Errorf("decode job %s: %w", id, err)
+				continue
 			}
-			if held[i], _ = v[1].(string); held[i] == "" {
+			held, _ := v[1].(string)
+			if places[i].held = held; held == "" {
 				p.SAdd(ctx, tenantRunningKey(job.Tenant), id)
 				p.SAdd(ctx, limitedKey, job.Tenant) // the second: see passOver
 			} else {
-				putInLine(ctx, p, job, held[i])
+				putInLine(ctx, p, job, held)
 			}
 		}
 		return nil
 	})
-	return held, err
+	for i := range places {
+		places[i].err = errors.Join(places[i].err, err)
+	}
+	return places
 }
 
 // Reconcile makes the counts of limited tenants true again after crashes, and lets in what there is room for.

@@ -48,7 +48,7 @@ func (s *Store) Sweep(ctx context.Context, job string, look Look) (Swept, error)
 	v, err := sweepJob.Run(ctx, s.rdb, []string{jobKey(job)}, look.args()...).Result()
 	w, err := parseSwept(job, v, err)
 	if err == nil && w.line {
-		_, err = s.putBack(ctx, job)
+		err = s.putBack(ctx, job)[0].err
 	}
 	return w, err
 }
@@ -65,6 +65,7 @@ func (s *Store) SweepAll(ctx context.Context, jobs []string, look Look) []Swept 
 	})
 	all := make([]Swept, len(jobs))
 	var held []string
+	var at []int // where they stand in the list
 	for i, job := range jobs {
 		v, err := cmds[i].Result()
 		if redis.HasErrorPrefix(err, "NOSCRIPT") { // a Redis that has not seen it yet; the first job brings it there
@@ -72,15 +73,12 @@ func (s *Store) SweepAll(ctx context.Context, jobs []string, look Look) []Swept 
 		}
 		all[i], err = parseSwept(job, v, err)
 		if all[i].Err = err; all[i].line {
-			held = append(held, job)
+			held, at = append(held, job), append(at, i)
 		}
 	}
-	if _, err := s.putBack(ctx, held...); err != nil {
-		err = fmt.Errorf("put jobs back in line: %w", err)
-		for i := range all {
-			if all[i].line {
-				all[i].Err = err
-			}
+	for k, p := range s.putBack(ctx, held...) {
+		if p.err != nil {
+			all[at[k]].Err = fmt.Errorf("put job %s back in line: %w", held[k], p.err)
 		}
 	}
 	return all
