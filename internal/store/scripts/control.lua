@@ -36,30 +36,36 @@ elseif verb == 'cancel' then
   note('cancelled')
 elseif verb == 'retry' then
   if not ended(state) or state == 'cancelled' or call('HLEN', DEAD) == 0 then return reply(2) end
-  -- A page of them, as there may be a million. The job stays as it ended until none is left, so whoever dies in between is asked again.
-  local page = call('HSCAN', DEAD, ARGV[6], 'COUNT', MANY)
-  local skips, dead, shut = call('HGET', JOB, 'on_failure') == 'skip', page[2], {}
-  for k = 1, #dead, 2 do
-    local key, d = dead[k], cjson.decode(dead[k + 1])
-    call('HDEL', DEAD, key)
+  -- A page of them, as there may be a million. What is kept of the job stays as it ended until all of them are ready, so whoever dies in
+  -- between is asked again. When one more has failed meanwhile, or another wish was granted, the pages begin anew.
+  local stamp = call('HLEN', DEAD) .. '|' .. (j[3] or '')
+  local at, of = string.match(ARGV[6], '^(%d+)|(.*)$')
+  local page = call('HSCAN', DEAD, of == stamp and at or '0', 'COUNT', MANY)
+  for k = 1, #page[2], 2 do
+    local key = page[2][k]
     call('HDEL', FAILS, key)
-    call('ZADD', LATER, 0, key .. '|' .. int(d.delivery + 1))
-    local i = stage_of(key)
-    if string.find(key, '/', 1, true) then
-      call('HINCRBY', STAGES, i .. ':failed', -1)
-      if skips then call('HINCRBY', STAGES, i .. ':live', 1) end
-      if call('HGET', STAGES, i .. ':state') == 'done' then
+    call('ZADD', LATER, 0, key .. '|' .. int(cjson.decode(page[2][k + 1]).delivery + 1))
+  end
+  if page[1] ~= '0' then
+    local r = reply(4)
+    r[6] = page[1] .. '|' .. stamp
+    return r
+  end
+  local skips, shut = call('HGET', JOB, 'on_failure') == 'skip', {}
+  for i = 0, tonumber(call('HGET', JOB, 'stages') or '0') - 1 do
+    local f = call('HMGET', STAGES, i .. ':failed', i .. ':state')
+    local n = tonumber(f[1] or '0')
+    if n > 0 then
+      call('HSET', STAGES, i .. ':failed', 0)
+      if skips then call('HINCRBY', STAGES, i .. ':live', n) end
+      if f[2] == 'done' then
         call('HSET', STAGES, i .. ':state', 'open')
         shut[#shut + 1] = i
       end
     end
   end
   open(shut)
-  if call('HLEN', DEAD) > 0 then
-    local r = reply(4)
-    r[6] = page[1]
-    return r
-  end
+  call('UNLINK', DEAD)
   call('HDEL', JOB, 'error', 'hint', 'ended')
   call('HSET', JOB, 'state', call('HGET', JOB, 'stages') and 'running' or 'accepted')
   hold(ARGV[4])
