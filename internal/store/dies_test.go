@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,6 +14,44 @@ import (
 )
 
 // What is left of a job when whoever moves it dies in the middle, and of others beside it.
+
+// The sweep may look at a job, which has ended, at any moment until it goes on.
+func TestAJobThatGoesOnIsSweptAlthoughWhoAskedForItDies(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []Verb{Retry, Restart} {
+		t.Run(string(verb), func(t *testing.T) {
+			t.Parallel()
+			b := running(t, nil, "1")
+			b.fail("0/1")
+			b.rdb.Del(b.ctx(), outboxKey(b.job.ID)) // it has been told
+			other := New(redis.NewClient(b.rdb.Options()))
+			t.Cleanup(func() { _ = other.rdb.Close() })
+			ctx, die := context.WithCancel(b.ctx())
+			b.rdb.AddHook(meddler{after: func(cmd redis.Cmder) {
+				switch cmd.Name() {
+				case "sadd":
+					if ctx.Err() != nil {
+						return
+					}
+					if err := other.Deactivate(b.ctx(), b.job.ID); err != nil {
+						t.Error(err)
+					}
+				case "evalsha", "eval":
+					if reply, err := cmd.(*redis.Cmd).Slice(); err == nil && len(reply) > 0 {
+						die()
+					}
+				}
+			}})
+			if _, err := b.Control(ctx, b.job.ID, verb, "me", ""); err == nil {
+				t.Fatal("nobody has died: the test shows nothing")
+			}
+			state := other.rdb.HGet(b.ctx(), jobKey(b.job.ID), "state").Val()
+			if swept := other.rdb.SIsMember(b.ctx(), activeKey, b.job.ID).Val(); tasks.State(state).Ended() || !swept {
+				t.Errorf("it is %s, swept: %v", state, swept)
+			}
+		})
+	}
+}
 
 func TestARetryInPagesOfWhichNobodyAsksForTheRestLeavesTheJobAsItEnded(t *testing.T) {
 	t.Parallel()

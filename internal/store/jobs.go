@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -193,7 +194,7 @@ const (
 func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match string) (Handout, error) {
 	held := ""
 	if verb == Retry || verb == Restart {
-		err := s.rdb.SAdd(ctx, activeKey, id).Err()
+		err := s.announce(ctx, id)
 		if err == nil {
 			held, err = s.lineUp(ctx, id)
 		}
@@ -213,7 +214,7 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match st
 			break
 		}
 		from = raw[5]
-		if err = s.rdb.SAdd(ctx, activeKey, id).Err(); err != nil { // the sweep has seen meanwhile that it has ended
+		if err = s.announce(ctx, id); err != nil { // again: pages may take long
 			break
 		}
 	}
@@ -235,6 +236,19 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match st
 		return h, fmt.Errorf("job %s is %s: %w", id, h.State, ErrChanged)
 	}
 	return h, nil
+}
+
+// announcedFor is longer than it takes to move a job, or to go through a page of a retry.
+const announcedFor = time.Minute
+
+// announce has a job that has ended stay among those that the sweep looks through while somebody moves it: who dies with that leaves a job
+// that is swept.
+func (s *Store) announce(ctx context.Context, id string) error {
+	err := s.rdb.Set(ctx, movesKey(id), 1, announcedFor).Err()
+	if err == nil {
+		err = s.rdb.SAdd(ctx, activeKey, id).Err()
+	}
+	return err
 }
 
 // Version names the state of a job, and which run of it that is: what Control may be asked to match.
@@ -281,21 +295,22 @@ func (s *Store) Active(ctx context.Context) ([]string, error) {
 }
 
 // Deactivate takes an ended or vanished job out of what the sweep looks through, and puts it back when it has been retried
-// or created since the sweep saw it, or has something to tell. Who moves a job out of an ended state adds it after the move, so one of both does.
+// or created since the sweep saw it, is about to be, or has something to tell. Who moves a job out of an ended state announces that before he
+// adds it, and adds it once more after the move, so one of both does.
 func (s *Store) Deactivate(ctx context.Context, id string) error {
 	if err := s.rdb.SRem(ctx, activeKey, id).Err(); err != nil {
 		return fmt.Errorf("drop job from the sweep: %w", err)
 	}
 	var state *redis.StringCmd
-	var untold *redis.IntCmd
+	var untold, moves *redis.IntCmd
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		state, untold = p.HGet(ctx, jobKey(id), "state"), p.HLen(ctx, outboxKey(id))
+		state, untold, moves = p.HGet(ctx, jobKey(id), "state"), p.HLen(ctx, outboxKey(id)), p.Exists(ctx, movesKey(id))
 		return nil
 	})
 	if errors.Is(err, redis.Nil) { // there is no such job any more
-		err = untold.Err()
+		err = cmp.Or(untold.Err(), moves.Err())
 	}
-	if err == nil && (untold.Val() > 0 || state.Err() == nil && !tasks.State(state.Val()).Ended()) {
+	if err == nil && (untold.Val() > 0 || moves.Val() > 0 || state.Err() == nil && !tasks.State(state.Val()).Ended()) {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err()
 	}
 	if err != nil {

@@ -80,6 +80,9 @@ func idempotencyKey(tenant, key string) string {
 	return prefix + "idem:" + hex.EncodeToString(sum[:])
 }
 
+// movesKey: string with a time to live. The job has ended, and somebody is about to have it go on: see Deactivate.
+func movesKey(id string) string { return prefix + "{" + id + "}:moves" }
+
 // activeKey: set of the ids of jobs that have not ended; what the sweep looks through.
 const activeKey = prefix + "active"
 
