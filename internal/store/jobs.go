@@ -219,7 +219,7 @@ func (s *Store) Control(ctx context.Context, id string, verb Verb, who, match st
 		}
 	}
 	if err == nil && (verb == Retry || verb == Restart) {
-		err = s.rdb.SAdd(ctx, activeKey, id).Err() // again: see Deactivate
+		err = s.announced(ctx, id)
 		if err == nil && code == 0 && held != "" {
 			now := s.putBack(ctx, id)[0] // again: whoever lets jobs in may have found that this one has ended
 			h.Held, err = now.held, now.err
@@ -248,6 +248,16 @@ func (s *Store) announce(ctx context.Context, id string) error {
 	if err == nil {
 		err = s.rdb.SAdd(ctx, activeKey, id).Err()
 	}
+	return err
+}
+
+// announced is what follows when the job has moved, or does not: its state says from now on whether it is swept, see Deactivate.
+func (s *Store) announced(ctx context.Context, id string) error {
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.SAdd(ctx, activeKey, id)
+		p.Unlink(ctx, movesKey(id))
+		return nil
+	})
 	return err
 }
 
