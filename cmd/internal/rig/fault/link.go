@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -103,24 +104,35 @@ func (l *Link) Heal() error {
 	if !l.cut {
 		return nil
 	}
-	// Somebody's connection to elsewhere may have taken the port meanwhile, for a short time.
-	var err error
+	if err := l.open(); err != nil {
+		return fmt.Errorf("heal the link: %w", err)
+	}
+	l.cut = false
+	return nil
+}
+
+// open listens again. Somebody's connection to elsewhere may have taken the port meanwhile for a short time, or a process that was being
+// started while the link listened still has its socket.
+func (l *Link) open() (err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for limit := time.Now().Add(30 * time.Second); time.Now().Before(limit); <-tick.C {
-		if err = l.proxy.Start(); err == nil {
-			l.cut = false
+		if err = l.proxy.Start(); err == nil || errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
 			return nil
 		}
 	}
-	return fmt.Errorf("heal the link: %w", err)
+	return err
 }
 
 // Point leads to another server from now on, as an address that moves does; connections to the one before are closed.
 func (l *Link) Point(server string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.proxy.Update(&toxiproxy.Proxy{Listen: l.Addr, Upstream: server, Enabled: !l.cut}); err != nil {
+	err := l.proxy.Update(&toxiproxy.Proxy{Listen: l.Addr, Upstream: server, Enabled: !l.cut})
+	if err != nil && !l.cut {
+		err = l.open()
+	}
+	if err != nil {
 		return fmt.Errorf("point the link at %s: %w", server, err)
 	}
 	return nil
