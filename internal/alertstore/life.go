@@ -228,7 +228,7 @@ func (k *Kept) note(t wire.AlertTold) {
 		return
 	}
 	oldest := 0
-	heard, waits := map[string]bool{}, map[string]bool{} // channels of which a later message says so
+	heard, waits, ends := map[string]bool{}, map[string]bool{}, map[string]bool{} // channels of which a later message says so
 	for i, t := range slices.Backward(k.Told) {
 		spare := true
 		switch t.State {
@@ -236,6 +236,11 @@ func (k *Kept) note(t wire.AlertTold) {
 			spare = heard[t.Channel]
 			heard[t.Channel] = true
 		case wire.ToldPending:
+			if t.Event == notify.Resolved || t.Event == notify.Acknowledged { // for who was told: that it waits does not say so
+				spare = ends[t.Channel+" "+t.Event]
+				ends[t.Channel+" "+t.Event] = true
+				break
+			}
 			spare = heard[t.Channel] || waits[t.Channel]
 			waits[t.Channel] = true
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stint-run/stint/client/wire"
+	"github.com/stint-run/stint/internal/notify"
 )
 
 var zero = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
@@ -158,5 +159,23 @@ func TestAnAlertRemembersThatAMessageWaitsHoweverManyOthersAreToldAfterIt(t *tes
 	k.told("late").State = wire.ToldGaveUp // from now on it is the first to be forgotten
 	if k.note(wire.AlertTold{Channel: "each", State: wire.ToldPending}); len(k.Told) != MaxTold || k.told("late") != nil {
 		t.Errorf("%d messages, and one that never came is among them", len(k.Told))
+	}
+}
+
+// The end is told to who was told at all: that it waits says nothing of that.
+func TestAnAlertRemembersAMessageThatWaitsBesideThatOfItsEnd(t *testing.T) {
+	t.Parallel()
+	for _, event := range []string{notify.Resolved, notify.Acknowledged} {
+		k := &Kept{}
+		k.note(wire.AlertTold{Message: "late", Channel: "day", Event: notify.Opened, State: wire.ToldPending})
+		for range MaxTold - 1 {
+			k.note(wire.AlertTold{Channel: "each", Event: notify.Repeated, State: wire.ToldSent})
+		}
+		for _, channel := range []string{"each", "day"} {
+			k.note(wire.AlertTold{Message: event + channel, Channel: channel, Event: event, State: wire.ToldPending})
+		}
+		if len(k.Told) != MaxTold || k.told("late") == nil || k.told(event+"day") == nil {
+			t.Errorf("%s: %d messages, and what waits is forgotten", event, len(k.Told))
+		}
 	}
 }

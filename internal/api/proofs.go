@@ -53,8 +53,12 @@ func (a *API) mayProve(ctx context.Context, job tasks.Job) error {
 	if job.Kind != verificationKind || id == "" || id == sqldb.AnyJob {
 		return nil
 	}
+	kept, err := json.Marshal(job.Spec) // as the store writes it: JSON has two ways to write some signs
+	if err != nil {
+		return err
+	}
 	switch there, _, err := a.store.Job(ctx, job.ID); {
-	case err == nil && bytes.Equal(there.Spec, job.Spec):
+	case err == nil && bytes.Equal(there.Spec, kept):
 		return nil
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err

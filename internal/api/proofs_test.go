@@ -90,6 +90,16 @@ func TestAVerificationThatNamesAJobWhichItCannotProveIsRefused(t *testing.T) {
 	if _, err := h.st.Control(t.Context(), first.ID, store.Cancel, "me", ""); err != nil {
 		t.Fatal(err)
 	}
+	signs := `"source":"a","target":"b","plan":{"stages":[{"name":"t","filter":"a < 1 && b > 2"}]}`
+	h.run(tasks.Job{ID: "mig-signs", Kind: "test", Tenant: "acme", Spec: json.RawMessage(`{` + signs + `}`)}, "")
+	other := append([]string{"Idempotency-Key", "signs"}, acme...)
+	written := as[wire.Submitted](t, submit(other, "mig-signs", signs))
+	if err := h.st.Forget(t.Context(), "mig-signs"); err != nil {
+		t.Fatal(err)
+	}
+	if got := submit(other, "mig-signs", signs); got.status/100 != 2 || as[wire.Submitted](t, got).ID != written.ID {
+		t.Errorf("the same request again, with signs that JSON may write in two ways: %d %s", got.status, got.body)
+	}
 	// One that has ended takes other words when it is gone on with: they are looked at like those of a new one.
 	if got := h.send("POST", s.at("/v1/verifications"), `{"tenant":"acme","continue":true,"spec":{"job":"mig-rival","source":"a","target":"b"}}`, again...); got.status != 404 {
 		t.Errorf("gone on with for another tenant's job: %d %s", got.status, got.body)
