@@ -61,15 +61,15 @@ TABLES := ^(TestAnAwkwardCase|TestARepairKeepsThePromises|TestAMigrationFromFire
 RACELESS ?= cmd/stint|internal/sqldb|internal/datasets|internal/enginemodel|tasks/builder/snapshot|tasks/builder/sandbox
 race:
 	$(GO) test -vet=off -race -timeout $(TIMEOUT) -skip '$(TABLES)' $$($(GO) list $(PKG) | grep -E '/tasks/migration$$') $$($(GO) list $(PKG) | grep -vE '/($(RACELESS)|tasks/migration)$$')
-	@$(MAKE) --no-print-directory tables programs
+	@$(MAKE) --no-print-directory -j2 programs tables
 
-# Each by itself: the programs wait for one another for a time that a busy machine does not always keep.
+# The programs wait for one another for a time that a busy machine does not always keep: the tables take what they leave of the machine.
 programs:
 	$(GO) test -vet=off -timeout $(TIMEOUT) -parallel 4 ./cmd/stint
 
 tables:
-	$(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./internal/store ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack
-	$(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./internal/enginemodel ./tasks/builder/snapshot ./tasks/builder/sandbox
+	nice -n 19 $(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./internal/store ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack
+	nice -n 19 $(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./internal/enginemodel ./tasks/builder/snapshot ./tasks/builder/sandbox
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 6h ./bench
