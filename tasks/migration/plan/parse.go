@@ -39,8 +39,9 @@ func Parse(file string, content []byte) (*Plan, *Places, error) {
 	r := &reader{places: places}
 	p := &Plan{}
 	r.read(&doc, reflect.ValueOf(p).Elem(), "")
+	unread := r.problems // what Check finds explains nothing else that it finds
 	for _, found := range p.Check() {
-		if !explained(found.Path, r.problems) {
+		if !explained(found.Path, unread) {
 			r.problems = append(r.problems, found)
 		}
 	}

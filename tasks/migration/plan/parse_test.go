@@ -279,6 +279,13 @@ func TestAllMistakesAreSaidAtOnceInTheOrderOfTheFile(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "\n") != 1 || !strings.HasPrefix(err.Error(), "p.yaml:1:1: window") {
 		t.Errorf("%v", err)
 	}
+	_, _, err = plan.Parse("p.yaml", []byte("policy: {max_rejects: -1, retries: -2}\n"+strings.Replace(strings.Replace(stage("    after: [u]\n    chunk: {rows: -1}"),
+		"{table: t}", "{table: t, as: {x: txt}}", 1), "to: {table: t}", "to: {table: t, mode: merge}", 1)))
+	for _, want := range []string{"policy.max_rejects", "policy.retries", "stages[0].from.as.x", "stages[0].after[0]", "stages[0].chunk", "stages[0].to.mode"} {
+		if err == nil || strings.Count(err.Error(), ": "+want+": ") != 1 {
+			t.Errorf("%s is not said in: %v", want, err) // what is wrong with the values of a stage hides nothing else of the stage
+		}
+	}
 }
 
 func TestCirclesOfStagesAreNamed(t *testing.T) {
