@@ -154,7 +154,8 @@ func TestTheConnectionOfIDsMayStandAlone(t *testing.T) {
 
 func TestWhatIsUnknownInAJobsPlanIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{`{"stages": [], "extra": 1}`, `{"stages": []}`, `[]`, `{"ids": {"conn": "x"}, "stages": []}`, `{"ids": 5, "stages": []}`, `{"stages": [{"name": "a", "map": {"x": {"y": 1}}}]}`} {
+	for _, body := range []string{`{"stages": [], "extra": 1}`, `{"stages": []}`, `[]`, `{"ids": {"conn": "x"}, "stages": []}`, `{"ids": 5, "stages": []}`, `{"stages": [{"name": "a", "map": {"x": {"y": 1}}}]}`,
+		`{"stages": [{"name": "a", "from": {"table": "t"}, "map": {"x": "1", "x": "2"}, "to": {"table": "t"}}]}`} {
 		if _, err := plan.FromJSON([]byte(body)); err == nil {
 			t.Errorf("%s is taken", body)
 		}
