@@ -31,10 +31,9 @@ func Draft(ctx context.Context, src *sqldb.DB, to sqldb.Dialect, tables []string
 		return nil, err
 	}
 	target, notes := sqldb.MapSchema(from, to)
-	p := &Plan{From: src.Dialect, To: to, Views: from.Views, Enums: target.Enums, Notes: append(from.Notes, notes...)}
+	p := &Plan{From: src.Dialect, To: to, Views: from.Views, Enums: target.Enums, Notes: notes} // those of the source are among them
 	for i := range from.Tables {
 		p.Tables = append(p.Tables, PlannedTable{from.Tables[i], target.Tables[i]})
-		p.Notes = append(p.Notes, from.Tables[i].Notes...)
 	}
 	return p, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks/migration"
 )
 
@@ -59,5 +60,28 @@ stages:
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestEachNoteIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	from := filepath.Join(t.TempDir(), "old.db")
+	run(t, from, "CREATE TABLE a (id INTEGER PRIMARY KEY, n INTEGER CHECK (n > 0)); CREATE TRIGGER g AFTER INSERT ON a BEGIN SELECT 1; END; CREATE VIRTUAL TABLE v USING fts5(x); CREATE VIEW w AS SELECT 1")
+	w := worldOf(t, "sqlite:"+from, "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
+	db := w.open(t, w.from)
+	p, err := migration.Draft(t.Context(), db, sqldb.SQLite, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]int{}
+	for _, f := range p.Findings() {
+		if said[f.Message]++; said[f.Message] == 2 {
+			t.Errorf("said twice: %s", f.Message)
+		}
+	}
+	for _, want := range []string{"CHECK constraints of table a", "The trigger g", "The virtual table v", "The view w"} {
+		if !slices.ContainsFunc(p.Notes, func(n string) bool { return strings.HasPrefix(n, want) }) {
+			t.Errorf("%s is not said: %q", want, p.Notes)
+		}
 	}
 }
