@@ -116,6 +116,16 @@ func ColumnFor(d Dialect, name string, kind Kind, key bool) Column {
 	return made.Tables[0].Columns[0]
 }
 
+// TryWhere asks a source whether it takes the condition of a table. It reads no rows.
+func TryWhere(ctx context.Context, db *DB, t *Table) error {
+	var n int64
+	err := queryRow(ctx, db, "SELECT count(*) FROM "+t.from(db.Dialect)+walked+" WHERE 1 = 0", nil, &n)
+	if err != nil {
+		return fmt.Errorf("the source refuses the condition: %w", Classify(err))
+	}
+	return nil
+}
+
 // CountNulls counts the rows that have NULL in any of some columns.
 func CountNulls(ctx context.Context, db *DB, t *Table, columns []string) (int64, error) {
 	conds := make([]string, len(columns))

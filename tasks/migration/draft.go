@@ -122,6 +122,9 @@ func (d *drafter) sources(ctx context.Context) error {
 					t.Where = ""
 				} else {
 					t.Rows = 0
+					if err := d.tryWhere(ctx, path, &t); err != nil {
+						return err
+					}
 				}
 			}
 		}
@@ -130,6 +133,17 @@ func (d *drafter) sources(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// tryWhere tells whether the source takes the condition of a table, and goes on without one that it does not take.
+func (d *drafter) tryWhere(ctx context.Context, path string, t *sqldb.Table) error {
+	err := sqldb.TryWhere(ctx, d.src, t)
+	if _, later := tasks.RetryAfterOf(err); err == nil || later || ctx.Err() != nil {
+		return err
+	}
+	d.c.add(path+".where", "write what may stand behind WHERE in the source's own SQL", "%s", err)
+	t.Where = ""
 	return nil
 }
 
