@@ -296,7 +296,11 @@ func LoadedBy(ctx context.Context, db *DB, scope, stage string, t *Table) (job s
 	if err != nil || !there {
 		return "", err
 	}
-	err = db.queryAll(ctx, "SELECT job FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key = $3", []any{scope, loadedEntity(stage), t.FullName()},
+	anyCase := ""
+	if db.Dialect == SQLite { // a plan may write the name otherwise than the one before, or than the table has it
+		anyCase = " COLLATE NOCASE"
+	}
+	err = db.queryAll(ctx, "SELECT job FROM stint_ids WHERE scope = $1 AND entity = $2 AND source_key = $3"+anyCase, []any{scope, loadedEntity(stage), t.FullName()},
 		func(scan func(...any) error) error { return scan(&job) })
 	if err != nil || job == "" {
 		return "", Classify(err)

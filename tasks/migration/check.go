@@ -37,7 +37,8 @@ func (d *drafted) checkStages(b *stageList, prefix string, after []string, rows,
 	var names []string
 	tables := map[string][]int{} // the stages that write into a table
 	for i := range d.stages {
-		if t := d.plan.Stages[i].To.Table; t != "" {
+		if d.plan.Stages[i].To.Table != "" {
+			t := d.stages[i].detail.Target.FullName()
 			tables[t] = append(tables[t], i)
 		}
 	}
@@ -47,7 +48,7 @@ func (d *drafted) checkStages(b *stageList, prefix string, after []string, rows,
 		if s.To.File != nil { // their own stage has compared the manifest with the ledger
 			continue
 		}
-		detail := checkDetail{stageDetail: d.stages[i].detail, Share: share, Sole: len(tables[s.To.Table]) == 1}
+		detail := checkDetail{stageDetail: d.stages[i].detail, Share: share, Sole: s.To.Table != "" && len(tables[d.stages[i].detail.Target.FullName()]) == 1}
 		detail.Notes = detail.limits(s)
 		waits := after
 		if repair != "" && len(names) > 0 {
@@ -64,7 +65,7 @@ func (d *drafted) checkStages(b *stageList, prefix string, after []string, rows,
 	rowStages := slices.Clone(names)
 	for i := len(d.stages) - 1; i >= 0 && share == 1; i-- { // rows are deleted before those that they refer to
 		s := &d.plan.Stages[i]
-		of := tables[s.To.Table]
+		of := tables[d.stages[i].detail.Target.FullName()]
 		detail := checkDetail{stageDetail: d.stages[i].detail, Share: 1, Sole: len(of) == 1}
 		if s.To.Table == "" || of[0] != i || !detail.Made || detail.Sole && repair != RepairDelete && d.seesAll(i) {
 			continue

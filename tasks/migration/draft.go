@@ -305,7 +305,7 @@ func (d *drafter) madeType(i int, column string) expression.Type {
 // compile compiles a stage and looks whether it fits its target, which is made up where it is not there.
 func (d *drafter) compile(i int) {
 	s, out := &d.c.plan.Stages[i], &d.stages[i]
-	before := len(d.c.problems)
+	before, shared := len(d.c.problems), false
 	m := d.c.compile(i, d.src.Dialect, &out.detail.Source, out.detail.Walk, out.detail.Key, d.refType)
 	out.mapped = m
 	for _, stage := range slices.Sorted(maps.Keys(m.refs)) {
@@ -324,6 +324,8 @@ func (d *drafter) compile(i int) {
 		out.detail.Target = *d.targets[i] // what does not fit it is told beside what is wrong with expressions
 	case len(d.c.problems) > before || out.lame:
 		return
+	case d.madeBefore(i) != nil:
+		out.detail.Target, shared = *d.madeBefore(i), true
 	default:
 		d.makeTable(i, m)
 	}
@@ -331,12 +333,38 @@ func (d *drafter) compile(i int) {
 	out.detail.Made = s.To.Table != "" && d.made[i]
 	d.c.check(i, m, &out.detail.Target)
 	for _, k := range s.To.Key {
-		if s.To.Table != "" && !out.detail.Made && s.To.Mode != plan.ModeInsert && s.To.Mode != "" && !sqldb.IsKey(&out.detail.Target, s.To.Key) {
+		if s.To.Table != "" && (!out.detail.Made || shared) && s.To.Mode != plan.ModeInsert && s.To.Mode != "" && !sqldb.IsKey(&out.detail.Target, s.To.Key) {
 			d.c.add(fmt.Sprintf("stages[%d].to.key", i), "make a unique index over it, or name another key", "(%s) is no key of %s: nothing says that %s names one row",
 				strings.Join(s.To.Key, ", "), s.To.Table, k)
 			break
 		}
 	}
+}
+
+// madeBefore returns the table that a stage before this one makes for both of them; nil when there is none.
+func (d *drafter) madeBefore(i int) *sqldb.Table {
+	for j := range i {
+		s := &d.c.plan.Stages[j]
+		if t := &d.stages[j].detail; t.Made && sameName(d.to == sqldb.SQLite, s.To.Table, d.c.plan.Stages[i].To.Table) {
+			return &t.Target
+		}
+	}
+	return nil
+}
+
+// sameName reports whether two names are one, where ASCII letters have no case or do.
+func sameName(folds bool, a, b string) bool {
+	return a == b || folds && lower(a) == lower(b)
+}
+
+// lower makes ASCII letters small, and no others.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // recordTable is what the rows of a stage look like that go to an API or into files.

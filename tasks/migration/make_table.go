@@ -27,6 +27,11 @@ func (d *drafter) makeTable(i int, m *mapped) {
 	t := sqldb.Table{Schema: schema, Name: name}
 	renamed := map[string]string{} // the base's column → the target's
 	for _, o := range m.outs {
+		for k := range t.Columns { // SQLite and MariaDB have one of both
+			if was := t.Columns[k].Name; was != o.column && sameName(d.to != sqldb.Postgres, was, o.column) {
+				d.c.add(fmt.Sprintf("stages[%d].map.%s", i, o.column), "give it another name", "the target takes %s and %s for the same column", was, o.column)
+			}
+		}
 		c := sqldb.ColumnFor(d.to, o.column, o.kind, slices.Contains(s.To.Key, o.column))
 		if typ, _ := o.prog.Type(); typ == expression.Null || typ == expression.Any {
 			c = sqldb.ColumnFor(d.to, o.column, sqldb.KindText, slices.Contains(s.To.Key, o.column))

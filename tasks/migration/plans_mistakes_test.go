@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stint-run/stint/internal/sqldb"
+	"github.com/stint-run/stint/tasks"
 	"github.com/stint-run/stint/tasks/migration"
 )
 
@@ -61,6 +62,52 @@ stages:
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestStagesThatMakeOneTableFitTheFirstOfThem(t *testing.T) {
+	t.Parallel()
+	problems := func(t *testing.T, w *world, text string) string {
+		t.Helper()
+		_, err := migration.New(w.dbs).Plan(t.Context(), w.planned(t, text))
+		if err == nil {
+			return ""
+		}
+		if !tasks.IsPermanent(err) {
+			t.Error("it would be tried again")
+		}
+		return err.Error()
+	}
+	w := shopWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
+	for _, c := range []struct{ second, want string }{
+		{"map: {id: id + 100, extra: total}, to: {table: both, key: id}", "stages[1].map.extra: the target both has no column extra (there are: boss, id, name)"},
+		{"map: {id: id + 100, boss: \"'007'\"}, to: {table: BOTH, key: id}", "stages[1].map.boss: is text, and the target's boss is INTEGER"},
+		{"map: {id: id + 100, name: text(id)}, to: {table: both, mode: upsert, key: name}", "stages[1].to.key: (name) is no key of both"},
+		{"map: {id: id + 100, Id: id}, to: {table: other, key: id}", "stages[1].map.Id: the target takes id and Id for the same column (give it another name)"},
+	} {
+		got := problems(t, w, "stages: [{name: a, from: {table: customer}, map: {id: id, name: name, boss: boss}, to: {table: both, key: id}},\n {name: b, from: {table: sale}, "+c.second+"}]")
+		if !strings.Contains(got, c.want) || strings.Count(got, "stages[") != 1 {
+			t.Errorf("%s: said %q, want %q", c.second, got, c.want)
+		}
+	}
+}
+
+func TestStagesMayWriteIntoOneTableUnderNamesThatDifferByCase(t *testing.T) {
+	t.Parallel()
+	w := shopWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
+	text := `
+stages:
+  - {name: a, from: {table: customer}, map: {id: id, name: name}, to: {table: both, key: id}}
+  - {name: b, from: {table: sale}, map: {id: id + 100, name: text(total)}, to: {table: Both, key: id}}
+`
+	total, found := drive(t, migration.New(w.dbs), w.planned(t, text))
+	adds(t, total, 11, 11, 0, 0)
+	for _, f := range found {
+		t.Errorf("said: %s", f.Message)
+	}
+	_, err := migration.New(w.dbs).Plan(t.Context(), w.planned(t, strings.ReplaceAll(strings.Replace(text, "name: name", "name: trim(name)", 1), "table: both", "table: BOTH")))
+	if err == nil || !strings.Contains(err.Error(), "would insert the same rows again") {
+		t.Errorf("an edited plan loads the same table again: %v", err)
 	}
 }
 
