@@ -104,5 +104,11 @@ func Open(at sqldb.Location, opts Options) (sqldb.Tabular, error) {
 	return f, nil
 }
 
+// Check says what is wrong with the parameters of a location, whether or not its files are there.
+func Check(at sqldb.Location) error {
+	_, err := parseSettings(at, Options{})
+	return err
+}
+
 // Close does nothing: files are open only while they are read.
 func (f *folder) Close() error { return nil }

@@ -39,7 +39,7 @@ func (c *command) database(flag, text string) (database, error) {
 		return database{name: text, named: true}, nil
 	}
 	if conn, ok := c.config.Connections.Get(text); ok {
-		at, err := sqldb.ParseURL(conn.DSN())
+		at, err := address(conn.DSN())
 		return database{conn.Name, at, true}, usage(err)
 	}
 	if !strings.Contains(text, ":") {
@@ -56,12 +56,21 @@ func (c *command) database(flag, text string) (database, error) {
 		}
 		return database{}, usage(tasks.WithHint(nil, hint, "%sthere is no connection %q", flag, text))
 	}
-	at, err := sqldb.ParseURL(text)
+	at, err := address(text)
 	if err != nil {
 		return database{}, usage(err)
 	}
 	name, err := app.KeepConnection(c.config.Data, text, at)
 	return database{name, at, false}, err
+}
+
+// address reads an address, with the parameters that those of files have.
+func address(text string) (sqldb.Location, error) {
+	at, err := sqldb.ParseURL(text)
+	if err == nil && at.Dialect == sqldb.Files {
+		err = flatfile.Check(at)
+	}
+	return at, err
 }
 
 // source resolves what stands behind --from, or in the plan.
