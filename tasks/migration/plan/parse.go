@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -297,6 +298,10 @@ func (r *reader) assignments(n *yaml.Node, v reflect.Value, path string) {
 			r.problem(value, at, `put it in quotes: an expression with { or [ in front needs them`, "must be an expression")
 		case value.Tag == "!!null":
 			a.Expr = "nil"
+		case value.Tag == "!!bool":
+			a.Expr = strings.ToLower(value.Value) // True is no column
+		case value.Tag == "!!timestamp":
+			r.problem(value, at, fmt.Sprintf(`write date("%s"), or timestamp("...")`, value.Value[:min(len(value.Value), len(time.DateOnly))]), "is a subtraction, and looks like a date")
 		}
 		m = append(m, a)
 	})

@@ -234,6 +234,7 @@ var mistakes = []struct{ text, want string }{
 	{strings.Replace(stage(""), "map: {x: x}", "map: [x]", 1), "6:10: stages[0].map: must be column: expression"},
 	{strings.Replace(stage(""), "map: {x: x}", "map: {x: ''}", 1), "6:11: stages[0].map.x: has no expression|write nil"},
 	{strings.Replace(stage(""), "map: {x: x}", "map: {x: {y: z}}", 1), "6:14: stages[0].map.x: must be an expression|quotes"},
+	{strings.Replace(stage(""), "map: {x: x}", "map: {x: 2024-02-01}", 1), "6:14: stages[0].map.x: is a subtraction, and looks like a date|write date(\"2024-02-01\")"},
 	{strings.Replace(stage(""), "map: {x: x}", "map: {x: x, x: y}", 1), "6:17: stages[0].map.x: stands here twice"},
 	{strings.Replace(stage(""), "map: {x: x}", "map: {'': x}", 1), "stages[0].map: a column has no name|"},
 	{strings.Replace(stage(""), "to: {table: t}", "to: {}", 1), "7:5: stages[0].to: must name a table, an API's requests or files|write to:"},
@@ -298,6 +299,16 @@ func TestCirclesOfStagesAreNamed(t *testing.T) {
 	}
 	if _, _, err := plan.Parse("p.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "a > c > b > a") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAValueThatIsNoTextIsItsConstant(t *testing.T) {
+	t.Parallel()
+	p := parse(t, strings.Replace(stage(""), "{x: x}", "{x: True, y: 5, z: ~, d: '2024-02-01'}", 1))
+	for column, want := range map[string]string{"x": "true", "y": "5", "z": "nil", "d": "2024-02-01"} {
+		if got, _ := p.Stages[0].Map.Get(column); got != want {
+			t.Errorf("%s is %q, want %q", column, got, want)
+		}
 	}
 }
 
