@@ -37,7 +37,7 @@ func (a *API) outputter(ctx context.Context, id string) (tasks.Outputter, tasks.
 	job := tasks.Job{ID: v.ID, Kind: v.Kind, Tenant: v.Tenant, Spec: v.Spec}
 	o, ok := a.families[v.Kind].(tasks.Outputter)
 	if !ok {
-		return nil, job, refused(http.StatusUnprocessableEntity, "only some kinds of jobs do, such as dedupe", "a %s leaves no files behind", v.Kind)
+		return nil, job, refused(http.StatusUnprocessableEntity, "it keeps those of some kinds of jobs, such as dedupe; files that a migration writes are where its plan puts them, and its report lists them", "stint keeps no files of a %s", v.Kind)
 	}
 	return o, job, a.allowed(ctx, "", job)
 }

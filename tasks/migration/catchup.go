@@ -251,9 +251,6 @@ func (d *drafted) keepProblems() plan.Problems {
 			c.add(path+".from.key", "name columns that are unique and never NULL, or leave the table out", "%s has no key, so a changed row could not be told from a new one",
 				detail.Source.FullName())
 		}
-		if col := s.From.Changed; col != "" && detail.Source.Column(col) == nil {
-			c.add(path+".from.changed", c.didYouMean(col, &detail.Source), "%s has no column %s", detail.Source.FullName(), col)
-		}
 		key := keptKey(s, &detail.Target)
 		if len(key) == 0 || !detail.Made && !sqldb.IsKey(&detail.Target, key) {
 			c.add(path+".to.key", "name the target's columns that name a row, and a unique key over them", "nothing says which row of %s a changed row is", detail.Target.FullName())

@@ -128,6 +128,9 @@ func (d *drafter) sources(ctx context.Context) error {
 				}
 			}
 		}
+		if col := s.From.Changed; col != "" && t.Column(col) == nil {
+			d.c.add(path+".changed", d.c.didYouMean(col, &t), "%s has no column %s", t.FullName(), col)
+		}
 		d.readAs(s, &t)
 		if err := d.walk(ctx, i, s, &t, path); err != nil {
 			return err

@@ -32,7 +32,7 @@ stages:
     map: {id: idd, zip: id, c: 'ref("lost", customer)'}
     to: {table: s, key: id}
   - name: sends
-    from: {table: sale, where: totl > 1}
+    from: {table: sale, where: totl > 1, changed: chnged}
     map: {id: id, x: custmer}
     to: {http: {path: /v1/sales}}
 `)
@@ -56,6 +56,7 @@ stages:
 		`stages[2].map.id: column 1: there is no column "idd"`,
 		`stages[2].map.zip: the target s has no column zip`,
 		`stages[2].map: the target's column must (TEXT) needs a value and gets none`,
+		`stages[3].from.changed: sale has no column chnged`,
 		`stages[3].from.where: the source refuses the condition: a table or column is not there: SQL logic error: no such column: totl (1)`,
 		`stages[3].map.x: column 1: there is no column "custmer"`,
 		`stages[3].to.http: the target is no API`,
