@@ -199,7 +199,7 @@ func TestAMigrationIntoFilesKeepsThePromises(t *testing.T) {
 func TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
-		for n := int64(1); ; n += 7 {
+		for n := int64(1); ; n += 17 {
 			w := newFilesWorld(t)
 			job := w.filesJob(t, filesPlan)
 			w.cut.after = after
