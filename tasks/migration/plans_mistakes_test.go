@@ -134,3 +134,12 @@ func TestEachNoteIsSaidOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAColumnThatASpecGivesTwiceIsRefusedWithItsPlace(t *testing.T) {
+	t.Parallel()
+	err := migration.New(nil).Check(json.RawMessage(
+		`{"source": "old", "target": "new", "plan": {"stages": [{"name": "a", "from": {"table": "sale"}, "map": {"x": "1", "x": "2"}, "to": {"table": "s"}}]}}`))
+	if err == nil || !strings.Contains(err.Error(), "plan.stages[0].map.x stands there twice") || tasks.HintOf(err) == "" {
+		t.Errorf("%v (%s)", err, tasks.HintOf(err))
+	}
+}

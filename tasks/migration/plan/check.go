@@ -104,12 +104,7 @@ func (c *checker) stage(p *Plan, s *Stage, path string) {
 	if len(s.Map) == 0 {
 		c.add(path+".map", "name the target's columns, each with an expression", "is empty")
 	}
-	given := map[string]bool{}
 	for _, a := range s.Map {
-		if given[a.Column] { // a file says so before; JSON of a job comes here
-			c.add(path+".map."+a.Column, "leave one of them", "stands here twice")
-		}
-		given[a.Column] = true
 		if strings.TrimSpace(a.Expr) == "" {
 			c.add(path+".map."+a.Column, "write nil for NULL", "has no expression")
 		}
