@@ -1,14 +1,19 @@
 package datasets
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stint-run/stint/internal/artifact"
+	"github.com/stint-run/stint/internal/sqldb"
 	"github.com/stint-run/stint/tasks"
 )
 
@@ -74,6 +79,49 @@ func TestADamagedArchiveChangesNothing(t *testing.T) {
 		l.must(os.WriteFile(file, whole, 0o600))
 		l.restoreAll("j1", false)
 	})
+}
+
+// waitingReader is an archive that comes from far away.
+type waitingReader struct{ entered, release chan struct{} }
+
+func (r waitingReader) Read([]byte) (int, error) {
+	select {
+	case r.entered <- struct{}{}:
+	default:
+	}
+	<-r.release
+	return 0, io.EOF
+}
+
+// What is left of it is read to its end afterwards: by two at once it would be another one, and called damaged for good.
+func TestAnArchiveWhoseRestorationIsCutOffIsReadByNobodyAfterwards(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, sqldb.Postgres, labLayout)
+	ctx, cancel := context.WithCancel(l.ctx)
+	defer cancel()
+	r := waitingReader{make(chan struct{}, 1), make(chan struct{})}
+	in := insertion{table: &l.registry, columns: []*sqldb.Column{&l.registry.Columns[0]}}
+	over := make(chan error, 1)
+	go func() {
+		over <- l.begin(ctx, func(tx *txn) error {
+			_, err := in.postgres(ctx, tx, &archiveReader{rows: bufio.NewReader(r)})
+			select {
+			case <-r.release:
+			default:
+				t.Error("the archive is free while it is still being read")
+			}
+			return err
+		})
+	}()
+	<-r.entered
+	cancel()
+	select {
+	case <-over: // said above
+		close(r.release)
+	case <-time.After(300 * time.Millisecond):
+		close(r.release)
+		<-over
+	}
 }
 
 func TestPartsAreTakenFromTheLastToTheFirst(t *testing.T) {
