@@ -18,7 +18,10 @@ STATICCHECK_VERSION := v0.8.2
 
 .PHONY: test bench record soak fuzz lint docs build deps fmt vet staticcheck vuln licences sbom race programs tables clean
 
-test: deps lint race
+# The installation, which waits for others most of the time, goes on beside the linters.
+test:
+	@scripts/install-test-deps.sh & installing=$$!; $(MAKE) --no-print-directory lint; linted=$$?; wait $$installing && exit $$linted
+	@$(MAKE) --no-print-directory race
 
 lint: fmt vet staticcheck vuln licences sbom
 
@@ -52,17 +55,17 @@ sbom: $(SUPPLY)
 
 # vet runs by itself, before the tests.
 # Tables of cases that run the same code over and over: the race detector sees nothing new in them, and makes them many times as slow.
-TABLES := ^(TestAnAwkwardCase|TestARepairKeepsThePromises|TestAMigrationFromFirebirdKeepsThePromises|TestAMigrationFromMariaDBToMariaDBKeepsThePromises|TestAMigrationThatVerifiesItselfKeepsThePromises|TestAMigrationIntoFilesKeepsThePromises|TestAValueOf100MBPassesInBoundedMemory|TestASampleOfTheRealWorldArrivesAndIsEqual|TestNothingGoesThatShouldStay|TestALargeCustomerIsCountedInBoundedMemory|TestThePairsAreThoseOfASelfJoin|TestWhatGoesCanBePutBack|TestAnAnalysisIsNotCarriedOutBlindly|TestTheTruthIsWhatASelfJoinFinds|TestWhatIsDeletedComesBackExactlyAsItWas|TestSizesAreAboutRight|TestAFunctionOfNULLGivesNULLWhicheverArgumentItIs|TestWhatIsTooLargeIsAnErrorAndNoCrash|TestTheWallClockLeadsToTheMomentAtWhichItShowsThat|TestAPlanWithReferencesKeepsThePromises|TestAMigrationIntoSQLiteKeepsThePromises|TestTermsAreAllThereOrAnError|TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing|TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart|TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing|TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere|TestRowsAreFoundAgainByKeysOfEveryKind|TestRowsThatWaitForOthersAreInTheFilesOnce|TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt|TestAHugeFileIsBoundedInMemory|TestTheSameFilesMakeTheSameObjects|TestALongChainOfStepsStaysShort|TestTheFamiliesKeepTheirPromisesInSQLite|TestEachActionInEachReachableStateDoesWhatTheModelSays)$$
+TABLES := ^(TestAnAwkwardCase|TestARepairKeepsThePromises|TestAMigrationFromFirebirdKeepsThePromises|TestAMigrationFromMariaDBToMariaDBKeepsThePromises|TestAMigrationThatVerifiesItselfKeepsThePromises|TestAMigrationIntoFilesKeepsThePromises|TestAValueOf100MBPassesInBoundedMemory|TestASampleOfTheRealWorldArrivesAndIsEqual|TestNothingGoesThatShouldStay|TestALargeCustomerIsCountedInBoundedMemory|TestThePairsAreThoseOfASelfJoin|TestWhatGoesCanBePutBack|TestAnAnalysisIsNotCarriedOutBlindly|TestTheTruthIsWhatASelfJoinFinds|TestWhatIsDeletedComesBackExactlyAsItWas|TestSizesAreAboutRight|TestAFunctionOfNULLGivesNULLWhicheverArgumentItIs|TestWhatIsTooLargeIsAnErrorAndNoCrash|TestTheWallClockLeadsToTheMomentAtWhichItShowsThat|TestAPlanWithReferencesKeepsThePromises|TestAMigrationIntoSQLiteKeepsThePromises|TestTermsAreAllThereOrAnError|TestAWorkerThatDiesAtAnyWriteOfAFileLosesAndDoublesNothing|TestKeysThatAreLongerThanAnIndexHoldsAreKeptApart|TestARoundWhoseSessionsAreKilledAtAnyMomentLosesAndDoublesNothing|TestRowsThatExchangeTheirNamesInStepsOfTheSameTimeAreAllThere|TestRowsAreFoundAgainByKeysOfEveryKind|TestRowsThatWaitForOthersAreInTheFilesOnce|TestMoreFilesAndBytesThanAnOldZipHoldsAreInIt|TestAHugeFileIsBoundedInMemory|TestTheSameFilesMakeTheSameObjects|TestALongChainOfStepsStaysShort|TestTheFamiliesKeepTheirPromisesInSQLite|TestEachActionInEachReachableStateDoesWhatTheModelSays|TestAMillionRowsAreWrittenInConstantMemory|TestALongFileThatIsNoYAMLIsRefusedSoon|TestTwoHundredMegabytesGoThroughInConstantMemory)$$
 
-# Packages without it: cmd/stint drives programs that it has built, the sandbox of builds processes; internal/enginemodel has no goroutines; internal/sqldb and internal/datasets wait for
+# Packages without it: cmd/stint drives programs that it has built, the scripts the go tool, the sandbox of builds processes; internal/enginemodel has no goroutines; internal/sqldb and internal/datasets wait for
 # databases, mostly for SQLite, which is in this process and ten times as slow with the detector; snapshots compress. The families
 # that use them have it. `make race RACELESS=none` leaves nothing out. The longest package is the first, so that the others have their
-# turn beside it.
+# turn beside it; four at a time, as most tests wait for servers.
 # The code of SQLite itself, translated from C, runs in this process, and is four times as slow with the detector, which looks for mistakes of ours: it goes without.
 RACE := -race -gcflags='modernc.org/...=-race=false'
-RACELESS ?= cmd/stint|internal/sqldb|internal/datasets|internal/enginemodel|tasks/builder/snapshot|tasks/builder/sandbox
+RACELESS ?= cmd/stint|scripts/supply|scripts/fuzz|internal/sqldb|internal/datasets|internal/enginemodel|tasks/builder/snapshot|tasks/builder/sandbox
 race:
-	$(GO) test -vet=off $(RACE) -timeout $(TIMEOUT) -skip '$(TABLES)' $$($(GO) list $(PKG) | grep -E '/tasks/migration$$') $$($(GO) list $(PKG) | grep -vE '/($(RACELESS)|tasks/migration)$$')
+	$(GO) test -vet=off $(RACE) -p 4 -timeout $(TIMEOUT) -skip '$(TABLES)' $$($(GO) list $(PKG) | grep -E '/tasks/migration$$') $$($(GO) list $(PKG) | grep -vE '/($(RACELESS)|tasks/migration)$$')
 	@$(MAKE) --no-print-directory -j2 programs tables
 
 # The programs wait for one another for a time that a busy machine does not always keep: the tables take what they leave of the machine.
@@ -70,8 +73,8 @@ programs:
 	$(GO) test -vet=off -timeout $(TIMEOUT) -parallel 4 ./cmd/stint
 
 tables:
-	nice -n 19 $(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./internal/store ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack
-	nice -n 19 $(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./internal/enginemodel ./tasks/builder/snapshot ./tasks/builder/sandbox
+	nice -n 19 $(GO) test -vet=off -timeout $(TIMEOUT) -run '$(TABLES)' ./tasks/migration ./tasks/dedupe ./internal/expression ./internal/store ./tasks/alert/source ./tasks/builder/junit ./tasks/builder/pack ./internal/filesink ./config ./internal/artifact
+	nice -n 19 $(GO) test -vet=off -timeout $(TIMEOUT) ./internal/sqldb ./internal/datasets ./internal/enginemodel ./tasks/builder/snapshot ./tasks/builder/sandbox ./scripts/supply ./scripts/fuzz
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 6h ./bench

@@ -98,61 +98,62 @@ if [ "${1:-}" = --check ]; then
   exit 1
 fi
 
+# install_packages installs by the system's package manager what is missing.
+install_packages() {
+  manager=
+  for m in apt-get dnf brew; do
+    if command -v "$m" >/dev/null 2>&1; then
+      manager=$m
+      break
+    fi
+  done
+  if [ -z "$manager" ]; then
+    echo "missing for the tests: $todo_line" >&2
+    echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server, a MariaDB server, Prometheus, Chromium and a C compiler by hand" >&2
+    exit 1
+  fi
+
+  packages=
+  for thing in $todo; do
+    packages="$packages $(package "$manager" "$thing")"
+  done
+  # Firebird 3.0 is packaged for Debian and Ubuntu alone: elsewhere the rest is installed, and the end says what is missing.
+  [ -n "$(echo "$packages" | tr -d ' ')" ] || manager=none
+
+  as_root=
+  if [ "$manager" != brew ] && [ "$manager" != none ] && [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+      echo "missing for the tests: $todo_line" >&2
+      echo "installing needs root and there is no sudo; run as root: $manager install$packages" >&2
+      exit 1
+    fi
+    as_root=sudo
+  fi
+
+  echo "installing for the tests:$packages" >&2
+  case "$manager" in
+    apt-get)
+      $as_root apt-get update -qq
+      # RUNLEVEL=1: installed services are not started; the tests bring their own.
+      # shellcheck disable=SC2086 # a list of words
+      $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $packages
+      ;;
+    dnf)
+      # shellcheck disable=SC2086 # a list of words
+      $as_root dnf install -y -q $packages
+      ;;
+    brew)
+      # shellcheck disable=SC2086 # a list of words
+      brew install --quiet $packages
+      ;;
+  esac
+}
+
+[ "$todo" = s3 ] || install_packages
 if ! have_s3; then
   echo "building for the tests: versitygw $s3_version; it takes some minutes" >&2
   CGO_ENABLED=0 $go install "github.com/versity/versitygw/cmd/versitygw@$s3_version"
-  todo=$(missing)
-  [ -z "$todo" ] && exit 0
-  todo_line=$(echo "$todo" | tr '\n' ' ')
 fi
-
-manager=
-for m in apt-get dnf brew; do
-  if command -v "$m" >/dev/null 2>&1; then
-    manager=$m
-    break
-  fi
-done
-if [ -z "$manager" ]; then
-  echo "missing for the tests: $todo_line" >&2
-  echo "neither apt-get, dnf nor brew is here; install redis-server (6 or later), a PostgreSQL server, a MariaDB server, Prometheus, Chromium and a C compiler by hand" >&2
-  exit 1
-fi
-
-packages=
-for thing in $todo; do
-  packages="$packages $(package "$manager" "$thing")"
-done
-# Firebird 3.0 is packaged for Debian and Ubuntu alone: elsewhere the rest is installed, and the end says what is missing.
-[ -n "$(echo "$packages" | tr -d ' ')" ] || manager=none
-
-as_root=
-if [ "$manager" != brew ] && [ "$manager" != none ] && [ "$(id -u)" -ne 0 ]; then
-  if ! command -v sudo >/dev/null 2>&1; then
-    echo "missing for the tests: $todo_line" >&2
-    echo "installing needs root and there is no sudo; run as root: $manager install$packages" >&2
-    exit 1
-  fi
-  as_root=sudo
-fi
-
-echo "installing for the tests:$packages" >&2
-case "$manager" in
-  apt-get)
-    $as_root apt-get update -qq
-    # RUNLEVEL=1: installed services are not started; the tests bring their own.
-    # shellcheck disable=SC2086 # a list of words
-    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $packages
-    ;;
-  dnf)
-    # shellcheck disable=SC2086 # a list of words
-    $as_root dnf install -y -q $packages
-    ;;
-  brew)
-    # shellcheck disable=SC2086 # a list of words
-    brew install --quiet $packages
-    ;;
-esac
 
 still=$(missing)
 if [ -n "$still" ]; then
