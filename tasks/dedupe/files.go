@@ -39,14 +39,16 @@ func folderOf(job string) string { return artifact.OwnDedupe + "/" + artifact.Es
 func keyOf(job, name string) string { return folderOf(job) + "/" + name }
 
 // putFirst writes an artifact of what write gives. Whoever is first wins: what a rival or an earlier attempt has written stays, as
-// others may have read it already.
+// others may have read it already. When it returns write has ended, also where the store did not want all of it.
 func (s *shared) putFirst(ctx context.Context, key string, write func(io.Writer) error) error {
 	store, err := s.o.Artifacts()
 	if err != nil {
 		return err
 	}
 	r, w := io.Pipe()
+	written := make(chan struct{})
 	go func() {
+		defer close(written)
 		buffered := bufio.NewWriterSize(w, 64<<10)
 		err := write(buffered)
 		if err == nil {
@@ -56,6 +58,7 @@ func (s *shared) putFirst(ctx context.Context, key string, write func(io.Writer)
 	}()
 	_, err = store.Put(ctx, key, r, artifact.PutOptions{IfAbsent: true})
 	_ = r.CloseWithError(errors.New("nobody reads on")) // ends the writer where the store has not read to the end
+	<-written
 	if errors.Is(err, artifact.ErrExists) {
 		return nil
 	}
