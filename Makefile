@@ -1,4 +1,4 @@
-# make test    what CI runs: the services that tests need, format, vet, staticcheck, all tests with the race detector
+# make test    what CI runs: the services that tests need, format, vet, staticcheck, all tests, with the race detector where anything runs side by side
 # make lint    the same without the tests
 # make soak    the promises at full size, for hours: 20 runs of a million rows, 50 drains, 30 kills, each fault with 20 seeds, an hour of all of them; SCORE chooses some
 # make fuzz    all fuzz targets, FUZZTIME each (10m), one after the other; FUZZ chooses some. docs/fuzzing.md
