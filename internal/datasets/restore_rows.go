@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/go-sql-driver/mysql"
 	"modernc.org/sqlite"
@@ -40,37 +39,11 @@ func (in *insertion) postgres(ctx context.Context, t *txn, a *archiveReader) (in
 		}
 		into = "pg_temp.stint_restored"
 	}
-	rows := copyRows{from: a.rows}
-	tag, err := t.pg.Conn().PgConn().CopyFrom(ctx, &rows, "COPY "+into+" ("+list+") FROM STDIN")
-	rows.stop()
+	tag, err := sqldb.CopyFrom(ctx, t.pg.Conn().PgConn(), a.rows, "COPY "+into+" ("+list+") FROM STDIN")
 	if err != nil || !in.missingOnly {
 		return tag.RowsAffected(), err
 	}
 	return t.exec(ctx, "INSERT INTO "+quoted(t.dialect, in.table)+" ("+list+") OVERRIDING SYSTEM VALUE SELECT "+list+" FROM pg_temp.stint_restored ON CONFLICT DO NOTHING")
-}
-
-// copyRows is what a COPY reads. Where its connection breaks, pgx returns and reads on beside; the archive must not be looked at by two.
-type copyRows struct {
-	mu      sync.Mutex
-	from    io.Reader
-	stopped bool
-}
-
-// Read implements io.Reader.
-func (r *copyRows) Read(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopped {
-		return 0, errors.New("the COPY is over")
-	}
-	return r.from.Read(p)
-}
-
-// stop waits for what is being read. Afterwards nothing more is.
-func (r *copyRows) stop() {
-	r.mu.Lock()
-	r.stopped = true
-	r.mu.Unlock()
 }
 
 // sqlite inserts row by row: a statement is a call, and no round trip.

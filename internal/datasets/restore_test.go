@@ -113,7 +113,11 @@ func TestAnArchiveWhoseRestorationIsCutOffIsReadByNobodyAfterwards(t *testing.T)
 			return err
 		})
 	}()
-	<-r.entered
+	select {
+	case <-r.entered:
+	case err := <-over:
+		t.Fatal(err)
+	}
 	cancel()
 	select {
 	case <-over: // said above

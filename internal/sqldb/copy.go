@@ -1,12 +1,14 @@
 package sqldb
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -16,10 +18,39 @@ const (
 	copyTrailer = "\xff\xff"
 )
 
-// copyReader hands out the rows of one COPY with their frame. When the connection breaks, pgx returns while a goroutine of its
-// own may still be reading; stop takes the rows away from it, so that their buffer can be used again.
+// CopyFrom is pgx's, for a COPY ... FROM STDIN, but when it returns nobody looks at the rows any more. pgx returns when the connection
+// breaks while a goroutine of its own may still be reading. It waits for a Read that is under way: that one has to end by itself.
+func CopyFrom(ctx context.Context, pg *pgconn.PgConn, rows io.Reader, sql string) (pgconn.CommandTag, error) {
+	lent := lentReader{from: rows}
+	tag, err := pg.CopyFrom(ctx, &lent, sql)
+	lent.takeBack()
+	return tag, err
+}
+
+// lentReader reads until it is taken back.
+type lentReader struct {
+	mu   sync.Mutex
+	from io.Reader // nil when it has been taken back
+}
+
+// Read implements io.Reader.
+func (r *lentReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.from == nil {
+		return 0, io.EOF
+	}
+	return r.from.Read(p)
+}
+
+func (r *lentReader) takeBack() {
+	r.mu.Lock()
+	r.from = nil
+	r.mu.Unlock()
+}
+
+// copyReader hands out the rows of one COPY with their frame.
 type copyReader struct {
-	mu    sync.Mutex
 	parts [3]string
 	at    int
 }
@@ -32,17 +63,8 @@ func newCopyReader(data []byte, text bool) *copyReader {
 	return r
 }
 
-// stop ends the reading: when it returns nobody looks at the rows any more.
-func (r *copyReader) stop() {
-	r.mu.Lock()
-	r.parts, r.at = [3]string{}, len(r.parts)
-	r.mu.Unlock()
-}
-
 // Read implements io.Reader.
 func (r *copyReader) Read(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	n := 0
 	for n < len(p) && r.at < len(r.parts) {
 		c := copy(p[n:], r.parts[r.at])

@@ -195,9 +195,7 @@ func (s *postgresSink) copy(ctx context.Context, before string, b *Batch, lo, hi
 	if s.used { // of this transaction: a COPY that was tried before
 		before += "DELETE FROM pg_temp.stint_stage;\n"
 	}
-	rows := newCopyReader(b.span(lo, hi), b.plan.text)
-	tag, err := s.pg.CopyFrom(ctx, rows, before+s.sql)
-	rows.stop()
+	tag, err := CopyFrom(ctx, s.pg, newCopyReader(b.span(lo, hi), b.plan.text), before+s.sql)
 	if err == nil && tag.RowsAffected() != int64(hi-lo) {
 		err = tasks.Permanent(tasks.WithHint(nil, "a trigger or a rule of the table drops rows; disable it for the load",
 			"the target %s took %d of %d rows without an error", s.m.Target.FullName(), tag.RowsAffected(), hi-lo))
