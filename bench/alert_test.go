@@ -153,7 +153,7 @@ func minute() time.Time {
 
 // stintRun evaluates n rules a minute by one worker process.
 func (a *alertBench) stintRun(r *results, n int) {
-	rdb := redistest.New(a.B, redistest.AOF())
+	rdb := redistest.New(a.B, redistest.EverySecond())
 	dir, names := a.rules(n)
 	file := a.write(fmt.Sprintf("stint%d.yaml", n), fmt.Sprintf("redis:\n  url: %q\nalerts:\n  rules: %q\n  source: logs\n  buffer_time: 2m\nconnections:\n- {name: logs, url: %q}\n", rdb.URL(), dir, "elasticsearch://"+a.search.host()))
 	worker, planner := a.start(a.stint, "worker", "--config", file), a.start(a.stint, "scheduler", "--config", file)

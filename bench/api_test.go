@@ -51,7 +51,7 @@ var answering = regexp.MustCompile(`"the API answers".*"address":"([^"]+)"`)
 func newAPIBench(b *testing.B) *apiBench {
 	b.Helper()
 	dir := b.TempDir()
-	redis := redistest.New(b, redistest.AOF())
+	redis := redistest.New(b, redistest.EverySecond())
 	a := &apiBench{B: b, rdb: redis.Client(), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128}}}
 	program := filepath.Join(dir, "stint")
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/stint").CombinedOutput(); err != nil {

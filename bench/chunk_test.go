@@ -45,7 +45,7 @@ func BenchmarkChunks(b *testing.B) {
 	m := newMigrationBench(b)
 	makeBenchLegacy(b, m.legacy)
 	r := &results{name: "chunks"}
-	rdb := redistest.New(b, redistest.AOF()).Client()
+	rdb := redistest.New(b, redistest.EverySecond()).Client()
 	ctx := context.Background()
 	at := m.fresh(false)
 	dbs := migration.NewDatabases(func(name string) (sqldb.Location, error) {

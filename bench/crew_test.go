@@ -53,7 +53,7 @@ func buildStint(b *testing.B, dir string) string {
 
 // newCrew starts them, on a Redis that syncs its file each second and is reached over TCP, as in a fleet.
 func newCrew(b *testing.B, workers, concurrency int) *crew {
-	c := &crew{B: b, dir: b.TempDir(), server: redistest.New(b, redistest.AOF(), redistest.TCP())}
+	c := &crew{B: b, dir: b.TempDir(), server: redistest.New(b, redistest.EverySecond(), redistest.TCP())}
 	c.rdb = c.server.Client()
 	c.store = store.New(c.rdb)
 	file := filepath.Join(c.dir, "stint.yaml")

@@ -145,7 +145,7 @@ func BenchmarkEngineBesideAsynq(b *testing.B) {
 		var opts []redistest.Option
 		switch fsync {
 		case "everysec":
-			opts = append(opts, redistest.AOF())
+			opts = append(opts, redistest.EverySecond())
 		case "always":
 			opts = append(opts, redistest.FsyncAlways())
 			n = 5_000
@@ -175,7 +175,7 @@ func BenchmarkEngineBesideAsynq(b *testing.B) {
 func BenchmarkLatency(b *testing.B) {
 	r := &results{name: "latency"}
 	for _, fsync := range []string{"everysec", "always"} {
-		opt := redistest.AOF()
+		opt := redistest.EverySecond()
 		if fsync == "always" {
 			opt = redistest.FsyncAlways()
 		}
@@ -259,7 +259,7 @@ func (p planned) Run(context.Context, *tasks.Attempt) error { return nil }
 func BenchmarkDispatch(b *testing.B) {
 	r := &results{name: "dispatch"}
 	ctx := context.Background()
-	rdb := redistest.New(b, redistest.AOF()).Client()
+	rdb := redistest.New(b, redistest.EverySecond()).Client()
 	n := peerTasks
 	timed := func(put func(i int) error, clients, each int) float64 {
 		if err := rdb.FlushAll(ctx).Err(); err != nil {

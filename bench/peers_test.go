@@ -69,7 +69,7 @@ type peers struct {
 }
 
 func newPeers(b *testing.B) *peers {
-	p := &peers{B: b, dir: b.TempDir(), redis: redistest.New(b, redistest.AOF(), redistest.TCP())}
+	p := &peers{B: b, dir: b.TempDir(), redis: redistest.New(b, redistest.EverySecond(), redistest.TCP())}
 	p.rdb = p.redis.Client()
 	var err error
 	if p.pg, err = pgtest.Start("", pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "512MB", "max_wal_size": "8GB", "max_connections": "200"}}); err != nil {

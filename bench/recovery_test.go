@@ -175,7 +175,7 @@ func killPeers(b *testing.B) func() []killed {
 			continue
 		}
 		for range number("STINT_BENCH_PEER_KILLS", 5) {
-			server := redistest.New(b, redistest.AOF(), redistest.TCP())
+			server := redistest.New(b, redistest.EverySecond(), redistest.TCP())
 			all.Go(func() {
 				d, err := killPeer(i, server)
 				mu.Lock()
@@ -265,7 +265,7 @@ func BenchmarkDrain(b *testing.B) {
 	r := &results{name: "drain"}
 	m := newMigrationBench(b)
 	makeBenchLegacy(b, m.legacy)
-	c := &crew{B: b, dir: b.TempDir(), server: redistest.New(b, redistest.AOF(), redistest.TCP())}
+	c := &crew{B: b, dir: b.TempDir(), server: redistest.New(b, redistest.EverySecond(), redistest.TCP())}
 	c.rdb = c.server.Client()
 	c.store = store.New(c.rdb)
 	const targets = 40

@@ -12,7 +12,7 @@ import (
 
 func TestASchedulerIsReadyWhileItSweepsOrStandsByAndAliveInAnyCase(t *testing.T) {
 	t.Parallel()
-	r := newRoom(t, redistest.AOF())
+	r := newRoom(t, redistest.FsyncAlways())
 	idle := New(r.rdb, store.New(r.rdb), Options{})
 	if len(idle.Ready()) == 0 || idle.Alive() != nil {
 		t.Errorf("before its start it is ready, or dead: %v, %v", idle.Ready(), idle.Alive())

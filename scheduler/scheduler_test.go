@@ -248,7 +248,7 @@ func TestSilenceOfRedisIsNoLossOfWorkers(t *testing.T) {
 		for _, schedulers := range []int{1, 2} {
 			t.Run(fmt.Sprint(name, schedulers), func(t *testing.T) {
 				t.Parallel()
-				r := newRoom(t, redistest.AOF())
+				r := newRoom(t, redistest.FsyncAlways())
 				ref := r.plan("j")
 				stop := r.alive("w")
 				attempt := r.lease(ref, "w")

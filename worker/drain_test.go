@@ -87,7 +87,7 @@ func TestADrainingWorkerClaimsNothingAndIsSafeToStopWithinACheckpoint(t *testing
 
 func TestADrainThatIsAskedForThroughTheStoreIsHeardAtOnce(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, time.Hour, redistest.AOF())
+	f := newFleet(t, time.Hour, redistest.FsyncAlways())
 	w := f.worker("a", func(o *Options) { o.Heartbeat = time.Hour }) // only the message can tell it
 	want := func(drain bool, state string) {
 		t.Helper()

@@ -24,7 +24,7 @@ func TestScoreRedisIsAway(t *testing.T) {
 	}
 	src := rig.Legacy(t, size(rows, 60_000, 1_000_000))
 	target := pgtest.New(t)
-	server := redistest.New(t, redistest.AOF())
+	server := redistest.New(t, redistest.EverySecond())
 	r := rig.New(t, server, rig.Connection{Name: "legacy", URL: src.URL()}, rig.Connection{Name: "cloud", URL: target})
 	r.Ready(r.Worker())
 	p := r.Start("migrate", "--from", "legacy", "--to", "cloud", "--chunk-rows", fmt.Sprint(src.Rows/200))

@@ -45,7 +45,7 @@ func newService(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rig.New(t, redistest.New(t, redistest.AOF()), rig.Connection{Name: "old", URL: src.URL()}, rig.Connection{Name: "new", URL: "sqlite:" + same})
+	r := rig.New(t, redistest.New(t, redistest.EverySecond()), rig.Connection{Name: "old", URL: src.URL()}, rig.Connection{Name: "new", URL: "sqlite:" + same})
 	var b strings.Builder
 	b.WriteString("schedules:\n")
 	for _, name := range beats {

@@ -201,7 +201,7 @@ func TestARedisThatEvictsKeysIsRefused(t *testing.T) {
 			}
 		}
 	}
-	if m := open(t, redistest.New(t, redistest.AOF()).URL()); !m.Durable() {
+	if m := open(t, redistest.New(t, redistest.EverySecond()).URL()); !m.Durable() {
 		t.Error("a Redis with an append-only file is taken not to be durable")
 	}
 }
@@ -233,7 +233,7 @@ func TestAnEmptiedRedisIsToldFromOneThatNeverHadTheIDs(t *testing.T) {
 
 func TestARedisThatIsAwayIsWaitedForAndOneThatIsFullSaysSo(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t, redistest.AOF())
+	server := redistest.New(t, redistest.FsyncAlways())
 	s := begun(t, open(t, server.URL()), "acme", 0)
 	keep(t, s, "customers", pairs(0, 10)...)
 	server.Kill()

@@ -15,7 +15,8 @@
 //	DIR/snapshot.gob   the data of a Redis in memory
 //
 // What a SIGKILL of the owner costs: nothing with a redis-server (what it acknowledged is with the kernel), up to a
-// second or so with a Redis in memory. What a power cut costs: up to a second with Fsync "everysec", nothing with "always".
+// second or so with a Redis in memory. What a power cut costs, or a SIGKILL of the server itself: a second
+// or two with Fsync "everysec", nothing with "always".
 package localredis
 
 import (

@@ -306,7 +306,7 @@ func TestATaskWhoseHashIsGoneIsDropped(t *testing.T) {
 
 func TestACompletionOutlivesRedisBeingAway(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t, redistest.AOF())
+	server := redistest.New(t, redistest.FsyncAlways())
 	rdb := server.Client()
 	began, hold := make(chan struct{}), make(chan struct{})
 	var h handled

@@ -27,10 +27,11 @@ const startTimeout = 60 * time.Second
 // Option changes what New starts.
 type Option func(*redisproc.Config)
 
-// AOF keeps what was written in an append-only file, synced each second: Kill and Restart lose nothing then.
-func AOF() Option { return func(c *redisproc.Config) { c.Fsync = "everysec" } }
+// EverySecond keeps what was written in an append-only file, synced each second. Restart of a running server loses nothing. A Kill may lose
+// what was answered in the last two seconds: while a sync goes on, Redis keeps writes from the file for so long.
+func EverySecond() Option { return func(c *redisproc.Config) { c.Fsync = "everysec" } }
 
-// FsyncAlways keeps what was written in an append-only file that is synced before each answer.
+// FsyncAlways keeps what was written in an append-only file that is synced before each answer: a Kill loses nothing of what was answered.
 func FsyncAlways() Option { return func(c *redisproc.Config) { c.Fsync = "always" } }
 
 // TCP serves on a free port of 127.0.0.1 instead of a socket, for tests that put something between.
@@ -143,7 +144,7 @@ func (s *Server) Addr() string { return s.Options().Addr }
 // Pid returns the process id of the server that runs now, or ran last.
 func (s *Server) Pid() int { return s.proc.Pid() }
 
-// Kill ends the server with SIGKILL and returns when it is gone. Without AOF all of its data is lost with it.
+// Kill ends the server with SIGKILL and returns when it is gone. Without an append-only file all of its data is lost with it.
 func (s *Server) Kill() { s.proc.Kill() }
 
 // Restart starts the server again at the same address and with the same append-only file, if it has one. A server that

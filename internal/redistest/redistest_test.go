@@ -61,7 +61,6 @@ func TestAnAppendOnlyFileOutlivesAKill(t *testing.T) {
 		keys    int64
 	}{
 		"none":   {nil, 0},
-		"aof":    {[]redistest.Option{redistest.AOF()}, 1},
 		"always": {[]redistest.Option{redistest.FsyncAlways()}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +87,7 @@ func TestAnAppendOnlyFileOutlivesAKill(t *testing.T) {
 
 func TestRestartKeepsTheDataOfARunningServer(t *testing.T) {
 	t.Parallel()
-	s := redistest.New(t, redistest.AOF())
+	s := redistest.New(t, redistest.EverySecond())
 	if err := s.Client().Set(t.Context(), "key", "x", 0).Err(); err != nil {
 		t.Fatal(err)
 	}

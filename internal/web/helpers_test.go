@@ -64,7 +64,7 @@ type house struct {
 func newHouse(t *testing.T, change ...func(*api.Options)) *house {
 	t.Helper()
 	h := &house{t: t, log: &enginetest.Log{}}
-	h.redis = redistest.New(t, redistest.AOF()) // a test may kill it
+	h.redis = redistest.New(t, redistest.FsyncAlways()) // a test may kill it
 	h.rdb = h.redis.Client()
 	h.st = store.New(h.rdb)
 	o := api.Options{Store: h.st, Producer: queue.NewProducer(h.rdb), Families: []tasks.Family{&enginetest.Family{Effects: h.rdb}}, Version: "1.2.3", Log: h.log.Logger()}

@@ -75,7 +75,7 @@ func TestAnAPIThatFailsInEveryWayGetsEachRecordOnceByTheIDsInRedis(t *testing.T)
 	for name, state := range map[string]func(*testing.T) string{"postgres": func(t *testing.T) string { return pgtest.New(t) }, "sqlite": stateFile} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cache := redistest.New(t, redistest.AOF())
+			cache := redistest.New(t, redistest.EverySecond())
 			w, server := cachedWorld(t, state(t), cache.URL(), apitest.Options{Faults: apitest.Faults{Error: 0.1, Busy: 0.03, Cut: 0.1, Item: 0.02}, Seed: 7, Partial: true,
 				RetryAfter: time.Millisecond}, many(300))
 			job := w.toAPI(t, intoAPIByCache)

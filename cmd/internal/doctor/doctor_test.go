@@ -110,8 +110,8 @@ func TestTheLossWindowOfARedisIsTold(t *testing.T) {
 		text    string
 	}{
 		"always":      {[]redistest.Option{redistest.FsyncAlways()}, doctor.OK, "loses nothing acknowledged"},
-		"each second": {[]redistest.Option{redistest.AOF()}, doctor.OK, "may lose up to 1 s"},
-		"no fsync":    {[]redistest.Option{redistest.AOF(), redistest.Lines("appendfsync no")}, doctor.Warning, "some 30 s"},
+		"each second": {[]redistest.Option{redistest.EverySecond()}, doctor.OK, "may lose a second, or two"},
+		"no fsync":    {[]redistest.Option{redistest.EverySecond(), redistest.Lines("appendfsync no")}, doctor.Warning, "some 30 s"},
 		"snapshots":   {[]redistest.Option{redistest.Lines("save 60 1")}, doctor.Warning, "everything since the last RDB snapshot"},
 		"nothing":     {nil, doctor.Warning, "writes nothing to disk"},
 	} {
@@ -156,7 +156,7 @@ func TestARedisThatEvictsIsAProblemAndIsRefused(t *testing.T) {
 
 func TestAUserWithoutTheRightToAskIsToldSo(t *testing.T) {
 	t.Parallel()
-	s := redistest.New(t, redistest.AOF(), redistest.Lines("maxmemory 100mb", "maxmemory-policy allkeys-lru"))
+	s := redistest.New(t, redistest.EverySecond(), redistest.Lines("maxmemory 100mb", "maxmemory-policy allkeys-lru"))
 	as := func(user string, rights ...any) *examined {
 		if err := s.Client().Do(t.Context(), append([]any{"ACL", "SETUSER", user, "on", ">s3cret", "~*", "&*", "+@all"}, rights...)...).Err(); err != nil {
 			t.Fatal(err)
@@ -276,7 +276,7 @@ func TestAClockThatIsOffIsTold(t *testing.T) {
 func TestTheEmbeddedQueueIsNamedAndAloneIsNoProblem(t *testing.T) {
 	t.Parallel()
 	found := connect(t, config.Redis{}).find()
-	found.want(t, "embedded queue", "loss", doctor.OK, "up to 1 s")
+	found.want(t, "embedded queue", "loss", doctor.OK, "may lose a second")
 	found.want(t, "fleet", "workers", doctor.OK, "a command that needs one runs its own")
 	found.want(t, "scheduler", "sweep", doctor.OK, "a command that needs one runs its own")
 	found.want(t, "tokens", "tokens", doctor.OK, "loopback only")
@@ -303,7 +303,7 @@ func TestFoldersOfFilesAPIsAndRedisesOfIDsAreLookedAt(t *testing.T) {
 	key := config.APIAccess{Header: "X-Key", Token: config.NewSecret("s3cret")}
 	e := &examined{t: t, now: time.Now, config: &config.Config{Data: dir, Connections: config.Connections{
 		{Name: "export", URL: config.NewURL("csv:" + dir)}, {Name: "empty", URL: config.NewURL("dbf:" + dir)}, {Name: "gone", URL: config.NewURL("ndjson:" + dir + "/gone")},
-		{Name: "ids", URL: config.NewURL(redistest.New(t).URL())}, {Name: "sure", URL: config.NewURL(redistest.New(t, redistest.AOF()).URL())},
+		{Name: "ids", URL: config.NewURL(redistest.New(t).URL())}, {Name: "sure", URL: config.NewURL(redistest.New(t, redistest.EverySecond()).URL())},
 		{Name: "evicts", URL: config.NewURL(redistest.New(t, redistest.Lines("maxmemory-policy allkeys-lru")).URL())}, {Name: "noredis", URL: config.NewURL("redis://127.0.0.1:1")},
 		{Name: "crm", URL: config.NewURL(api.URL), APIAccess: key}, {Name: "stranger", URL: config.NewURL(api.URL)}, {Name: "away", URL: config.NewURL("http://127.0.0.1:1/x")},
 	}}}

@@ -278,11 +278,11 @@ func (n *notes) loss(r *node) {
 	if r.info["aof_enabled"] == "1" {
 		switch fsync, seen := r.setting["appendfsync"]; {
 		case !seen:
-			n.add(Warning, "loss", "ask who runs it for appendfsync", "append-only; how often it is synced cannot be seen: a crash may lose up to 1 s, if that is every second")
+			n.add(Warning, "loss", "ask who runs it for appendfsync", "append-only; how often it is synced cannot be seen: a crash may lose a second or two, if that is every second")
 		case fsync == "always":
 			n.ok("loss", "append-only, synced before each answer: a crash loses nothing acknowledged")
 		case fsync == "everysec":
-			n.ok("loss", "append-only, synced every second: a crash may lose up to 1 s")
+			n.ok("loss", "append-only, synced every second: a crash may lose a second, or two while the disk is slow")
 		default:
 			n.add(Warning, "loss", "set appendfsync everysec or always", "append-only, synced when its system likes to: a crash may lose some 30 s")
 		}

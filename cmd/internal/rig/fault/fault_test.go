@@ -109,7 +109,7 @@ func TestARedisWhoseDiskWasFullStartsAgainWithAFileThatItWroteAnew(t *testing.T)
 	t.Parallel()
 	d, err := fault.NewDisk(t, 4<<20)
 	possible(t, err)
-	s := redistest.New(t, redistest.TCP(), redistest.AOF(), func(c *redisproc.Config) { c.Dir = d.Dir })
+	s := redistest.New(t, redistest.TCP(), redistest.EverySecond(), func(c *redisproc.Config) { c.Dir = d.Dir })
 	for _, mend := range []bool{false, true} {
 		// A file that a rewrite has begun, with a page that has room for a part of what is written next.
 		if err := s.Rewritten(t.Context()); err != nil {

@@ -164,7 +164,7 @@ func (t *Town) ready() {
 // servers starts everything that is not stint.
 func (t *Town) servers() {
 	t.T.Helper()
-	options := []redistest.Option{redistest.TCP(), redistest.AOF()}
+	options := []redistest.Option{redistest.TCP(), redistest.EverySecond()}
 	if t.O.RedisDisk {
 		t.redisDisk = t.disk()
 		options = append(options, func(c *redisproc.Config) { c.Dir = t.redisDisk.Dir })
@@ -173,7 +173,7 @@ func (t *Town) servers() {
 	if t.O.Replica {
 		t.redisLink = fault.NewLink(t.T, t.Redis.Addr())
 		host, port, _ := net.SplitHostPort(t.redisLink.Addr)
-		t.Replica = redistest.New(t.T, redistest.TCP(), redistest.AOF(), redistest.Lines("replicaof "+host+" "+port, "repl-diskless-sync-delay 0"))
+		t.Replica = redistest.New(t.T, redistest.TCP(), redistest.EverySecond(), redistest.Lines("replicaof "+host+" "+port, "repl-diskless-sync-delay 0"))
 	}
 	t.postgres()
 	if t.O.Maria {
