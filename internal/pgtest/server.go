@@ -326,7 +326,8 @@ func (s *Server) Stop() error {
 }
 
 // Kill ends the server at once, as a power cut does to its memory: no checkpoint, sessions broken off in mid-sentence.
-// Commits survive with Options.Fsync, and without it as well, as the machine lives on. It returns when all is gone.
+// With Options.Fsync all commits survive; without it, the last half of a second of them may not, as they are answered before
+// they are written. It returns when all is gone.
 func (s *Server) Kill() error { return s.signal(syscall.SIGQUIT) }
 
 // Restart starts the server again, on the same port and with the same data; a running one is stopped in order before.
