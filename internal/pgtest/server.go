@@ -326,8 +326,8 @@ func (s *Server) Stop() error {
 }
 
 // Kill ends the server at once, as a power cut does to its memory: no checkpoint, sessions broken off in mid-sentence.
-// With Options.Fsync all commits survive; without it, the last half of a second of them may not, as they are answered before
-// they are written. It returns when all is gone.
+// With Options.Fsync all commits survive; without it those of the last 0.6 s (three times wal_writer_delay) may not, as they are
+// answered before they are written. It returns when all is gone.
 func (s *Server) Kill() error { return s.signal(syscall.SIGQUIT) }
 
 // Restart starts the server again, on the same port and with the same data; a running one is stopped in order before.
